@@ -1,0 +1,1 @@
+"""One artifact: its name, its stream into the stores, its manifest."""

@@ -1,0 +1,162 @@
+"""Settings: environment variables with the prefix ``HHH_``, or a ``.env`` in the working directory."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import secrets
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from hhh.core.errors import ConfigurationError
+from hhh.core.files import write_private
+
+PREFIX = "HHH_"
+#: Variables of the stores' own tools that a ``.env`` may hold; they are exported for obstore to read.
+STORE_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_")
+
+
+def _split_commas(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split_commas)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+Paths = Annotated[list[AbsolutePath], NoDecode, BeforeValidator(_split_commas)]
+
+
+class Settings(BaseSettings):
+    """All settings, typed. Each is the environment variable ``HHH_<NAME>``; lists are comma-separated."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    env: Literal["dev", "production"] = "dev"
+    data_dir: AbsolutePath = Field(default=Path("var"), validate_default=True)
+    database_url: SecretStr = SecretStr("")
+    jobs_database_url: SecretStr = SecretStr("")
+    secret_key: SecretStr = SecretStr("")
+    signing_key_file: AbsolutePath | None = None
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    trusted_proxies: CommaSeparated = []
+    storage_url: SecretStr = SecretStr("")
+    scratch_dir: AbsolutePath = Path("/tmp")  # noqa: S108  the runbook's own default; a run makes a private folder in it
+    age_recipients: CommaSeparated = []
+    age_identity_file: AbsolutePath | None = None
+    admin_email: str = ""
+    admin_password: SecretStr = SecretStr("")
+    pg_bin_dir: AbsolutePath | None = None
+    restore_dirs: Paths = []
+    cookie_secure: bool | None = None
+    cors_origins: CommaSeparated = []
+    auto_migrate: bool = True
+
+    @property
+    def own_database_url(self) -> str:
+        """The URL of the service's own database, which is also the target ``app``."""
+        return self.database_url.get_secret_value() or f"sqlite:///{self.data_dir / 'hhh.db'}"
+
+    @property
+    def default_storage_url(self) -> str:
+        """The URL of the store that backups go to."""
+        return self.storage_url.get_secret_value() or f"file://{self.data_dir / 'backups'}"
+
+    @property
+    def signing_key_path(self) -> Path:
+        """Where the installation's Ed25519 key is kept."""
+        return self.signing_key_file or self.data_dir / "signing.key"
+
+    @property
+    def cookies_are_secure(self) -> bool:
+        """Whether cookies are for HTTPS only: everywhere but in dev, unless set."""
+        return self.env != "dev" if self.cookie_secure is None else self.cookie_secure
+
+    @cached_property
+    def secret(self) -> bytes:
+        """The key material of ``HHH_SECRET_KEY``; in dev it is made at first use and kept, mode 0600."""
+        if self.secret_key.get_secret_value():
+            return self.secret_key.get_secret_value().encode()
+        return _kept_secret(self.data_dir / "secret.key")
+
+
+def load_settings(environment: Mapping[str, str] | None = None, *, dotenv: Path | None = None) -> Settings:
+    """Reads the settings and makes the data folder (0700).
+
+    Args:
+        environment: variables to read instead of the process's own.
+        dotenv: the file to read below them; default ``.env`` in the working directory.
+
+    Raises:
+        ConfigurationError: a name is unknown, a value is of the wrong form, or a required one is missing.
+    """
+    dotenv_names = {name: value or "" for name, value in dotenv_values(dotenv or Path(".env")).items()}
+    names = {**dotenv_names, **(os.environ if environment is None else environment)}
+    _refuse_unknown(names)
+    _export_store_variables(dotenv_names)
+    values: dict[str, Any] = {
+        name.removeprefix(PREFIX).lower(): value for name, value in names.items() if name.startswith(PREFIX) and value
+    }
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise ConfigurationError(_describe(error)) from None
+    _require(settings)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return settings
+
+
+def _known_names() -> list[str]:
+    return [PREFIX + name.upper() for name in Settings.model_fields]
+
+
+def _refuse_unknown(names: Mapping[str, str]) -> None:
+    known = _known_names()
+    for name in sorted(names):
+        if name.startswith(PREFIX) and name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
+            raise ConfigurationError(f"Unknown setting {name}", hint=hint)
+
+
+def _export_store_variables(dotenv_names: Mapping[str, str]) -> None:
+    for name, value in dotenv_names.items():
+        if name.startswith(STORE_PREFIXES):
+            os.environ.setdefault(name, value)
+
+
+def _describe(error: ValidationError) -> str:
+    problems = (f"{PREFIX}{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors() if item["loc"])
+    return "; ".join(problems) or "The settings do not fit"
+
+
+def _require(settings: Settings) -> None:
+    if settings.env == "production" and not settings.secret_key.get_secret_value():
+        raise ConfigurationError(
+            "HHH_SECRET_KEY is required in production",
+            hint="make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'",
+        )
+    if settings.jobs_database_url.get_secret_value():
+        raise ConfigurationError(
+            "HHH_JOBS_DATABASE_URL is set, but this version has the embedded queue only",
+            hint="leave it empty; many workers come with a later version",
+        )
+
+
+def _kept_secret(path: Path) -> bytes:
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(48).encode(), exclusive=True)
+    return path.read_bytes().strip()

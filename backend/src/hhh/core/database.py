@@ -1,0 +1,146 @@
+"""The service's own database: SQLite (WAL) or PostgreSQL, through SQLAlchemy.
+
+Nothing but this module opens it. In particular nobody opens a SQLite file of this process by another way: a second
+SQLite library drops the first one's POSIX locks (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+from hhh.core.errors import ConfigurationError, DatabaseUnavailable
+
+BUSY_TIMEOUT_SECONDS = 30
+_READ_ONLY = "hhh_read_only"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime in UTC, on databases with and without time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a datetime without a time zone can't be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Base of all tables."""
+
+    type_annotation_map = {datetime: UtcDateTime()}  # noqa: RUF012  SQLAlchemy reads it from the class
+
+
+class Database:
+    """The own database. Thread-safe; one per process."""
+
+    def __init__(self, url: str) -> None:
+        self.url = normalise(url)
+        self.engine = _make_engine(self.url)
+        self._reader = self.engine.execution_options(**{_READ_ONLY: True})
+
+    def __repr__(self) -> str:
+        return f"Database({self.url.render_as_string(hide_password=True)})"
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A transaction that writes: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            DatabaseUnavailable: the database can't be reached, or the commit failed.
+        """
+        with mapped_errors(), Session(self.engine, expire_on_commit=False) as session:
+            with session.begin():
+                yield session
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """A transaction that only reads; it never waits for a writer."""
+        with mapped_errors(), Session(self._reader, expire_on_commit=False) as session:
+            yield session
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self.engine.dispose()
+
+
+@contextlib.contextmanager
+def mapped_errors() -> Iterator[None]:
+    """Turns SQLAlchemy's errors of reaching or using the database into `DatabaseUnavailable`."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise DatabaseUnavailable(
+            f"The service's own database failed: {last_line(error)}", hint="see `hhh doctor`"
+        ) from error
+
+
+def last_line(error: Exception) -> str:
+    """The driver's own last line, without the statement and its parameters."""
+    origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    lines = [line.strip() for line in str(origin).splitlines() if line.strip()]
+    return lines[-1] if lines else type(origin).__name__
+
+
+def normalise(url: str) -> URL:
+    """Parses the URL of an own database; ``postgresql://`` means psycopg 3.
+
+    Raises:
+        ConfigurationError: neither SQLite nor PostgreSQL, or no URL at all.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError("HHH_DATABASE_URL is not a URL", hint="e.g. sqlite:////var/lib/hhh/hhh.db") from None
+    if parsed.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername == "sqlite" and parsed.database:
+        return parsed
+    raise ConfigurationError(
+        f"HHH_DATABASE_URL names the database {parsed.drivername!r}", hint="use sqlite:////path or postgresql://…"
+    )
+
+
+def _make_engine(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30, connect_args={"connect_timeout": 10})
+    assert url.database is not None
+    Path(url.database).absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = create_engine(
+        url, pool_size=10, max_overflow=30, connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver must not begin transactions by itself: it would begin them as readers, and a reader that
+    # becomes a writer fails at once with "database is locked", whatever the timeout is.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,241 @@
+"""Every error that HHH Backup raises on purpose.
+
+* HHHError
+  x ConfigurationError
+  x InvalidInput
+  x NotFound
+  x InvalidCredentials
+  x SessionExpired
+  x RateLimited
+  x SuperAdminRequired
+  x CsrfInvalid
+  x BackupInProgress
+  x BackupFailed
+  x Cancelled
+  x LeaseLost
+  x DatabaseUnavailable
+    + MigrationsPending
+  x EngineError
+    + TargetUnreachable
+    + TargetBusy
+    + SourceUnreadable
+    + ToolMissing
+    + ToolFailed
+  x StorageError
+    + StorageUnavailable
+    + StorageFull
+    + ObjectExists
+    + ObjectMissing
+  x ScratchError
+  x ManifestInvalid
+
+An error knows its code, its HTTP status and whether a retry may help; one handler renders it as JSON
+(`hhh.web.errors`), another as an exit code (`hhh.cli`). A message says what failed, with the tool's own
+last line, and what to do; it never holds a secret.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HHHError(Exception):
+    """Base of all errors of this service.
+
+    Args:
+        message: one sentence for the operator, without secrets.
+        hint: what to do about it, if that is known.
+    """
+
+    #: The code of the API's error shape.
+    code: ClassVar[str] = "ERR_INTERNAL"
+    #: The HTTP status the API answers with.
+    status: ClassVar[int] = 500
+    #: Whether the same work may succeed when it is tried again without a change by the operator.
+    retryable: ClassVar[bool] = False
+    #: Whether what was written before the error stays (a failed sign-in must be counted).
+    keeps_changes: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Extra headers of the HTTP answer."""
+        return {}
+
+
+class ConfigurationError(HHHError):
+    """A setting is missing, unknown or of the wrong form."""
+
+
+class InvalidInput(HHHError):
+    """The caller's input can't be used."""
+
+    code = "ERR_VALIDATION"
+    status = 422
+
+
+class NotFound(HHHError):
+    """What was asked for does not exist."""
+
+    code = "ERR_NOT_FOUND"
+    status = 404
+
+
+class InvalidCredentials(HHHError):
+    """Unknown user or wrong password; nobody is told which."""
+
+    code = "ERR_INVALID_CREDENTIALS"
+    status = 401
+    keeps_changes = True
+
+
+class SessionExpired(HHHError):
+    """The access token has run out or its session has ended; a refresh or a new login helps."""
+
+    code = "ERR_SESSION_EXPIRED"
+    status = 401
+    keeps_changes = True
+
+
+class RateLimited(HHHError):
+    """Too many failed sign-ins."""
+
+    code = "ERR_RATE_LIMITED"
+    status = 429
+    retryable = True
+    keeps_changes = True
+
+    def __init__(self, message: str, *, retry_after: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        #: Seconds until another try is looked at.
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(self.retry_after)}
+
+
+class SuperAdminRequired(HHHError):
+    """Nobody is signed in, or somebody without the role SUPER_ADMIN."""
+
+    code = "ERR_SUPERADMIN_REQUIRED"
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__("Super Admin access required")
+
+
+class CsrfInvalid(HHHError):
+    """A mutating request with session cookies lacks the CSRF token of that session."""
+
+    code = "ERR_CSRF_INVALID"
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__("CSRF validation failed")
+
+
+class BackupInProgress(HHHError):
+    """The target has an active backup or restore."""
+
+    code = "ERR_BACKUP_IN_PROGRESS"
+    status = 409
+    retryable = True
+
+
+class BackupFailed(HHHError):
+    """A backup ended without a stored, recorded artifact."""
+
+    code = "ERR_BACKUP_FAILED"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Backup failed: {reason}")
+
+
+class Cancelled(HHHError):
+    """The run was cancelled by the operator, or because the service shuts down."""
+
+
+class LeaseLost(HHHError):
+    """The job was given to somebody else, or ended, while this worker was on it; it may finalise nothing."""
+
+
+class DatabaseUnavailable(HHHError):
+    """The service's own database can't be reached or refused the work."""
+
+    code = "ERR_DATABASE_UNAVAILABLE"
+    status = 503
+    retryable = True
+
+
+class MigrationsPending(DatabaseUnavailable):
+    """The own database is older than this version of the service."""
+
+    code = "ERR_MIGRATIONS_PENDING"
+
+
+class EngineError(HHHError):
+    """The database to back up, or the tool for it, failed."""
+
+
+class TargetUnreachable(EngineError):
+    """No connection to the target: wrong address, wrong password, server down."""
+
+    retryable = True
+
+
+class TargetBusy(EngineError):
+    """Locks that the dump needs were not granted in time."""
+
+    retryable = True
+
+
+class SourceUnreadable(EngineError):
+    """The database is there but is corrupt, or not of its kind, or may not be read."""
+
+
+class ToolMissing(EngineError):
+    """No program of the right version was found."""
+
+
+class ToolFailed(EngineError):
+    """A program ended without success; the message ends with its own last line."""
+
+    retryable = True
+
+
+class StorageError(HHHError):
+    """A store failed."""
+
+
+class StorageUnavailable(StorageError):
+    """The store does not answer, or answers with an error."""
+
+    retryable = True
+
+
+class StorageFull(StorageError):
+    """No space is left in the store."""
+
+
+class ObjectExists(StorageError):
+    """A conditional create found an object under that key."""
+
+
+class ObjectMissing(StorageError):
+    """No object under that key."""
+
+
+class ScratchError(HHHError):
+    """The scratch folder can't be written, or is full."""
+
+
+class ManifestInvalid(HHHError):
+    """A manifest is damaged, of an unknown version, or its signature does not hold."""

@@ -1,0 +1,169 @@
+"""The one place that starts programs.
+
+An argument list and never a shell; an environment made for the child and not inherited; standard error drained beside
+the work and bounded; and an error that keeps the command, the exit status and the tool's own last lines.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import fcntl
+import io
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, cast
+
+from hhh.core.errors import ToolFailed, ToolMissing
+
+#: Bytes of a pipe between a tool and us. The kernel's default of 64 KiB makes both sides wake up too often.
+PIPE_SIZE = 1 << 20
+_KEPT_LINES = 40
+_KEPT_LINE_LENGTH = 500
+#: Variables of ours that a child needs to run at all; everything else is named by the caller.
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ", "TMPDIR")
+
+
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child: a few plain variables of ours, plus ``extra``; no setting of ours, no secret."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | dict(extra)
+
+
+class Child:
+    """A running program with pipes.
+
+    Its standard output is `stdout`, unbuffered; its standard error is read by a thread.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], name: str) -> None:
+        self._process = process
+        self._name = name
+        self._last_lines: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
+        self._drain = threading.Thread(target=self._drain_stderr, name=f"{name}-stderr", daemon=True)
+        self._drain.start()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        """The program's standard input."""
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    @property
+    def stdout(self) -> io.RawIOBase:
+        """The program's standard output, unbuffered: each read is one system call."""
+        return cast("io.RawIOBase", self._process.stdout)
+
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        """The last lines of standard error so far."""
+        return tuple(self._last_lines)
+
+    def finish(self) -> None:
+        """Waits for the end of the program.
+
+        Raises:
+            ToolFailed: it ended with another status than 0.
+        """
+        status = self._process.wait()
+        self._drain.join()
+        if status:
+            raise ToolFailed(f"{self._name} {_ending(status)}: {self._said()}")
+
+    def kill(self) -> None:
+        """Ends the program and all it started; returns when it is gone. No-op when it has ended."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._drain.join()
+
+    def close(self) -> None:
+        """Closes our ends of the pipes."""
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+    def _drain_stderr(self) -> None:
+        assert self._process.stderr is not None
+        for line in io.TextIOWrapper(cast("IO[bytes]", self._process.stderr), "utf-8", "replace"):
+            if line.strip():
+                self._last_lines.append(line.strip()[:_KEPT_LINE_LENGTH])
+
+    def _said(self) -> str:
+        return self._last_lines[-1] if self._last_lines else "it said nothing"
+
+
+@contextlib.contextmanager
+def running(
+    arguments: Sequence[str | Path], *, environment: Mapping[str, str], stdin: bool = False, cwd: Path | None = None
+) -> Iterator[Child]:
+    """Starts a program; whatever happens in the block, it has ended and its pipes are closed afterwards.
+
+    Args:
+        arguments: the program and its arguments; never a secret, any user of the machine can read them.
+        environment: what the child needs beside the few variables of `child_environment`.
+        stdin: whether to give it a pipe to read from, instead of nothing.
+        cwd: its working directory.
+
+    Raises:
+        ToolMissing: the program does not exist or may not be run.
+    """
+    name = Path(arguments[0]).name
+    try:
+        process = subprocess.Popen(
+            [str(argument) for argument in arguments],
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=child_environment(environment),
+            cwd=cwd,
+            bufsize=0,
+            pipesize=_pipe_size(),
+            start_new_session=True,
+        )
+    except (FileNotFoundError, PermissionError) as error:
+        raise ToolMissing(f"{name} can't be started: {error.strerror}") from error
+    child = Child(process, name)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.close()
+
+
+def output_of(arguments: Sequence[str | Path], *, environment: Mapping[str, str] | None = None) -> str:
+    """Runs a program to its end and returns what it printed. For small answers, such as ``--version``."""
+    with running(arguments, environment=environment or {}) as child:
+        printed = child.stdout.readall() or b""
+        child.finish()
+        return printed.decode("utf-8", "replace")
+
+
+def _pipe_size() -> int:
+    # An unprivileged user may be limited to less (fs.pipe-max-size, fs.pipe-user-pages-soft): then the kernel refuses.
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+    except OSError:
+        return -1
+    else:
+        return PIPE_SIZE
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def _ending(status: int) -> str:
+    if status < 0:
+        return f"was ended by {signal.Signals(-status).name}"
+    return f"failed with status {status}"

@@ -1,0 +1,40 @@
+"""What long work needs from whoever runs it: a place to report progress, and the news that it was cancelled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come."""
+
+    #: What is being done now: ``snapshot``, ``stream``, ``finalise``.
+    stage: str
+    #: Bytes read from the dump so far.
+    raw_bytes: int = 0
+    #: Bytes written to the stores so far.
+    stored_bytes: int = 0
+    #: Estimated bytes of the whole dump; None where nothing is known.
+    expected_bytes: int | None = None
+
+
+class Run(Protocol):
+    """One run of a job, as the services see it."""
+
+    def report(self, progress: Progress) -> None:
+        """Takes progress. Cheap: may be called for every chunk; the receiver thins it out."""
+
+    def raise_if_cancelled(self) -> None:
+        """Raises `Cancelled` once the run was cancelled, and `LeaseLost` once it belongs to somebody else."""
+
+
+class Unattended:
+    """A run that nobody watches and nobody can cancel."""
+
+    def report(self, progress: Progress) -> None:
+        """Drops it."""
+
+    def raise_if_cancelled(self) -> None:
+        """Never raises."""

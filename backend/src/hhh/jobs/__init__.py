@@ -1,0 +1,1 @@
+"""Who runs long work, and when: the queue, the lease, the life cycle of a worker."""

@@ -1,0 +1,101 @@
+"""Facts of a source, taken in the same snapshot as its dump; a restore is compared with them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class FactsModel(BaseModel):
+    """Base of all facts: nothing unknown, nothing changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TableFacts(FactsModel):
+    """One table that holds rows of its own."""
+
+    #: Empty for SQLite.
+    schema_name: str
+    name: str
+    rows: int
+
+
+class SequenceFacts(FactsModel):
+    """One sequence, read before the dump began: the dump holds this value or a later one."""
+
+    schema_name: str
+    name: str
+    last_value: int
+    is_called: bool
+    increment: int
+
+
+class ExtensionFacts(FactsModel):
+    """One installed extension."""
+
+    name: str
+    version: str
+    schema_name: str
+
+
+class LargeObjectFacts(FactsModel):
+    """Large objects of PostgreSQL."""
+
+    count: int
+    #: None where the role may not read them all to measure them.
+    total_bytes: int | None
+
+
+class DatabaseProperties(FactsModel):
+    """What belongs to the database itself; ``pg_dump`` without ``--create`` leaves it out."""
+
+    name: str
+    owner: str
+    encoding: str
+    #: ``libc``, ``icu`` or ``builtin``.
+    locale_provider: str
+    collation: str
+    character_type: str
+    icu_locale: str | None
+    collation_version: str | None
+    #: ``ALTER DATABASE … SET`` and ``ALTER ROLE … IN DATABASE … SET``, each ``role or empty, name=value``.
+    settings: list[tuple[str, str]]
+
+
+class PostgresqlFacts(FactsModel):
+    """Facts of a PostgreSQL database."""
+
+    engine: Literal["postgresql"] = "postgresql"
+    server_version: str
+    #: ``pg_control_system()``; None where the role may not call it.
+    system_identifier: str | None
+    database: DatabaseProperties
+    tables: list[TableFacts]
+    sequences: list[SequenceFacts]
+    large_objects: LargeObjectFacts
+    extensions: list[ExtensionFacts]
+    #: Roles that own something in the database or are named in a privilege of it.
+    roles: list[str]
+
+
+class SqliteFacts(FactsModel):
+    """Facts of a SQLite database, taken from the copy that is the artifact."""
+
+    engine: Literal["sqlite"] = "sqlite"
+    sqlite_version: str
+    page_size: int
+    page_count: int
+    journal_mode: str
+    encoding: str
+    user_version: int
+    application_id: int
+    auto_vacuum: int
+    integrity_check: Literal["ok"] = "ok"
+    tables: list[TableFacts]
+    #: ``type name`` of every index, view and trigger.
+    objects: list[tuple[str, str]]
+
+
+Facts = PostgresqlFacts | SqliteFacts

@@ -1,0 +1,94 @@
+"""What every store can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object of a store."""
+
+    #: Its key below the store's prefix, with ``/`` between the parts.
+    key: str
+    #: Bytes.
+    size: int
+    modified_at: datetime
+
+
+class ObjectWriter(ABC):
+    """An object being written; it exists only once its block was left without an error."""
+
+    @abstractmethod
+    def write(self, chunk: bytes) -> None:
+        """Takes the next bytes. They are immutable and may be kept until the upload is finished.
+
+        Raises:
+            StorageError: the store failed; the object will not exist.
+        """
+
+
+class Storage(ABC):
+    """A store of objects under one prefix. Thread-safe.
+
+    Keys are relative to the prefix, use ``/``, and hold no empty part, ``.`` or ``..``.
+    """
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Where the store is, for people and the manifest; without secrets."""
+
+    @abstractmethod
+    def open_writer(self, key: str, *, expected_size: int | None = None) -> AbstractContextManager[ObjectWriter]:
+        """Writes one large object in pieces.
+
+        Left without an error, the object is there, whole and durable; left by an exception (also
+        ``KeyboardInterrupt``), nothing is there. An object that was under the key before is replaced only by a whole one.
+
+        Args:
+            key: the object's key.
+            expected_size: an estimate, from which part sizes grow; None means unknown.
+
+        Raises:
+            StorageFull: no space is left.
+            StorageUnavailable: the store does not take it.
+        """
+
+    @abstractmethod
+    def create(self, key: str, content: bytes) -> None:
+        """Writes a small object if, and only if, there is none under the key.
+
+        Raises:
+            ObjectExists: there is one; it is as it was.
+            StorageFull, StorageUnavailable: as for `open_writer`.
+        """
+
+    @abstractmethod
+    def read(self, key: str) -> Iterator[bytes]:
+        """The object's bytes, in pieces, from its beginning.
+
+        Raises:
+            ObjectMissing: there is none under the key.
+            StorageUnavailable: the store does not answer, at the start or in the middle.
+        """
+
+    @abstractmethod
+    def head(self, key: str) -> ObjectInfo:
+        """The object's size and time.
+
+        Raises:
+            ObjectMissing: there is none under the key.
+        """
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """All objects under a folder (``""`` for all), in no particular order; unfinished writes are not among them."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Removes an object; a no-op if there is none."""
