@@ -1,0 +1,1 @@
+"""HHH Backup: backups of SQLite and PostgreSQL that are taken, stored, proven and restored."""
