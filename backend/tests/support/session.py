@@ -1,0 +1,84 @@
+"""What one test session owns: a folder in the temp dir, and a reaper that clears up if pytest is killed."""
+
+import atexit
+import contextlib
+import functools
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from support import reaper as reaper_program
+
+PREFIX = "hhh-tests-"
+
+
+@functools.cache
+def open_temp_dir() -> Path:
+    """A temp dir that every account may enter: servers that refuse to run as root live in it."""
+    for candidate in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        folder = Path(candidate).resolve()
+        if folder.is_dir() and os.access(folder, os.W_OK) and _anyone_may_enter(folder):
+            return folder
+    raise RuntimeError("no temp dir that an unprivileged account may enter; set TMPDIR to one")
+
+
+def _anyone_may_enter(folder: Path) -> bool:
+    return all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents))
+
+
+class Session:
+    """The session's folder and the processes that must not outlive it.
+
+    However pytest ends, also by SIGKILL, the reaper (a small child that reads our pipe) sees the end of the pipe,
+    ends the watched process groups and removes the folder.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=open_temp_dir()))
+        self.folder.chmod(0o711)
+        self.reaper = subprocess.Popen(
+            [sys.executable, "-I", "-S", reaper_program.__file__, str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for pytest, not for who clears up behind it
+            cwd="/",
+        )
+
+    def new_folder(self, name: str) -> Path:
+        """A fresh folder whose name starts with `name`; short enough for a Unix socket."""
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
+        folder.chmod(0o711)
+        return folder
+
+    def watch(self, process: "subprocess.Popen[bytes]") -> None:
+        """End this process group, which it must lead, should pytest be killed."""
+        self._tell(f"+{process.pid}")
+
+    def release(self, process: "subprocess.Popen[bytes]") -> None:
+        """The process has ended; its number may soon be somebody else's."""
+        self._tell(f"-{process.pid}")
+
+    def close(self) -> None:
+        """Let the reaper end what is left and remove the folder, and wait for it."""
+        assert self.reaper.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.reaper.stdin.close()
+        self.reaper.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _tell(self, line: str) -> None:
+        assert self.reaper.stdin is not None
+        self.reaper.stdin.write(f"{line}\n".encode())
+        self.reaper.stdin.flush()
+
+
+@functools.cache
+def current_session() -> Session:
+    """The session of this pytest process, made on first use, cleared up when the process ends."""
+    session = Session()
+    atexit.register(session.close)
+    return session
