@@ -1,0 +1,87 @@
+"""The catalogue: every backup, where its copies are, and the totals."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from hhh.core.database import Base
+
+
+class BackupStatus(StrEnum):
+    """The state of a backup, as the column has it; ``str()`` of the runbook's answer prefixes the class name."""
+
+    QUEUED = "QUEUED"  #: waiting for a worker
+    RUNNING = "RUNNING"  #: being taken
+    SUCCESS = "SUCCESS"  #: stored and recorded
+    FAILED = "FAILED"  #: ended without an artifact
+    CANCELLED = "CANCELLED"  #: ended by the operator, without an artifact
+
+
+#: Rows of finished backups, literal so that both databases match it with the partial index.
+FINISHED = text("finished_at IS NOT NULL")
+
+
+class BackupLog(Base):
+    """One backup."""
+
+    __tablename__ = "backup_log"
+    __table_args__ = (
+        Index("uq_backup_log_file", "target", "backup_file", unique=True),
+        Index("ix_backup_log_finished", "created_at", "id", sqlite_where=FINISHED, postgresql_where=FINISHED),
+        Index("ix_backup_log_created", "created_at", "id"),
+        Index("ix_backup_log_status", "status", "created_at", "id"),
+        Index("ix_backup_log_target", "target", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    target: Mapped[str] = mapped_column(String(63))
+    backup_file: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    #: Bytes of the object as stored; 0 until then, and where it failed.
+    backup_size: Mapped[int] = mapped_column(BigInteger, default=0)
+    #: Bytes of the dump before compression.
+    raw_size: Mapped[int | None] = mapped_column(BigInteger)
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    error: Mapped[str | None] = mapped_column(Text)
+    #: The manifest as it was stored, signature included.
+    manifest: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    pinned: Mapped[bool] = mapped_column(default=False)
+    verified_level: Mapped[str | None] = mapped_column(String(16))
+    verified_at: Mapped[datetime | None]
+
+    copies: Mapped[list[BackupCopy]] = relationship(order_by="BackupCopy.storage", cascade="all, delete-orphan")
+
+
+class BackupCopy(Base):
+    """One copy of a backup's object in one store."""
+
+    __tablename__ = "backup_copies"
+
+    backup_id: Mapped[str] = mapped_column(ForeignKey("backup_log.id", ondelete="CASCADE"), primary_key=True)
+    storage: Mapped[str] = mapped_column(String(63), primary_key=True)
+    key: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(16))
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+
+
+class BackupTotals(Base):
+    """The one row of totals over finished backups; it changes in the transaction that finishes one."""
+
+    __tablename__ = "backup_totals"
+    __table_args__ = (CheckConstraint("singleton = 1", name="ck_backup_totals_singleton"),)
+
+    singleton: Mapped[int] = mapped_column(Integer, primary_key=True, default=1)
+    total: Mapped[int] = mapped_column(BigInteger)
+    successful: Mapped[int] = mapped_column(BigInteger)
+    #: Failed and cancelled.
+    failed: Mapped[int] = mapped_column(BigInteger)
+    #: Sum of `BackupLog.backup_size` of the successful ones.
+    stored_bytes: Mapped[int] = mapped_column(BigInteger)

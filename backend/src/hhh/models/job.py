@@ -1,0 +1,60 @@
+"""Long work: what is asked for, who is on it, and until when that may be believed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, Index, Integer, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from hhh.core.database import Base
+
+
+class JobKind(StrEnum):
+    """What a job does."""
+
+    BACKUP = "backup"
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"  #: committed, and waiting for a worker
+    RUNNING = "running"  #: a worker holds the lease
+    SUCCESS = "success"  #: done, and recorded as done
+    FAILED = "failed"  #: ended with an error, or its worker died
+    CANCELLED = "cancelled"  #: ended because the operator asked for it
+
+
+#: The condition under which a job keeps its target busy; literal, so that both databases match it with the index.
+ACTIVE = text("kind IN ('backup', 'restore') AND state IN ('queued', 'running')")
+
+
+class Job(Base):
+    """One job. The id of a backup job is the id of the backup."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        # The 409: a second active backup or restore of a target can't be inserted.
+        Index("uq_jobs_active_target", "target", unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE),
+        Index("ix_jobs_state", "state", "lease_expires_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    target: Mapped[str] = mapped_column(String(63))
+    state: Mapped[str] = mapped_column(String(16))
+    #: How often it was started; whoever runs attempt n may finalise only while this is n.
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    #: The worker that will run it or runs it.
+    worker: Mapped[str] = mapped_column(String(64))
+    lease_expires_at: Mapped[datetime]
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    #: `hhh.core.run.Progress` as a mapping.
+    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
