@@ -1,5 +1,7 @@
 """The fixtures that every test may take; what they are stands in `support/`."""
 
+from support.faulty_proxy import faulty_s3
+from support.filesystems import small_filesystem
 from support.postgres import (
     any_postgres,
     postgres,
@@ -10,10 +12,12 @@ from support.postgres import (
     postgres_servers,
     private_postgres,
 )
+from support.s3 import s3, s3_endpoint
 from support.service import service, service_factory
 
 __all__ = [
     "any_postgres",
+    "faulty_s3",
     "postgres",
     "postgres15",
     "postgres16",
@@ -21,6 +25,9 @@ __all__ = [
     "postgres_database",
     "postgres_servers",
     "private_postgres",
+    "s3",
+    "s3_endpoint",
     "service",
     "service_factory",
+    "small_filesystem",
 ]

@@ -140,7 +140,7 @@ class PostgresServer:
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop it: SIGINT rolls back and closes well (“fast”), SIGQUIT drops everything. No-op when it has ended."""
-        if not self._processes or not self.is_running():
+        if not self._processes:
             return
         self._postmaster.send_signal(how)
         try:

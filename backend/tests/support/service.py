@@ -15,7 +15,7 @@ import pytest
 
 from support.ports import LOOPBACK, free_port
 from support.session import current_session
-from support.waiting import wait_until
+from support.waiting import WaitedTooLongError, wait_until
 
 ADMIN_EMAIL = "admin@example.com"
 ADMIN_PASSWORD = "correct horse battery staple"
@@ -60,6 +60,7 @@ class Service:
         self.environment = self._environment(environment or {}, settings or {})
         self._command = [*(command or [*hhh_command(), "serve"])]
         self._process: subprocess.Popen[bytes] | None = None
+        self._started: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> Self:
         """Start it and wait until it answers that it is healthy; RuntimeError with its log if it ends instead."""
@@ -73,10 +74,14 @@ class Service:
                 stderr=stderr,
                 start_new_session=True,
             )
+        self._started.append(self._process)
         current_session().watch(self._process)
-        wait_until(lambda: self.is_healthy() or not self.is_running(), seconds=_START_SECONDS, what="a healthy service")
-        if not self.is_running():
-            raise RuntimeError(f"the service ended at start with {self.exit_code}:\n{self.log()}")
+        try:
+            self._wait_for_health()
+        except (RuntimeError, WaitedTooLongError) as error:
+            self.close()
+            error.add_note(f"Its log:\n{self.log()}")
+            raise
         return self
 
     @property
@@ -115,13 +120,13 @@ class Service:
         return self.start()
 
     def close(self) -> None:
-        """End it and everything of its process group that is left."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        current_session().release(self._process)
+        """End it and everything that is left of the process groups it ever ran in."""
+        for process in self._started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            current_session().release(process)
+        self._started.clear()
 
     def log(self) -> str:
         """All it has written so far, standard output first."""
@@ -166,6 +171,11 @@ class Service:
         }
         names = {f"HHH_{name.upper()}": str(value) for name, value in {**ours, **settings}.items()}
         return {"PATH": os.environ.get("PATH", os.defpath), **names, **more}
+
+    def _wait_for_health(self) -> None:
+        wait_until(lambda: self.is_healthy() or not self.is_running(), seconds=_START_SECONDS, what="a healthy service")
+        if not self.is_running():
+            raise RuntimeError(f"the service ended at start with {self.exit_code}")
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is None or not self.is_running():

@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/echo":
             self.answer({"token": self.headers["X-CSRF-Token"], "cookie": self.headers["Cookie"]})
+        elif self.path == "/child":
+            self.answer({"pid": subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]).pid})
         elif body == {"email": os.environ["HHH_ADMIN_EMAIL"], "password": os.environ["HHH_ADMIN_PASSWORD"]}:
             self.answer({}, cookie="hhh_csrf=bound; Path=/")
         else:

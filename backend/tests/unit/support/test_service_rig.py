@@ -66,8 +66,9 @@ def test_terminate_lets_it_leave_and_kill_does_not(stand_in: Service) -> None:
 
 def test_a_service_that_ends_at_start_is_reported_with_its_log() -> None:
     command = [sys.executable, "-c", "import sys; sys.exit('HHH_STORAGE_ULR is no setting')"]
-    with pytest.raises(RuntimeError, match=r"ended at start with 1:\nHHH_STORAGE_ULR is no setting"):
+    with pytest.raises(RuntimeError, match="ended at start with 1") as caught:
         Service(current_session().new_folder("broken"), command=command).start()
+    assert caught.value.__notes__ == ["Its log:\nHHH_STORAGE_ULR is no setting\n"]
 
 
 KILLED_SESSION = """
@@ -80,6 +81,16 @@ service = Service(current_session().new_folder("service"), command=sys.argv[1:])
 print(current_session().folder, service.pid, server._postmaster.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def test_what_it_started_outlives_its_kill_but_not_its_close(stand_in: Service) -> None:
+    with stand_in.client() as client:
+        child = client.post("/child", json={}).json()["pid"]
+    stand_in.kill()
+    assert Path(f"/proc/{child}").exists()
+    stand_in.start()
+    stand_in.close()
+    wait_until(lambda: not Path(f"/proc/{child}").exists(), what="the child's end")
 
 
 def test_nothing_outlives_a_test_session_that_is_killed() -> None:
