@@ -28,14 +28,16 @@ class ObjectWriter(ABC):
         """Takes the next bytes. They are immutable and may be kept until the upload is finished.
 
         Raises:
-            StorageError: the store failed; the object will not exist.
+            StorageError: the store failed; the object will not exist, also if the caller goes on.
         """
 
 
 class Storage(ABC):
     """A store of objects under one prefix. Thread-safe.
 
-    Keys are relative to the prefix, use ``/``, and hold no empty part, ``.`` or ``..``.
+    Keys are relative to the prefix, use ``/``, and hold no empty part, ``.``, ``..`` or control character; every
+    method raises `InvalidInput` for others (`hhh.storages.keys`). A key below another object's key (``a`` and then
+    ``a/b``) is not for all stores.
     """
 
     @property
@@ -48,7 +50,8 @@ class Storage(ABC):
         """Writes one large object in pieces.
 
         Left without an error, the object is there, whole and durable; left by an exception (also
-        ``KeyboardInterrupt``), nothing is there. An object that was under the key before is replaced only by a whole one.
+        ``KeyboardInterrupt``), nothing is there. An object that was under the key before is replaced only by a whole
+        one.
 
         Args:
             key: the object's key.
@@ -70,7 +73,7 @@ class Storage(ABC):
 
     @abstractmethod
     def read(self, key: str) -> Iterator[bytes]:
-        """The object's bytes, in pieces, from its beginning.
+        """The object's bytes, in pieces, from its beginning. Errors show when a piece is asked for.
 
         Raises:
             ObjectMissing: there is none under the key.
@@ -87,8 +90,19 @@ class Storage(ABC):
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """All objects under a folder (``""`` for all), in no particular order; unfinished writes are not among them."""
+        """All objects under a folder (``""`` for all), in no particular order; unfinished writes are not among them.
+
+        The prefix is a folder, not the beginning of a string: ``a/b`` has ``a/b/x`` in it, but not ``a/bc/x``. A folder
+        that does not exist is empty.
+
+        Raises:
+            StorageUnavailable: the store does not answer, at the start or in the middle.
+        """
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Removes an object; a no-op if there is none."""
+        """Removes an object; a no-op if there is none.
+
+        Raises:
+            StorageUnavailable: the store does not answer, or keeps the object.
+        """

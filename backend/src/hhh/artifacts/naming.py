@@ -1,0 +1,75 @@
+"""What backups and their objects are called."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+_TARGET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+def backup_file_name(created_at: datetime, ordinal: int = 1) -> str:
+    """The runbook's name of a backup, in UTC: ``backup_20250101_120000.sql``.
+
+    Args:
+        created_at: when it was begun.
+        ordinal: which one of that second it is; the second is ``backup_20250101_120000_2.sql``.
+    """
+    more = f"_{ordinal}" if ordinal > 1 else ""
+    return f"backup_{created_at.astimezone(UTC):%Y%m%d_%H%M%S}{more}.sql"
+
+
+def valid_target_name(name: str) -> bool:
+    """Whether a target may be called so: it is a folder in every store, and a part of URLs.
+
+    1 to 63 lower-case letters, digits, ``-``, ``_`` and ``.``, the first a letter or a digit.
+    """
+    return _TARGET_NAME.fullmatch(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactKeys:
+    """The keys of one attempt at a backup, below a store's prefix."""
+
+    #: The id of this installation: two services in one bucket don't meet.
+    installation: str
+    #: The name of the target.
+    target: str
+    #: As `backup_file_name` gives it.
+    backup_file: str
+    #: Counts from 1; each attempt has its own objects, so that a late one overwrites nothing.
+    attempt: int
+    #: Whether recipients are set.
+    encrypted: bool
+
+    @property
+    def object(self) -> str:
+        """The dump."""
+        return f"{self._attempt}.zst{self._age}"
+
+    @property
+    def facts(self) -> str:
+        """The facts of the source."""
+        return f"{self._attempt}.facts.json{self._age}"
+
+    def attachment(self, suffix: str) -> str:
+        """A further file of the engine, e.g. ``schema.dump``."""
+        return f"{self._attempt}.{suffix}.zst{self._age}"
+
+    @property
+    def manifest(self) -> str:
+        """The manifest: one for all attempts, so that only one of them can publish."""
+        return f"{self._folder}/{self.backup_file}.json"
+
+    @property
+    def _folder(self) -> str:
+        return f"{self.installation}/{self.target}"
+
+    @property
+    def _attempt(self) -> str:
+        return f"{self._folder}/{self.backup_file}.{self.attempt}"
+
+    @property
+    def _age(self) -> str:
+        return ".age" if self.encrypted else ""

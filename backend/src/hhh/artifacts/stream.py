@@ -1,0 +1,141 @@
+"""The stream of a backup: dump → zstd → age → sha256 → every store. Nothing of it is ever whole in memory.
+
+What comes out is read back by standard tools: ``age -d -i key | zstd -d``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import zstandard
+
+from hhh.artifacts.encryption import Recipients
+from hhh.core.run import Progress, Run
+from hhh.storages.base import ObjectWriter
+
+#: Bytes read, hashed and written at a time.
+PIECE = 1 << 20
+_LEVEL = 1
+#: Threads of zstd. 500 MB on two cores: 2.6 s in our own thread, 2.1 s with one beside it, 1.4 s with two.
+_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class StreamResult:
+    """What went through."""
+
+    #: Bytes of the dump.
+    raw_size: int
+    #: Bytes in each store.
+    stored_size: int
+    #: Of the stored bytes, in hexadecimal.
+    sha256: str
+
+
+def copy_stream(
+    source: io.RawIOBase,
+    writers: Sequence[ObjectWriter],
+    *,
+    recipients: Recipients,
+    run: Run,
+    stage: str = "stream",
+    expected_size: int | None = None,
+) -> StreamResult:
+    """Reads the source to its end, and gives it, compressed and encrypted if there are recipients, to all writers.
+
+    Progress is reported, and cancellation asked for, with every piece that is read; a read that blocks ends when
+    whoever cancels ends the process that writes.
+
+    Args:
+        source: a raw stream; it is read into one buffer that is used again and again.
+        writers: open writers; whoever opened them commits or drops them.
+        recipients: whom to encrypt for.
+        run: who is told, and may cancel.
+        stage: the name of this part of the work in the progress.
+        expected_size: an estimate of the source's bytes, for the progress.
+
+    Raises:
+        StorageError: a store failed.
+        Cancelled, LeaseLost: the run is over.
+    """
+    sink = _Sink(writers)
+    meter = _Meter(run, stage, expected_size, sink)
+    compressed = _compressed(_pieces(source, meter))
+    if recipients:
+        recipients.encrypt_to(compressed, sink.write)
+    else:
+        for piece in compressed:
+            sink.write(piece)
+    sink.flush()
+    meter.report()
+    return StreamResult(meter.raw_size, sink.size, sink.sha256)
+
+
+def _pieces(source: io.RawIOBase, meter: _Meter) -> Iterator[memoryview]:
+    """What was read; each piece is valid until the next one is asked for."""
+    buffer = memoryview(bytearray(PIECE))
+    while size := source.readinto(buffer):
+        meter.count(size)
+        yield buffer[:size]
+
+
+def _compressed(pieces: Iterator[memoryview]) -> Iterator[bytes]:
+    """One zstd frame with a checksum, in pieces of `PIECE` bytes."""
+    chunker = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, threads=_THREADS).chunker(chunk_size=PIECE)
+    for piece in pieces:
+        yield from chunker.compress(piece)
+    yield from chunker.finish()  # type: ignore[no-untyped-call]
+
+
+class _Sink:
+    """Gathers small pieces (age makes 64 KiB), hashes them and hands them to every writer."""
+
+    def __init__(self, writers: Sequence[ObjectWriter]) -> None:
+        self._writers = writers
+        self._hash = hashlib.sha256()
+        self._gathered: list[bytes] = []
+        self._gathered_size = 0
+        #: Bytes handed on.
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def write(self, piece: bytes) -> None:
+        self._gathered.append(piece)
+        self._gathered_size += len(piece)
+        if self._gathered_size >= PIECE:
+            self.flush()
+
+    def flush(self) -> None:
+        piece = b"".join(self._gathered)  # a single one is not copied
+        self._gathered, self._gathered_size = [], 0
+        if not piece:
+            return
+        self._hash.update(piece)
+        for writer in self._writers:
+            writer.write(piece)
+        self.size += len(piece)
+
+
+class _Meter:
+    """Counts, reports, and stops a run that was cancelled."""
+
+    def __init__(self, run: Run, stage: str, expected_size: int | None, sink: _Sink) -> None:
+        self._run = run
+        self._stage = stage
+        self._expected_size = expected_size
+        self._sink = sink
+        self.raw_size = 0
+
+    def count(self, size: int) -> None:
+        self._run.raise_if_cancelled()
+        self.raw_size += size
+        self.report()
+
+    def report(self) -> None:
+        self._run.report(Progress(self._stage, self.raw_size, self._sink.size, self._expected_size))

@@ -1,0 +1,65 @@
+"""Which URL opens which store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from hhh.core.errors import InvalidInput
+from hhh.storages.base import Storage
+from hhh.storages.keys import checked_folder
+from hhh.storages.local import LocalStorage
+from hhh.storages.objectstore import Patience, Place, open_azure, open_gcs, open_s3
+
+Opener = Callable[[SplitResult, Patience], Storage]
+
+_EXAMPLES = "file:///folder, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix"
+
+
+def _open_local(url: SplitResult) -> Storage:
+    folder = Path(unquote(url.path))
+    if url.netloc or not folder.is_absolute() or ".." in folder.parts or "\0" in str(folder):
+        raise InvalidInput("A file:// storage URL needs three slashes and an absolute path", hint="e.g. file:///folder")
+    return LocalStorage(folder)
+
+
+def _place(url: SplitResult) -> Place:
+    if not url.netloc or ":" in url.netloc:
+        raise InvalidInput(f"A {url.scheme}:// storage URL needs a bucket or container", hint=f"known are {_EXAMPLES}")
+    return Place(bucket=url.netloc, prefix=checked_folder(unquote(url.path).removeprefix("/")))
+
+
+OPENERS: dict[str, Opener] = {
+    "file": lambda url, _: _open_local(url),
+    "s3": lambda url, patience: open_s3(_place(url), patience),
+    "az": lambda url, patience: open_azure(_place(url), patience),
+    "gs": lambda url, patience: open_gcs(_place(url), patience),
+}
+
+
+def open_storage(url: str, *, retry_seconds: float = 60) -> Storage:
+    """The store of a URL. Nothing is written and nobody is asked; a bucket that is missing shows at first use.
+
+    Args:
+        url: ``file:///folder``, ``s3://bucket/prefix``, ``az://container/prefix`` or ``gs://bucket/prefix``. Who may
+            enter, and other endpoints, stand in the process's environment (``AWS_…``, ``AZURE_…``, ``GOOGLE_…``).
+        retry_seconds: how long a failed request is sent again before the store counts as unavailable.
+
+    Raises:
+        InvalidInput: the URL is not of these forms, or has a user, a password, a query or a fragment.
+        StorageUnavailable: the environment's values for this kind of store can't be used.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise InvalidInput("The storage URL is not a URL", hint=f"known are {_EXAMPLES}") from None
+    opener = OPENERS.get(parts.scheme)
+    if opener is None:
+        raise InvalidInput(f"Unknown kind of store {parts.scheme!r} in the storage URL", hint=f"known are {_EXAMPLES}")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise InvalidInput(
+            "A storage URL holds no user, password, query or fragment",
+            hint="credentials are read from the environment: AWS_…, AZURE_…, GOOGLE_…",
+        )
+    return opener(parts, Patience(retry_seconds))
