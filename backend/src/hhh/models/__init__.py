@@ -4,7 +4,9 @@ from hhh.core.database import Base
 from hhh.models.backup_log import BackupCopy, BackupLog, BackupStatus, BackupTotals
 from hhh.models.installation import Installation
 from hhh.models.job import Job, JobKind, JobState
+from hhh.models.session import LoginFailure, RefreshToken, UserSession
 from hhh.models.target import Target
+from hhh.models.user import Role, User
 
 __all__ = [
     "BackupCopy",
@@ -16,5 +18,10 @@ __all__ = [
     "Job",
     "JobKind",
     "JobState",
+    "LoginFailure",
+    "RefreshToken",
+    "Role",
     "Target",
+    "User",
+    "UserSession",
 ]

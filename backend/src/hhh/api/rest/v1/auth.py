@@ -1,0 +1,99 @@
+"""Sign-in: `/api/v1/auth/{login,refresh,logout,me,health}`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Depends, Request, Response, status
+
+from hhh.core.errors import DatabaseUnavailable
+from hhh.schemas.auth import HealthResponse, LoginRequest, UserResponse
+from hhh.services import auth
+from hhh.services.auth import Principal, SignedIn
+from hhh.web import cookies
+from hhh.web.csrf import CsrfTokens
+from hhh.web.database import OwnDatabase, Transaction
+from hhh.web.session import CurrentUser, access_token, session_id
+from hhh.web.state import client_address, settings
+
+router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
+
+
+async def _turn() -> AsyncIterator[None]:
+    """Waits on the event loop, not in one of the threads that all other routes share."""
+    yield
+
+
+#: A sign-in costs memory and a core on purpose: a flood of them must not take the service down.
+_AT_ONCE = 4
+
+
+@router.post("/login", dependencies=[Depends(_turn, scope="function", max_concurrency=_AT_ONCE)])
+def login(body: LoginRequest, request: Request, response: Response, database: OwnDatabase) -> UserResponse:
+    """Starts a session."""
+    signed_in = auth.sign_in(
+        database,
+        settings(request),
+        email=body.email,
+        password=body.password.get_secret_value(),
+        address=client_address(request),
+    )
+    return _signed_in(request, response, signed_in)
+
+
+@router.post("/refresh")
+def refresh(request: Request, response: Response, session: Transaction) -> UserResponse:
+    """Carries the session on with new tokens."""
+    access = access_token(request)
+    signed_in = auth.refresh(
+        session,
+        settings(request),
+        request.cookies.get(cookies.REFRESH),
+        expected_session=access.session_id if access else None,
+    )
+    return _signed_in(request, response, signed_in)
+
+
+@router.post("/logout", status_code=status.HTTP_204_NO_CONTENT)
+def logout(request: Request, response: Response, session: Transaction) -> None:
+    """Ends the session; a no-op without one."""
+    access = access_token(request)
+    auth.sign_out(
+        session,
+        session_id=access.session_id if access else None,
+        refresh_token=request.cookies.get(cookies.REFRESH),
+    )
+    cookies.end_session(response, settings(request))
+    _hand_out_csrf(request, response, None)
+
+
+@router.get("/me")
+def me(user: CurrentUser) -> UserResponse:
+    """Who is signed in."""
+    return _user(user)
+
+
+@router.get("/health")
+def health(request: Request, response: Response) -> HealthResponse:
+    """Tells that the process answers, and hands out the CSRF token: of the session that the cookies name, if any."""
+    try:
+        session = session_id(request)
+    except DatabaseUnavailable:
+        session = None
+    _hand_out_csrf(request, response, session)
+    return HealthResponse()
+
+
+def _signed_in(request: Request, response: Response, signed_in: SignedIn) -> UserResponse:
+    cookies.set_session(response, settings(request), signed_in)
+    _hand_out_csrf(request, response, signed_in.principal.session_id)
+    return _user(signed_in.principal)
+
+
+def _hand_out_csrf(request: Request, response: Response, session: str | None) -> None:
+    known = settings(request)
+    cookies.set_csrf(response, known, CsrfTokens(known.secret).issue(session))
+
+
+def _user(principal: Principal) -> UserResponse:
+    return UserResponse(id=principal.id, email=principal.email, role=principal.role.value)

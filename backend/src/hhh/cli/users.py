@@ -1,0 +1,83 @@
+"""``hhh users``: who may sign in. Passwords come by a prompt or on standard input, never as an argument."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from sqlalchemy.orm import Session
+
+from hhh.cli.output import JsonOption, console, moment, print_json, print_table
+from hhh.cli.session import own_database, settings
+from hhh.core.clock import isoformat
+from hhh.core.errors import InvalidInput
+from hhh.models import Role, User
+from hhh.services import users
+
+app = typer.Typer(help="Who may sign in.", no_args_is_help=True)
+
+Email = Annotated[str, typer.Argument(help="The e-mail to sign in with.")]
+_ROLE_HELP = "What the user may do; backups and restores take a SUPER_ADMIN."
+
+
+@app.command("create")
+def create(
+    email: Email, role: Annotated[Role, typer.Option(case_sensitive=False, help=_ROLE_HELP)] = Role.MEMBER
+) -> None:
+    """Make a user. The password is asked for, or is the first line of standard input if that is no terminal."""
+    password = _read_password()
+    with _transaction() as session:
+        user = users.create_user(session, email=email, password=password, role=role)
+    console.print(escape(f"Created {user.email}, {user.role}."))
+
+
+@app.command("list")
+def index(*, as_json: JsonOption = False) -> None:
+    """List the users."""
+    with _transaction() as session:
+        everybody = users.list_users(session)
+    if as_json:
+        print_json([_row(user) for user in everybody])
+        return
+    rows = [(user.email, user.role, moment(user.created_at), user.id) for user in everybody]
+    print_table(["E-MAIL", "ROLE", "CREATED (UTC)", "ID"], rows, empty="No users.")
+
+
+@app.command("set-role")
+def set_role(email: Email, role: Annotated[Role, typer.Argument(case_sensitive=False, help=_ROLE_HELP)]) -> None:
+    """Give a user another role; it counts at once."""
+    with _transaction() as session:
+        user = users.set_role(session, email=email, role=role)
+    console.print(escape(f"{user.email} is {user.role} now."))
+
+
+@app.command("set-password")
+def set_password(email: Email) -> None:
+    """Give a user another password and end all their sessions. It is read as by `create`."""
+    password = _read_password()
+    with _transaction() as session:
+        user = users.set_password(session, email=email, password=password)
+    console.print(escape(f"The password of {user.email} is set, and all their sessions have ended."))
+
+
+def _row(user: User) -> dict[str, object]:
+    return {"id": user.id, "email": user.email, "role": user.role, "created_at": isoformat(user.created_at)}
+
+
+def _read_password() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise InvalidInput("No password came on standard input", hint="one line, or run it in a terminal")
+    return password
+
+
+@contextlib.contextmanager
+def _transaction() -> Iterator[Session]:
+    with own_database(settings()) as database, database.transaction() as session:
+        yield session

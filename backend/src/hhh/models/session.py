@@ -1,0 +1,54 @@
+"""Sign-in: sessions, the refresh tokens that carry them on, and failed attempts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from hhh.core.database import Base
+
+
+class UserSession(Base):
+    """One sign-in and the family of its refresh tokens. It ends by deletion of the row."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("ix_sessions_user_id", "user_id"), Index("ix_sessions_expires_at", "expires_at"))
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime]
+    #: A refresh does not prolong it.
+    expires_at: Mapped[datetime]
+
+
+class RefreshToken(Base):
+    """One refresh token. Used ones are kept as long as the session, so that a second use is noticed."""
+
+    __tablename__ = "refresh_tokens"
+    __table_args__ = (Index("ix_refresh_tokens_session_id", "session_id"),)
+
+    #: SHA-256, hexadecimal.
+    token_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    session_id: Mapped[str] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    issued_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class LoginFailure(Base):
+    """One attempt to sign in that failed, or is being looked at now."""
+
+    __tablename__ = "login_failures"
+    __table_args__ = (
+        Index("ix_login_failures_account", "account", "created_at"),
+        Index("ix_login_failures_address", "address", "created_at"),
+        Index("ix_login_failures_created_at", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    #: Keyed hash of the e-mail that was typed: people type passwords into the wrong field.
+    account: Mapped[str] = mapped_column(String(64))
+    #: The client's address, of IPv6 its /64.
+    address: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]

@@ -1,0 +1,189 @@
+"""Signing in and out.
+
+A session is a family of refresh tokens: each is used once and gives the next. One that is used a second time was
+copied, by whom is unknown, so that the whole family ends. Access tokens are read against the live session for every
+request: when the session has ended they are dead at once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.orm import Session
+
+from hhh.core.clock import utcnow
+from hhh.core.config import Settings
+from hhh.core.database import Database
+from hhh.core.errors import CsrfInvalid, InvalidCredentials, SessionExpired
+from hhh.core.security import hash_token, new_token, verify_password
+from hhh.models import RefreshToken, Role, User, UserSession
+from hhh.repositories.sessions import LoginFailureRepository, SessionRepository
+from hhh.repositories.users import UserRepository
+from hhh.services.login_limits import count_attempt
+from hhh.services.tokens import AccessToken, AccessTokens
+from hhh.services.users import normalise_email
+
+#: From sign-in to the next one that needs the password. A refresh does not prolong it.
+SESSION_LIFETIME = timedelta(days=14)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is behind a request, as the database has it now."""
+
+    id: str
+    email: str
+    role: Role
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A session just started or carried on, with what the client needs to use it."""
+
+    principal: Principal
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    #: Until the session ends, in seconds.
+    seconds_left: int
+
+
+def sign_in(
+    database: Database, settings: Settings, *, email: str, password: str, address: str, now: datetime | None = None
+) -> SignedIn:
+    """Starts a session for whoever knows the password.
+
+    Several short transactions of its own: hashing takes long, and no lock is held meanwhile.
+
+    Raises:
+        InvalidCredentials: unknown user or wrong password; text and time are the same.
+        RateLimited: too many failures of this account or from this address.
+    """
+    now = now or utcnow()
+    email = normalise_email(email)
+    attempt = count_attempt(database, settings, email=email, address=address, now=now)
+    with database.snapshot() as session:
+        # What can't be an e-mail is nobody's; PostgreSQL would refuse some of it with an error.
+        user = UserRepository(session).by_email(email) if email.isprintable() else None
+    matches, better_hash = verify_password(password, user.password_hash if user else None)
+    if user is None or not matches:
+        log.warning("sign-in failed", address=address)
+        raise _wrong()
+    with database.transaction() as session:
+        signed_in = _start(session, settings, user, better_hash, now)
+        LoginFailureRepository(session).forget(attempt)
+    log.info("signed in", email=user.email, address=address, session=signed_in.principal.session_id)
+    return signed_in
+
+
+def refresh(
+    session: Session,
+    settings: Settings,
+    token: str | None,
+    *,
+    expected_session: str | None = None,
+    now: datetime | None = None,
+) -> SignedIn:
+    """Carries a session on with the next refresh token.
+
+    Args:
+        session: a transaction; it must be committed also when this raises `SessionExpired`.
+        settings: for the key of access tokens.
+        token: the client's refresh token.
+        expected_session: the session that the request was protected for, if its access token told.
+        now: when.
+
+    Raises:
+        SessionExpired: no token, an unknown or an expired one, or one that was used before: its family has ended.
+        CsrfInvalid: the token is of another session than expected.
+    """
+    now = now or utcnow()
+    sessions = SessionRepository(session)
+    found = sessions.of_token(hash_token(token)) if token else None
+    if token is None or found is None:
+        raise _ended()
+    user_session, user = found
+    if expected_session not in {None, user_session.id}:
+        raise CsrfInvalid
+    if user_session.expires_at <= now:
+        sessions.end(user_session.id)
+        raise _ended()
+    if not sessions.use_token(hash_token(token), now):
+        log.warning("refresh token used twice, session ended", email=user.email, session=user_session.id)
+        sessions.end(user_session.id)
+        raise _ended()
+    following = new_token()
+    sessions.add_token(_refresh_token(user_session, following, now))
+    return _signed_in(settings, user, user_session, following, now)
+
+
+def sign_out(session: Session, *, session_id: str | None, refresh_token: str | None) -> None:
+    """Ends the session of that id, and the one of that refresh token; a no-op where there is none."""
+    sessions = SessionRepository(session)
+    for ending in {session_id, session_of_refresh_token(session, refresh_token)} - {None}:
+        sessions.end(str(ending))
+
+
+def principal(session: Session, access: AccessToken, *, now: datetime | None = None) -> Principal:
+    """Who an access token stands for.
+
+    Raises:
+        SessionExpired: the token has run out, or its session has ended.
+    """
+    if access.expired:
+        raise SessionExpired("The access token has expired", hint="POST /api/v1/auth/refresh gives another")
+    user = SessionRepository(session).live_user(access.session_id, access.user_id, now or utcnow())
+    if user is None:
+        raise _ended()
+    return _principal(user, access.session_id)
+
+
+def session_of_refresh_token(session: Session, token: str | None) -> str | None:
+    """The id of the session that a refresh token, used or not, belongs to."""
+    found = SessionRepository(session).of_token(hash_token(token)) if token else None
+    return found[0].id if found else None
+
+
+def _start(session: Session, settings: Settings, verified: User, better_hash: str | None, now: datetime) -> SignedIn:
+    # Locked and read again: a password that was changed since must not be good for a session that outlives the change.
+    user = UserRepository(session).by_email(verified.email, lock=True)
+    if user is None or user.password_hash != verified.password_hash:
+        raise _wrong()
+    if better_hash:
+        user.password_hash = better_hash
+    sessions = SessionRepository(session)
+    sessions.prune(now)
+    user_session = UserSession(id=str(uuid.uuid4()), user_id=user.id, created_at=now, expires_at=now + SESSION_LIFETIME)
+    token = new_token()
+    sessions.add(user_session, _refresh_token(user_session, token, now))
+    return _signed_in(settings, user, user_session, token, now)
+
+
+def _refresh_token(user_session: UserSession, token: str, now: datetime) -> RefreshToken:
+    return RefreshToken(token_hash=hash_token(token), session_id=user_session.id, issued_at=now)
+
+
+def _signed_in(settings: Settings, user: User, user_session: UserSession, token: str, now: datetime) -> SignedIn:
+    return SignedIn(
+        principal=_principal(user, user_session.id),
+        access_token=AccessTokens(settings.secret).issue(user.id, user_session.id, now=now),
+        refresh_token=token,
+        seconds_left=int((user_session.expires_at - now).total_seconds()),
+    )
+
+
+def _principal(user: User, session_id: str) -> Principal:
+    return Principal(id=user.id, email=user.email, role=Role(user.role), session_id=session_id)
+
+
+def _wrong() -> InvalidCredentials:
+    return InvalidCredentials("Wrong e-mail or password")
+
+
+def _ended() -> SessionExpired:
+    return SessionExpired("The session has ended", hint="sign in again")

@@ -1,0 +1,151 @@
+"""Users: made, listed, given roles and passwords."""
+
+from __future__ import annotations
+
+import unicodedata
+import uuid
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from hhh.core.clock import utcnow
+from hhh.core.config import Settings
+from hhh.core.errors import ConfigurationError, InvalidInput, NotFound
+from hhh.core.security import hash_password, new_token
+from hhh.models import Role, User
+from hhh.repositories.sessions import SessionRepository
+from hhh.repositories.users import UserRepository
+from hhh.schemas.auth import LONGEST_PASSWORD
+
+#: The first super admin's name where no setting gives one.
+DEFAULT_ADMIN_EMAIL = "admin@localhost"
+SHORTEST_PASSWORD = 12
+LONGEST_EMAIL = 254
+
+log = structlog.get_logger(__name__)
+
+
+def normalise_email(email: str) -> str:
+    """The form in which e-mails are stored and compared."""
+    return unicodedata.normalize("NFC", email.strip().casefold())
+
+
+def create_user(session: Session, *, email: str, password: str, role: Role) -> User:
+    """Makes a user.
+
+    Raises:
+        InvalidInput: the e-mail is none or taken, or the password is too short or too long.
+    """
+    user = User(
+        id=str(uuid.uuid4()),
+        email=_checked_email(email),
+        password_hash=hash_password(_checked_password(password)),
+        role=role,
+        created_at=utcnow(),
+    )
+    try:
+        UserRepository(session).add(user)
+    except IntegrityError:
+        raise InvalidInput(f"There is a user {user.email} already") from None
+    log.info("user created", email=user.email, role=str(role))
+    return user
+
+
+def list_users(session: Session) -> Sequence[User]:
+    """Everybody, by e-mail."""
+    return UserRepository(session).all()
+
+
+def set_role(session: Session, *, email: str, role: Role) -> User:
+    """Gives a user another role; it counts from the next request on.
+
+    Raises:
+        NotFound: nobody has that e-mail.
+        InvalidInput: nobody would be super admin any more.
+    """
+    users = UserRepository(session)
+    super_admins = users.lock_super_admins()
+    user = _existing(users, email)
+    if role != Role.SUPER_ADMIN and [admin.id for admin in super_admins] == [user.id]:
+        raise InvalidInput(f"{user.email} is the last super admin", hint="make somebody else one first")
+    user.role = role
+    log.info("role set", email=user.email, role=str(role))
+    return user
+
+
+def set_password(session: Session, *, email: str, password: str) -> User:
+    """Gives a user another password and ends all their sessions.
+
+    Raises:
+        NotFound: nobody has that e-mail.
+        InvalidInput: the password is too short or too long.
+    """
+    hashed = hash_password(_checked_password(password))
+    user = _existing(UserRepository(session), email)
+    user.password_hash = hashed
+    SessionRepository(session).end_all_of(user.id)
+    log.info("password set", email=user.email)
+    return user
+
+
+def ensure_first_super_admin(settings: Settings, session: Session) -> str | None:
+    """Sees to it that there is a super admin; a no-op where there is one.
+
+    The first one is ``HHH_ADMIN_EMAIL`` (default `DEFAULT_ADMIN_EMAIL`) with ``HHH_ADMIN_PASSWORD``. A user who has
+    that e-mail already gets the role and the password.
+
+    Returns:
+        The password, to be shown once, if no setting gave one and it was made here; else None.
+
+    Raises:
+        ConfigurationError: the e-mail or the password of the settings does not do.
+    """
+    users = UserRepository(session)
+    if users.has_super_admin():
+        return None
+    email = settings.admin_email or DEFAULT_ADMIN_EMAIL
+    given = settings.admin_password.get_secret_value()
+    password = given or new_token()
+    try:
+        if users.by_email(normalise_email(email)) is None:
+            create_user(session, email=email, password=password, role=Role.SUPER_ADMIN)
+        else:
+            set_role(session, email=email, role=Role.SUPER_ADMIN)
+            set_password(session, email=email, password=password)
+    except InvalidInput as error:
+        # Another worker, started at the same moment, may have been first.
+        if users.has_super_admin():
+            return None
+        raise ConfigurationError(
+            f"The first super admin can't be made: {error.message}", hint="see HHH_ADMIN_EMAIL and HHH_ADMIN_PASSWORD"
+        ) from None
+    return None if given else password
+
+
+def _existing(users: UserRepository, email: str) -> User:
+    user = users.by_email(normalise_email(email), lock=True)
+    if user is None:
+        raise NotFound(f"There is no user {email}", hint="see `hhh users list`")
+    return user
+
+
+def _checked_email(email: str) -> str:
+    # A name to sign in with: nothing is sent to it, so that `admin@localhost` does.
+    normalised = normalise_email(email)
+    local, at, domain = normalised.partition("@")
+    well_formed = bool(local and at and domain) and "@" not in domain
+    if not well_formed or " " in normalised or not normalised.isprintable() or len(normalised) > LONGEST_EMAIL:
+        raise InvalidInput(
+            "That is not an e-mail address", hint=f"one @, no spaces, at most {LONGEST_EMAIL} characters"
+        )
+    return normalised
+
+
+def _checked_password(password: str) -> str:
+    if len(password) < SHORTEST_PASSWORD:
+        raise InvalidInput(f"The password is too short: at least {SHORTEST_PASSWORD} characters are needed")
+    if len(password) > LONGEST_PASSWORD:
+        raise InvalidInput(f"The password is too long: at most {LONGEST_PASSWORD} characters are looked at")
+    return password

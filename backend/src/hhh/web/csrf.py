@@ -1,0 +1,80 @@
+"""Protection against requests that another site makes a browser send.
+
+Every mutating request that comes with a session cookie needs the header `X-CSRF-Token`, equal to the cookie `hhh_csrf`
+and signed by us for that very session: a token that somebody planted in the browser, even a real one of their own
+session, is refused. It is a layer around the whole application, so that no route can forget it.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hhh.core.errors import CsrfInvalid
+from hhh.core.security import authentication_code, derive_key, same
+from hhh.web import cookies
+from hhh.web.session import session_id
+from hhh.web.state import settings
+
+HEADER = "X-CSRF-Token"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+#: Signing in takes JSON only, which no form of another site can send, and replaces whatever session there was.
+EXEMPT_PATHS = frozenset({"/api/v1/auth/login"})
+_NONCE_BYTES = 16
+
+
+class CsrfTokens:
+    """Makes and checks tokens ``<nonce>.<code>``, bound to a session or, before there is one, to none."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = derive_key(secret, "csrf-tokens")
+
+    def issue(self, session: str | None) -> str:
+        """A token for that session, good as long as it lives."""
+        nonce = secrets.token_urlsafe(_NONCE_BYTES)
+        return f"{nonce}.{self._code(nonce, session)}"
+
+    def is_of(self, session: str | None, token: str) -> bool:
+        """Whether we made that token for that session."""
+        nonce, _, code = token.partition(".")
+        return same(code, self._code(nonce, session))
+
+    def _code(self, nonce: str, session: str | None) -> str:
+        return authentication_code(self._key, f"{nonce}.{session or ''}")
+
+
+class CsrfProtection:
+    """The ASGI layer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            request = Request(scope)
+            if needs_token(request):
+                await run_in_threadpool(check, request)
+        await self._app(scope, receive, send)
+
+
+def needs_token(request: Request) -> bool:
+    """Whether the request would change something in the name of a session."""
+    mutating = request.method not in SAFE_METHODS and request.url.path not in EXEMPT_PATHS
+    return mutating and cookies.has_session_cookie(request)
+
+
+def check(request: Request) -> None:
+    """Checks the request's token.
+
+    Raises:
+        CsrfInvalid: it is missing, differs from the cookie, or is not of this session.
+        DatabaseUnavailable: which session it is, only the database could tell, and can't.
+    """
+    sent, kept = request.headers.get(HEADER, ""), request.cookies.get(cookies.CSRF, "")
+    if not same(sent, kept) or not sent:
+        raise CsrfInvalid
+    if not CsrfTokens(settings(request).secret).is_of(session_id(request), sent):
+        raise CsrfInvalid
