@@ -31,14 +31,14 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         if value.tzinfo is None:
             raise ValueError("a datetime without a time zone can't be stored")
         return value.astimezone(UTC)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -68,9 +68,8 @@ class Database:
         Raises:
             DatabaseUnavailable: the database can't be reached, or the commit failed.
         """
-        with mapped_errors(), Session(self.engine, expire_on_commit=False) as session:
-            with session.begin():
-                yield session
+        with mapped_errors(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Session]:
@@ -122,9 +121,10 @@ def normalise(url: str) -> URL:
 
 def _make_engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30, connect_args={"connect_timeout": 10})
-    assert url.database is not None
-    Path(url.database).absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return create_engine(
+            url, pool_pre_ping=True, pool_size=10, max_overflow=30, connect_args={"connect_timeout": 10}
+        )
+    Path(url.database or "").absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(
         url, pool_size=10, max_overflow=30, connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
     )

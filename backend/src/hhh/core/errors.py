@@ -12,6 +12,7 @@
   x BackupInProgress
   x BackupFailed
   x Cancelled
+  x Interrupted
   x LeaseLost
   x DatabaseUnavailable
     + MigrationsPending
@@ -160,7 +161,13 @@ class BackupFailed(HHHError):
 
 
 class Cancelled(HHHError):
-    """The run was cancelled by the operator, or because the service shuts down."""
+    """The run was cancelled by the operator."""
+
+
+class Interrupted(HHHError):
+    """The run was ended because its process shuts down."""
+
+    retryable = True
 
 
 class LeaseLost(HHHError):

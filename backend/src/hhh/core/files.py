@@ -28,7 +28,7 @@ def write_private(path: Path, content: bytes, *, exclusive: bool = False) -> Non
             with contextlib.suppress(FileExistsError):
                 os.link(aside, path)
         else:
-            os.replace(aside, path)
+            aside.replace(path)
         fsync_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)

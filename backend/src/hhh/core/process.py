@@ -53,9 +53,8 @@ class Child:
 
     @property
     def stdin(self) -> IO[bytes]:
-        """The program's standard input."""
-        assert self._process.stdin is not None
-        return self._process.stdin
+        """The program's standard input, if it was given one."""
+        return cast("IO[bytes]", self._process.stdin)
 
     @property
     def stdout(self) -> io.RawIOBase:
@@ -94,7 +93,6 @@ class Child:
                     pipe.close()
 
     def _drain_stderr(self) -> None:
-        assert self._process.stderr is not None
         for line in io.TextIOWrapper(cast("IO[bytes]", self._process.stderr), "utf-8", "replace"):
             if line.strip():
                 self._last_lines.append(line.strip()[:_KEPT_LINE_LENGTH])
@@ -105,7 +103,13 @@ class Child:
 
 @contextlib.contextmanager
 def running(
-    arguments: Sequence[str | Path], *, environment: Mapping[str, str], stdin: bool = False, cwd: Path | None = None
+    arguments: Sequence[str | Path],
+    *,
+    environment: Mapping[str, str],
+    stdin: bool = False,
+    cwd: Path | None = None,
+    name: str | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[Child]:
     """Starts a program; whatever happens in the block, it has ended and its pipes are closed afterwards.
 
@@ -114,11 +118,13 @@ def running(
         environment: what the child needs beside the few variables of `child_environment`.
         stdin: whether to give it a pipe to read from, instead of nothing.
         cwd: its working directory.
+        name: what errors call it; by default the program's file name.
+        pass_fds: descriptors of ours that the child gets under the same numbers, beside its three pipes.
 
     Raises:
         ToolMissing: the program does not exist or may not be run.
     """
-    name = Path(arguments[0]).name
+    name = name or Path(arguments[0]).name
     try:
         process = subprocess.Popen(
             [str(argument) for argument in arguments],
@@ -130,6 +136,7 @@ def running(
             bufsize=0,
             pipesize=_pipe_size(),
             start_new_session=True,
+            pass_fds=pass_fds,
         )
     except (FileNotFoundError, PermissionError) as error:
         raise ToolMissing(f"{name} can't be started: {error.strerror}") from error

@@ -39,11 +39,8 @@ class SecretBox:
         Raises:
             ConfigurationError: the secret was sealed with another ``HHH_SECRET_KEY``, or is damaged.
         """
-        version, _, body = sealed.partition(":")
         try:
-            if version != _VERSION:
-                raise ValueError(version)
-            raw = base64.b64decode(body, validate=True)
+            raw = base64.b64decode(sealed.removeprefix(f"{_VERSION}:"), validate=True)
             return self._cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], owner.encode()).decode()
         except (InvalidTag, ValueError):
             raise ConfigurationError(

@@ -1,0 +1,92 @@
+"""The runbook's three endpoints, and the rich resource beside them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import AwareDatetime
+
+from hhh.core.errors import BackupFailed
+from hhh.models import BackupStatus
+from hhh.repositories.backups import BackupFilter
+from hhh.schemas.backup import (
+    AcceptedResponse,
+    BackupPage,
+    BackupResource,
+    LogEntry,
+    State,
+    StatsResponse,
+    TriggerRequest,
+    TriggerResponse,
+)
+from hhh.web.session import super_admin
+from hhh.web.state import queue, services
+
+router = APIRouter(prefix="/api/v1/backups", tags=["backups"], dependencies=[Depends(super_admin)])
+
+
+@router.post("/trigger", response_model=TriggerResponse, responses={202: {"model": AcceptedResponse}})
+async def trigger(
+    request: Request,
+    body: TriggerRequest | None = None,
+    prefer: Annotated[str, Header()] = "",
+) -> TriggerResponse | Response:
+    """Takes a backup and answers when it is stored; with `Prefer: respond-async`, as soon as it is queued."""
+    jobs = await run_in_threadpool(queue, request)
+    backup_id = await run_in_threadpool(jobs.trigger_backup, (body or TriggerRequest()).target)
+    if "respond-async" in prefer.lower():
+        return _accepted(backup_id)
+    await jobs.finished(backup_id)
+    backup = await run_in_threadpool(services(request).catalogue.get, backup_id)
+    if backup.status != "success":
+        raise BackupFailed(backup.error or f"it is {backup.status}")
+    return TriggerResponse(backup_file=backup.backup_file, backup_size=backup.stored_size, backup_id=backup.id)
+
+
+@router.get("/logs")
+def logs(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+) -> list[LogEntry]:
+    """Finished backups of all targets, newest first."""
+    return services(request).catalogue.logs(limit=limit, offset=offset)
+
+
+@router.get("/stats")
+def stats(request: Request) -> StatsResponse:
+    """Totals over finished backups, and the newest successful one."""
+    return services(request).catalogue.stats()
+
+
+@router.get("")
+def page(
+    request: Request,
+    target: str | None = None,
+    status: State | None = None,
+    created_from: AwareDatetime | None = None,
+    created_before: AwareDatetime | None = None,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> BackupPage:
+    """Backups, running ones included, newest first; hand `next_cursor` back as `cursor` for the next page."""
+    narrowed = BackupFilter(target, status and BackupStatus(status.upper()), created_from, created_before)
+    return services(request).catalogue.page(narrowed, cursor=cursor, limit=limit)
+
+
+@router.get("/{backup_id}")
+def show(request: Request, backup_id: str) -> BackupResource:
+    """One backup with everything its manifest holds."""
+    return services(request).catalogue.get(backup_id)
+
+
+def _accepted(backup_id: str) -> Response:
+    answer = AcceptedResponse(backup_id=backup_id, status="queued")
+    return Response(
+        answer.model_dump_json(),
+        status_code=202,
+        media_type="application/json",
+        headers={"Location": f"/api/v1/backups/{backup_id}", "Preference-Applied": "respond-async"},
+    )

@@ -1,0 +1,16 @@
+"""The command ``hhh``: one file per command group.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage (also a setting that can't be used).
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line; errors of ours end as one sentence and an exit code."""
+    # Imported here, so that the interpreter's start is not paid for by `import hhh.cli` alone.
+    from hhh.cli.app import run
+
+    sys.exit(run())

@@ -1,0 +1,5 @@
+"""``python -m hhh.cli``."""
+
+from hhh.cli import main
+
+main()

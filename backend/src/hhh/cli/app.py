@@ -1,0 +1,66 @@
+"""The root of the command line."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from hhh.cli import backup, doctor, migrate, serve, target, users
+from hhh.cli.output import console, problems
+from hhh.core.errors import ConfigurationError, HHHError, InvalidInput
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    help="HHH Backup: backs up SQLite and PostgreSQL databases, and gets them back.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("serve")(serve.serve)
+app.command("migrate")(migrate.migrate)
+app.command("doctor")(doctor.doctor)
+app.add_typer(users.app, name="users")
+app.add_typer(target.app, name="target")
+app.add_typer(backup.app, name="backup")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        console.print(f"hhh {version('hhh-backup')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """HHH Backup: backs up SQLite and PostgreSQL databases, and gets them back."""
+
+
+def run() -> int:
+    """Runs one command; returns the exit code."""
+    try:
+        app()
+    except (InvalidInput, ConfigurationError) as error:
+        return _failed(error, EXIT_USAGE)
+    except HHHError as error:
+        return _failed(error, EXIT_FAILED)
+    except KeyboardInterrupt:
+        problems.print("Interrupted")
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def _failed(error: HHHError, code: int) -> int:
+    problems.print(f"[bold red]Error:[/] {escape(error.message)}", soft_wrap=True)
+    if error.hint:
+        problems.print(f"  → {escape(error.hint)}", soft_wrap=True)
+    return code

@@ -1,0 +1,138 @@
+"""``hhh backup``: take backups and look at them; works without a server and beside one."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems, size
+from hhh.cli.session import opened_services
+from hhh.core import run as core
+from hhh.core.errors import BackupFailed
+from hhh.jobs.heartbeat import Observer
+from hhh.jobs.worker import working
+from hhh.models import BackupStatus
+from hhh.repositories.backups import BackupFilter
+from hhh.schemas.backup import BackupResource
+from hhh.services.targets import APP
+
+app = typer.Typer(help="Take backups and look at them.", no_args_is_help=True)
+
+_STAGES = {"snapshot": "taking the snapshot", "stream": "storing", "finalise": "storing the facts"}
+
+
+@app.command("run")
+def run(
+    target: Annotated[str, typer.Argument(help="The name of a target; `app` is the service's own database.")] = APP,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a backup now, and wait until it is stored."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with opened_services() as services, working(services) as worker:
+        backup_id = worker.create_backup(target)
+        with _progress_bar(target) as observer:
+            worker.execute(backup_id, observer)
+        backup = services.catalogue.get(backup_id)
+    if as_json:
+        print_json(backup)
+    if backup.status != "success":
+        raise BackupFailed(backup.error or f"it is {backup.status}")
+    if not as_json:
+        console.print(f"Stored {backup.backup_file} of {target}: {size(backup.stored_size)}, id {backup.id}")
+
+
+@app.command("list")
+def index(
+    *,
+    target: Annotated[str | None, typer.Option(help="Only those of this target.")] = None,
+    status: Annotated[BackupStatus | None, typer.Option(case_sensitive=False, help="Only those in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at the most.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List backups, newest first."""
+    with opened_services() as services:
+        page = services.catalogue.page(BackupFilter(target, status), cursor=None, limit=limit)
+    if as_json:
+        print_json(page.items)
+        return
+    print_table(
+        ["TIME (UTC)", "TARGET", "STATE", "STORED", "FILE", "ID"],
+        [_row(backup) for backup in page.items],
+        empty="No backups yet. Take the first with: hhh backup run",
+    )
+
+
+@app.command("show")
+def show(backup_id: Annotated[str, typer.Argument(help="The id of a backup.")], *, as_json: JsonOption = False) -> None:
+    """Show one backup with everything its manifest holds."""
+    with opened_services() as services:
+        backup = services.catalogue.get(backup_id)
+    if as_json:
+        print_json(backup)
+        return
+    for name, value in _description(backup):
+        console.print(f"[bold]{name:12}[/] {value}", soft_wrap=True)
+
+
+def _row(backup: BackupResource) -> tuple[str, ...]:
+    stored = size(backup.stored_size) if backup.status == "success" else "–"
+    return (moment(backup.created_at), backup.target, backup.status, stored, backup.backup_file, backup.id)
+
+
+def _description(backup: BackupResource) -> Iterator[tuple[str, str]]:
+    yield "backup", f"{backup.backup_file} of {backup.target}"
+    yield "id", backup.id
+    yield "state", backup.status + (f": {backup.error}" if backup.error else "")
+    yield "begun", f"{moment(backup.created_at)} UTC"
+    yield "ended", f"{moment(backup.finished_at)} UTC"
+    yield "size", f"{size(backup.raw_size)} dumped, {size(backup.stored_size)} stored"
+    for copy in backup.copies:
+        yield "copy", f"{copy.storage}: {copy.key} ({copy.status}, sha256 {copy.sha256})"
+    manifest = backup.manifest or {}
+    for name, version in manifest.get("versions", {}).items():
+        yield "version", f"{name} {version}"
+    for warning in manifest.get("warnings", ()):
+        yield "warning", warning
+
+
+@contextlib.contextmanager
+def _progress_bar(target: str) -> Iterator[Observer]:
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=problems,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(f"{target}: waiting", total=None)
+
+        def observe(progress: core.Progress) -> None:
+            stage = _STAGES.get(progress.stage, progress.stage)
+            bar.update(
+                task,
+                description=f"{target}: {stage}",
+                completed=progress.raw_bytes,
+                total=progress.expected_bytes and max(progress.expected_bytes, progress.raw_bytes),
+            )
+
+        yield observe

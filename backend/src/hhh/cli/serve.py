@@ -1,0 +1,77 @@
+"""``hhh serve``."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.markup import escape
+
+from hhh import migrations
+from hhh.cli.output import console
+from hhh.cli.session import settings
+from hhh.core.config import Settings
+from hhh.core.database import Database
+from hhh.core.errors import ConfigurationError
+from hhh.jobs.embedded import GRACE
+from hhh.main import create_app
+from hhh.services.users import ensure_first_super_admin
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of HHH_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port, instead of HHH_PORT.")] = None,
+) -> None:
+    """Start the service: API, jobs, everything."""
+    loaded = settings()
+    database = Database(loaded.own_database_url)
+    with _listening(host or loaded.host, loaded.port if port is None else port) as listener:
+        made_password = _prepare(loaded, database)
+        _print_where_to_go(loaded, listener, made_password)
+        config = uvicorn.Config(
+            create_app(loaded, database),
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=int(GRACE),
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+    database.close()
+
+
+def _prepare(loaded: Settings, database: Database) -> str | None:
+    """Migrates and makes the first super admin; returns a password that was made for them."""
+    if migrations.pending(database):
+        if not loaded.auto_migrate:
+            return None
+        migrations.upgrade(database)
+    with database.transaction() as session:
+        return ensure_first_super_admin(loaded, session)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=_family(host), backlog=2048, reuse_port=False)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Can't listen on {host} port {port}: {error.strerror or error}", hint="choose another HHH_PORT or HHH_HOST"
+        ) from error
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _print_where_to_go(loaded: Settings, listener: socket.socket, made_password: str | None) -> None:
+    address, port = listener.getsockname()[:2]
+    shown = "localhost" if address in {"127.0.0.1", "0.0.0.0", "::1", "::"} else address  # noqa: S104  compared, not bound
+    console.print(f"\n[bold]HHH Backup[/] is at http://{shown}:{port}   (API: http://{shown}:{port}/docs)")
+    console.print(f"Data: {escape(str(loaded.data_dir))}   Look at everything it needs with: hhh doctor")
+    if made_password:
+        console.print(
+            f"\nThe first super admin was made, and this password is shown once:\n"
+            f"  e-mail    admin@localhost\n  password  {escape(made_password)}\n"
+        )

@@ -1,0 +1,43 @@
+"""What every command needs before it can work: settings, logging, and a database of the right age."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from hhh import migrations
+from hhh.core import logging
+from hhh.core.config import Settings, load_settings
+from hhh.core.database import Database
+from hhh.core.errors import MigrationsPending
+from hhh.services.container import Services, assemble
+
+
+def settings() -> Settings:
+    """The settings, with logging set up by them."""
+    loaded = load_settings()
+    logging.configure(loaded.env)
+    return loaded
+
+
+@contextlib.contextmanager
+def own_database(loaded: Settings) -> Iterator[Database]:
+    """The own database, migrated unless ``HHH_AUTO_MIGRATE`` is false.
+
+    Raises:
+        MigrationsPending: it is older than this version and may not be migrated here.
+    """
+    with contextlib.closing(Database(loaded.own_database_url)) as database:
+        if migrations.pending(database):
+            if not loaded.auto_migrate:
+                raise MigrationsPending("The database is older than this version", hint="run `hhh migrate`")
+            migrations.upgrade(database)
+        yield database
+
+
+@contextlib.contextmanager
+def opened_services() -> Iterator[Services]:
+    """All services, for one command."""
+    loaded = settings()
+    with own_database(loaded) as database:
+        yield assemble(loaded, database)

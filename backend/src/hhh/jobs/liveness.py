@@ -1,0 +1,62 @@
+"""Tells the other processes of this machine whether a worker lives.
+
+A worker holds a lock on a file of its own; the kernel takes the lock away when the process ends, however it ends. So a
+job of a worker that was killed is given up at once, and not only when its lease runs out. A worker on another machine
+has no file here: of that one, only the lease speaks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class Liveness:
+    """The lock files of the workers that share one data folder."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir / "workers"
+
+    @contextlib.contextmanager
+    def alive(self) -> Iterator[str]:
+        """Names a new worker, and holds its lock until the block is left."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        worker = str(uuid.uuid4())
+        path = self._path(worker)
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield worker
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def dead(self) -> list[str]:
+        """The workers whose process is gone, though nobody has buried them yet."""
+        return [path.stem for path in self._folder.glob("*.lock") if _is_free(path)]
+
+    def bury(self, worker: str) -> None:
+        """Forgets a dead worker, once all it left was seen to."""
+        self._path(worker).unlink(missing_ok=True)
+
+    def _path(self, worker: str) -> Path:
+        return self._folder / f"{worker}.lock"
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)

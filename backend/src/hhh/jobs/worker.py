@@ -1,0 +1,181 @@
+"""One worker: takes jobs, runs them under a lease, records how they end, and sees to what dead workers left."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+
+import structlog
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from hhh.core import scratch
+from hhh.core.clock import utcnow
+from hhh.core.config import Settings
+from hhh.core.database import Database
+from hhh.core.errors import BackupInProgress, Cancelled, HHHError, LeaseLost
+from hhh.jobs.heartbeat import LEASE, Heartbeat, Observer
+from hhh.jobs.liveness import Liveness
+from hhh.models import BackupStatus, Job, JobKind, JobState
+from hhh.repositories import backups as backup_rows
+from hhh.repositories import jobs as rows
+from hhh.services import catalogue
+from hhh.services.backup import Attempt, BackupService
+from hhh.services.catalogue import Outcome
+from hhh.services.container import Services
+
+log = structlog.get_logger(__name__)
+
+_WORKER_DIED = "The process that ran the backup ended; start it again"
+
+
+class Worker:
+    """Runs jobs in this process. Make one with `working`."""
+
+    def __init__(self, services: Services, name: str, heartbeat: Heartbeat, liveness: Liveness) -> None:
+        self.name = name
+        self._settings: Settings = services.settings
+        self._database: Database = services.database
+        self._targets = services.targets
+        self._backups: BackupService = services.backups
+        self._heartbeat = heartbeat
+        self._liveness = liveness
+
+    def create_backup(self, target: str) -> str:
+        """Commits a queued backup of the target; returns its id.
+
+        Raises:
+            NotFound: no such target.
+            BackupInProgress: the target has an active job.
+        """
+        self._targets.find(target)
+        backup_id, now = str(uuid.uuid4()), utcnow()
+        try:
+            with self._database.transaction() as session:
+                busy = rows.active_of(session, target)
+                if busy is not None and not self._give_up_if_dead(session, busy):
+                    raise _in_progress(target)
+                session.add(
+                    Job(
+                        id=backup_id,
+                        kind=JobKind.BACKUP,
+                        target=target,
+                        state=JobState.QUEUED,
+                        attempt=0,
+                        worker=self.name,
+                        lease_expires_at=now + LEASE,
+                        cancel_requested=False,
+                        created_at=now,
+                    )
+                )
+                session.flush()
+                catalogue.begin(session, backup_id, target=target, created_at=now)
+        except IntegrityError:  # another process was first
+            raise _in_progress(target) from None
+        return backup_id
+
+    def execute(self, job_id: str, observer: Observer | None = None) -> None:
+        """Runs a queued job to its end and records how it ended; a no-op when somebody else has it.
+
+        A failure is recorded, not raised; only an interrupt of the process goes on, after it was recorded.
+        """
+        attempt = self._claim(job_id)
+        if attempt is None:
+            return
+        with self._heartbeat.running(job_id, attempt.number, observer) as run:
+            try:
+                self._backups.perform(attempt, run)
+            except LeaseLost as error:
+                log.warning("lease_lost", backup_id=job_id, target=attempt.target, error=str(error))
+            except HHHError as error:
+                self._record_failure(attempt, error, str(error))
+            except BaseException as error:
+                self._record_failure(attempt, error, f"{type(error).__name__}: {error}".rstrip(": "))
+                if not isinstance(error, Exception):
+                    raise
+
+    def end_all(self, reason: HHHError) -> None:
+        """Ends everything that runs here, each with that reason."""
+        self._heartbeat.end_all(reason)
+
+    def tidy(self) -> list[str]:
+        """Sees to what dead workers left: running jobs are failed, scratch is removed, queued jobs become ours.
+
+        Returns:
+            The ids of the jobs that are now ours to run.
+        """
+        dead = self._liveness.dead()
+        adopted = []
+        with self._database.transaction() as session:
+            for job in rows.expired(session, now=utcnow(), dead_workers=dead):
+                if job.state == JobState.RUNNING:
+                    _give_up(session, job)
+                else:
+                    job.worker, job.lease_expires_at = self.name, utcnow() + LEASE
+                    adopted.append(job.id)
+        scratch.sweep(self._settings.scratch_dir, dead)
+        for worker in dead:
+            self._liveness.bury(worker)
+        return adopted
+
+    def release_queued(self) -> None:
+        """Lets go of what was queued here and not begun, for another worker to adopt at once."""
+        with self._database.transaction() as session:
+            rows.renew_queued(session, worker=self.name, lease_expires_at=utcnow())
+
+    def _claim(self, job_id: str) -> Attempt | None:
+        now = utcnow()
+        with self._database.transaction() as session:
+            job = rows.claim(session, job_id, worker=self.name, lease_expires_at=now + LEASE, now=now)
+            backup = backup_rows.get(session, job_id)
+            if job is None or backup is None:
+                return None
+            backup.status = BackupStatus.RUNNING
+            return Attempt(job_id, job.attempt, job.target, backup.backup_file, backup.created_at, self.name)
+
+    def _record_failure(self, attempt: Attempt, error: BaseException, text: str) -> None:
+        log.error(
+            "backup_failed",
+            backup_id=attempt.backup_id,
+            target=attempt.target,
+            error=text,
+            exc_info=None if isinstance(error, HHHError) else error,
+        )
+        state = JobState.CANCELLED if isinstance(error, Cancelled) else JobState.FAILED
+        try:
+            with self._database.transaction() as session:
+                _end(session, attempt.backup_id, attempt.number, state, text)
+        except (HHHError, SQLAlchemyError) as unrecorded:
+            # The lease runs out, and then the row is failed by whoever looks at it.
+            log.warning("failure_not_recorded", backup_id=attempt.backup_id, error=str(unrecorded))
+
+    def _give_up_if_dead(self, session: Session, job: Job) -> bool:
+        if job.lease_expires_at >= utcnow() and job.worker not in self._liveness.dead():
+            return False
+        _give_up(session, job)
+        session.flush()
+        return True
+
+
+@contextlib.contextmanager
+def working(services: Services) -> Iterator[Worker]:
+    """A worker of this process, alive until the block is left."""
+    liveness = Liveness(services.settings.data_dir)
+    with liveness.alive() as name, Heartbeat(services.database, name) as heartbeat:
+        yield Worker(services, name, heartbeat, liveness)
+
+
+def _give_up(session: Session, job: Job) -> None:
+    log.warning("job_given_up", job_id=job.id, target=job.target, worker=job.worker)
+    _end(session, job.id, job.attempt, JobState.FAILED, _WORKER_DIED)
+
+
+def _end(session: Session, backup_id: str, attempt: int, state: JobState, text: str) -> None:
+    now = utcnow()
+    if rows.finish(session, backup_id, attempt, state=state, error=text, now=now):
+        catalogue.finish(session, backup_id, Outcome(BackupStatus(state.upper()), now, error=text))
+
+
+def _in_progress(target: str) -> BackupInProgress:
+    return BackupInProgress(f"A backup or restore of {target!r} is in progress", hint="wait for it, or cancel it")

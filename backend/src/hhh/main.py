@@ -1,0 +1,48 @@
+"""Puts the application together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+
+from hhh import migrations
+from hhh.api.rest.v1 import auth, backup, target
+from hhh.core.config import Settings
+from hhh.core.database import Database
+from hhh.jobs.runtime import Jobs
+from hhh.services.container import assemble
+from hhh.web.install import install
+
+ROUTERS = (auth.router, backup.router, target.router)
+
+
+def create_app(settings: Settings, database: Database) -> FastAPI:
+    """The ASGI application; its jobs run in this process, from its start-up to its shut-down.
+
+    Raises:
+        ConfigurationError, InvalidInput: a setting can't be used.
+    """
+    services = assemble(settings, database)
+    jobs = Jobs(services)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.migrations_pending = await run_in_threadpool(migrations.pending, database)
+        if not app.state.migrations_pending:
+            await run_in_threadpool(jobs.start)
+        try:
+            yield
+        finally:
+            await run_in_threadpool(jobs.stop)
+
+    app = FastAPI(title="HHH Backup", version=version("hhh-backup"), lifespan=lifespan)
+    app.state.services = services
+    app.state.jobs = jobs
+    install(app, settings)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

@@ -1,0 +1,106 @@
+"""Rows of jobs: leases are taken, kept and lost here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import select, update
+from sqlalchemy.engine import CursorResult, Result
+from sqlalchemy.orm import Session
+
+from hhh.models import Job, JobState
+from hhh.models.job import ACTIVE
+
+
+def get(session: Session, job_id: str) -> Job | None:
+    """The job of that id."""
+    return session.get(Job, job_id)
+
+
+def active_of(session: Session, target: str) -> Job | None:
+    """The job that keeps a target busy."""
+    return session.scalar(select(Job).where(Job.target == target, ACTIVE))
+
+
+def active_among(session: Session, job_ids: Collection[str]) -> Sequence[Job]:
+    """Those of the given jobs that wait or run."""
+    return session.scalars(
+        select(Job).where(Job.id.in_(job_ids), Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
+    ).all()
+
+
+def claim(session: Session, job_id: str, *, worker: str, lease_expires_at: datetime, now: datetime) -> Job | None:
+    """Takes a queued job: it is running, one attempt further, and ours; None when somebody else has it."""
+    claimed = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.QUEUED)
+        .values(
+            state=JobState.RUNNING,
+            attempt=Job.attempt + 1,
+            worker=worker,
+            lease_expires_at=lease_expires_at,
+            started_at=now,
+        )
+        .returning(Job)
+    )
+    return claimed.scalar_one_or_none()
+
+
+def adopt(session: Session, job_id: str, *, worker: str, lease_expires_at: datetime, now: datetime) -> bool:
+    """Makes a queued job, whose worker never took it, ours to queue; False when it is somebody else's."""
+    adopted = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.QUEUED, Job.lease_expires_at < now)
+        .values(worker=worker, lease_expires_at=lease_expires_at)
+    )
+    return _changed(adopted)
+
+
+def renew_queued(session: Session, *, worker: str, lease_expires_at: datetime) -> None:
+    """Keeps the leases of what waits in this worker's own queue."""
+    session.execute(
+        update(Job).where(Job.worker == worker, Job.state == JobState.QUEUED).values(lease_expires_at=lease_expires_at)
+    )
+
+
+def renew(
+    session: Session, job_id: str, attempt: int, *, lease_expires_at: datetime, progress: dict[str, Any] | None
+) -> bool | None:
+    """Keeps the lease of a running attempt and writes its progress.
+
+    Returns:
+        Whether its cancellation was asked for; None when the attempt no longer holds the job.
+    """
+    renewed = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.attempt == attempt, Job.state == JobState.RUNNING)
+        .values(lease_expires_at=lease_expires_at, progress=progress)
+        .returning(Job.cancel_requested)
+    )
+    return renewed.scalar_one_or_none()
+
+
+def finish(session: Session, job_id: str, attempt: int, *, state: JobState, error: str | None, now: datetime) -> bool:
+    """Ends an active job; False when that attempt no longer holds it."""
+    finished = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.attempt == attempt, Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        .values(state=state, error=error, finished_at=now)
+    )
+    return _changed(finished)
+
+
+def expired(session: Session, *, now: datetime, dead_workers: Collection[str] = ()) -> Sequence[Job]:
+    """Active jobs whose lease ran out, or whose worker is known to be dead."""
+    return session.scalars(
+        select(Job).where(
+            Job.state.in_([JobState.QUEUED, JobState.RUNNING]),
+            (Job.lease_expires_at < now) | Job.worker.in_(dead_workers),
+        )
+    ).all()
+
+
+def _changed(result: Result[Any]) -> bool:
+    return cast("CursorResult[Any]", result).rowcount == 1

@@ -1,0 +1,106 @@
+"""Requests and responses about backups."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from hhh.schemas.base import ApiModel, Moment
+
+State = Literal["queued", "running", "success", "failed", "cancelled"]
+
+
+class TriggerRequest(ApiModel):
+    """What to back up."""
+
+    target: str = Field(default="app", description="The name of a target; `app` is the service's own database.")
+
+
+class TriggerResponse(ApiModel):
+    """The runbook's answer to a trigger."""
+
+    success: Literal[True] = True
+    message: Literal["Backup completed successfully"] = "Backup completed successfully"
+    backup_file: str
+    backup_size: int = Field(description="Bytes as stored.")
+    backup_id: str
+
+
+class AcceptedResponse(ApiModel):
+    """The answer to a trigger that does not wait."""
+
+    backup_id: str
+    status: State
+
+
+class LogEntry(ApiModel):
+    """One finished backup, as the runbook has it."""
+
+    id: str
+    backup_file: str
+    backup_size: int
+    status: Literal["BackupStatus.SUCCESS", "BackupStatus.FAILED"]
+    created_at: Moment
+
+
+class LatestBackup(ApiModel):
+    """The newest successful backup."""
+
+    file: str
+    size: int
+    created_at: Moment
+
+
+class StatsResponse(ApiModel):
+    """Totals over finished backups."""
+
+    total_backups: int
+    successful_backups: int
+    failed_backups: int
+    total_backup_size: int
+    latest_backup: LatestBackup | None
+
+
+class CopyResource(ApiModel):
+    """One copy of a backup's object."""
+
+    storage: str
+    key: str
+    status: str
+    size: int
+    sha256: str
+
+
+class Verified(ApiModel):
+    """The highest level of proof that a backup reached."""
+
+    level: str
+    at: Moment
+
+
+class BackupResource(ApiModel):
+    """A backup with everything its manifest holds."""
+
+    id: str
+    target: str
+    backup_file: str
+    status: State
+    stored_size: int
+    raw_size: int | None
+    sha256: str | None
+    created_at: Moment
+    finished_at: Moment | None
+    error: str | None
+    progress: dict[str, Any] | None
+    copies: list[CopyResource]
+    manifest: dict[str, Any] | None
+    pinned: bool
+    verified: Verified | None
+
+
+class BackupPage(ApiModel):
+    """One page of backups, newest first."""
+
+    items: list[BackupResource]
+    next_cursor: str | None = Field(description="Hand it back as `cursor` for the next page; null on the last one.")

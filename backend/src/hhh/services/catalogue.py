@@ -1,0 +1,196 @@
+"""What is known of backups: the runbook's logs and stats, the rich resource, and the rows' life."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from hhh.artifacts.naming import backup_file_name
+from hhh.core.database import Database
+from hhh.core.errors import InvalidInput, NotFound
+from hhh.models import BackupCopy, BackupLog, BackupStatus, Job
+from hhh.repositories import backups as rows
+from hhh.repositories import jobs as job_rows
+from hhh.repositories.backups import BackupFilter, Position
+from hhh.schemas.backup import (
+    BackupPage,
+    BackupResource,
+    CopyResource,
+    LatestBackup,
+    LogEntry,
+    StatsResponse,
+    Verified,
+)
+
+
+class Catalogue:
+    """Reads the catalogue."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def logs(self, *, limit: int, offset: int) -> list[LogEntry]:
+        """Finished backups of all targets, newest first, as the runbook prints them."""
+        with self._database.snapshot() as session:
+            return [_log_entry(row) for row in rows.finished_page(session, limit=limit, offset=offset)]
+
+    def stats(self) -> StatsResponse:
+        """Totals over finished backups, and the newest successful one."""
+        with self._database.snapshot() as session:
+            totals = rows.totals(session)
+            latest = rows.newest_successful(session)
+        return StatsResponse(
+            total_backups=totals.total,
+            successful_backups=totals.successful,
+            failed_backups=totals.failed,
+            total_backup_size=totals.stored_bytes,
+            latest_backup=_latest(latest) if latest else None,
+        )
+
+    def get(self, backup_id: str) -> BackupResource:
+        """One backup with everything its manifest holds.
+
+        Raises:
+            NotFound: no backup has that id.
+        """
+        with self._database.snapshot() as session:
+            row = rows.get(session, backup_id)
+            if row is None:
+                raise NotFound("No backup has that id", hint="see `hhh backup list`")
+            return _resource(row, job_rows.get(session, backup_id))
+
+    def page(self, narrowed: BackupFilter, *, cursor: str | None, limit: int) -> BackupPage:
+        """One page of backups, running ones included, newest first.
+
+        Raises:
+            InvalidInput: the cursor is not one that a page handed out.
+        """
+        position = _decode_cursor(cursor) if cursor else None
+        with self._database.snapshot() as session:
+            found = rows.page_before(session, narrowed, position=position, limit=limit + 1)
+            page = found[:limit]
+            jobs = {job.id: job for job in job_rows.active_among(session, [row.id for row in page])}
+        more = len(found) > limit
+        return BackupPage(
+            items=[_resource(row, jobs.get(row.id)) for row in page],
+            next_cursor=_encode_cursor(page[-1]) if more else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a backup ended, for its row."""
+
+    status: BackupStatus
+    finished_at: datetime
+    error: str | None = None
+    stored_size: int = 0
+    raw_size: int | None = None
+    sha256: str | None = None
+    manifest: dict[str, object] | None = None
+    copies: Sequence[BackupCopy] = ()
+
+
+def begin(session: Session, backup_id: str, *, target: str, created_at: datetime) -> BackupLog:
+    """Writes the row of a backup that is queued, under a file name that its target does not have yet."""
+    taken = set(rows.files_named_like(session, target, backup_file_name(created_at).removesuffix(".sql")))
+    ordinal = next(n for n in range(1, len(taken) + 2) if backup_file_name(created_at, n) not in taken)
+    row = BackupLog(
+        id=backup_id,
+        target=target,
+        backup_file=backup_file_name(created_at, ordinal),
+        status=BackupStatus.QUEUED,
+        created_at=created_at,
+        backup_size=0,
+        pinned=False,
+    )
+    session.add(row)
+    return row
+
+
+def finish(session: Session, backup_id: str, outcome: Outcome) -> None:
+    """Writes how a backup ended, and counts it, in the caller's transaction."""
+    row = rows.get(session, backup_id)
+    if row is None:
+        raise NotFound("The backup is no longer in the catalogue")
+    row.status = outcome.status
+    row.finished_at = outcome.finished_at
+    row.error = outcome.error
+    row.backup_size = outcome.stored_size
+    row.raw_size = outcome.raw_size
+    row.sha256 = outcome.sha256
+    row.manifest = outcome.manifest
+    row.copies = list(outcome.copies)
+    rows.add_to_totals(session, status=outcome.status, stored_bytes=outcome.stored_size)
+
+
+def _log_entry(row: BackupLog) -> LogEntry:
+    succeeded = row.status == BackupStatus.SUCCESS
+    return LogEntry(
+        id=row.id,
+        backup_file=row.backup_file,
+        backup_size=row.backup_size,
+        # The runbook knows two endings: a cancelled backup counts as failed.
+        status="BackupStatus.SUCCESS" if succeeded else "BackupStatus.FAILED",
+        created_at=row.created_at,
+    )
+
+
+def _latest(row: BackupLog) -> LatestBackup:
+    return LatestBackup(file=row.backup_file, size=row.backup_size, created_at=row.created_at)
+
+
+def _resource(row: BackupLog, job: Job | None) -> BackupResource:
+    return BackupResource.model_validate(
+        {
+            "id": row.id,
+            "target": row.target,
+            "backup_file": row.backup_file,
+            "status": row.status.lower(),
+            "stored_size": row.backup_size,
+            "raw_size": row.raw_size,
+            "sha256": row.sha256,
+            "created_at": row.created_at,
+            "finished_at": row.finished_at,
+            "error": row.error,
+            "progress": job.progress if job is not None and row.finished_at is None else None,
+            "copies": [_copy_resource(copy) for copy in row.copies],
+            "manifest": row.manifest,
+            "pinned": row.pinned,
+            "verified": _verified(row),
+        }
+    )
+
+
+def _verified(row: BackupLog) -> Verified | None:
+    if row.verified_level is None or row.verified_at is None:
+        return None
+    return Verified(level=row.verified_level, at=row.verified_at)
+
+
+def _copy_resource(copy: BackupCopy) -> CopyResource:
+    return CopyResource(storage=copy.storage, key=copy.key, status=copy.status, size=copy.size, sha256=copy.sha256)
+
+
+def _encode_cursor(row: BackupLog) -> str:
+    return base64.urlsafe_b64encode(f"{row.created_at.isoformat()} {row.id}".encode()).decode()
+
+
+def _decode_cursor(cursor: str) -> Position:
+    try:
+        moment, _, backup_id = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().partition(" ")
+        created_at = datetime.fromisoformat(moment)
+    except (ValueError, binascii.Error):
+        raise _foreign_cursor() from None
+    if created_at.tzinfo is None or not backup_id:
+        raise _foreign_cursor()
+    return Position(created_at, backup_id)
+
+
+def _foreign_cursor() -> InvalidInput:
+    return InvalidInput("The cursor is not one that a page handed out", hint="leave it out to begin anew")

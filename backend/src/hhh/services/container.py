@@ -1,0 +1,48 @@
+"""All services of one process, put together once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hhh.artifacts.publication import Destination
+from hhh.core.config import Settings
+from hhh.core.database import Database
+from hhh.services.backup import BackupService
+from hhh.services.catalogue import Catalogue
+from hhh.services.installation import Identity
+from hhh.services.targets import TargetService
+from hhh.storages.registry import open_storage
+
+#: The name of the store of ``HHH_STORAGE_URL``.
+DEFAULT_STORE = "default"
+
+
+@dataclass(frozen=True)
+class Services:
+    """What routes, commands and jobs call."""
+
+    settings: Settings
+    database: Database
+    identity: Identity
+    targets: TargetService
+    catalogue: Catalogue
+    backups: BackupService
+
+
+def assemble(settings: Settings, database: Database) -> Services:
+    """Puts the services together; touches neither the database nor a store.
+
+    Raises:
+        ConfigurationError, InvalidInput: a setting can't be used.
+    """
+    identity = Identity(settings, database)
+    targets = TargetService(settings, database)
+    destinations = [Destination(DEFAULT_STORE, open_storage(settings.default_storage_url))]
+    return Services(
+        settings=settings,
+        database=database,
+        identity=identity,
+        targets=targets,
+        catalogue=Catalogue(database),
+        backups=BackupService(settings, database, identity, targets, destinations),
+    )

@@ -1,0 +1,119 @@
+"""The databases that are backed up."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import IntegrityError
+
+from hhh.artifacts.naming import valid_target_name
+from hhh.core.clock import utcnow
+from hhh.core.config import Settings
+from hhh.core.database import Database
+from hhh.core.errors import InvalidInput, NotFound
+from hhh.core.secretbox import SecretBox
+from hhh.engines.base import Engine
+from hhh.engines.registry import engine_for
+from hhh.models import Target as TargetRow
+from hhh.repositories import targets as rows
+
+#: The target that is the service's own database; it is always there.
+APP = "app"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A database that can be backed up."""
+
+    name: str
+    #: With its password.
+    url: str = field(repr=False)
+    engine: Engine
+    #: None for `APP`.
+    created_at: datetime | None
+
+    @property
+    def masked_url(self) -> str:
+        """The URL as it may be shown."""
+        return make_url(self.url).render_as_string(hide_password=True)
+
+
+class TargetService:
+    """Registers and finds targets."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._database = database
+        own = database.url.set(drivername=database.url.get_backend_name())
+        self._app_url = own.render_as_string(hide_password=False)
+        self._settings = settings
+
+    def find(self, name: str) -> Target:
+        """The target of that name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if name == APP:
+            return self._app()
+        with self._database.snapshot() as session:
+            row = rows.find(session, name)
+        if row is None:
+            raise NotFound(f"No target is named {name!r}", hint="see `hhh target list`")
+        return self._opened(row)
+
+    def list(self) -> list[Target]:
+        """`APP`, then all registered ones in the order of their names."""
+        with self._database.snapshot() as session:
+            registered = rows.all_by_name(session)
+        return [self._app(), *(self._opened(row) for row in registered)]
+
+    def add(self, name: str, url: str) -> Target:
+        """Registers a database; its URL is kept encrypted. The database itself is not opened.
+
+        Raises:
+            InvalidInput: the name or the URL can't be used, or the name is taken.
+        """
+        if not valid_target_name(name):
+            raise InvalidInput(
+                f"{name!r} is no name for a target",
+                hint="lower-case letters, digits, '-', '_' and '.', beginning with a letter or digit, at most 63",
+            )
+        engine = engine_for(url)
+        normal_url = engine.validate(url)
+        row = TargetRow(
+            id=str(uuid.uuid4()),
+            name=name,
+            engine=engine.kind,
+            sealed_url=self._box.seal(normal_url, owner=_owner(name)),
+            created_at=utcnow(),
+        )
+        self._insert(row)
+        return Target(name, normal_url, engine, row.created_at)
+
+    def _insert(self, row: TargetRow) -> None:
+        taken = InvalidInput(f"A target named {row.name!r} exists already", hint="choose another name")
+        if row.name == APP:
+            raise taken
+        try:
+            with self._database.transaction() as session:
+                session.add(row)
+        except IntegrityError:
+            raise taken from None
+
+    @property
+    def _box(self) -> SecretBox:
+        return SecretBox(self._settings.secret)
+
+    def _app(self) -> Target:
+        return Target(APP, self._app_url, engine_for(self._app_url), created_at=None)
+
+    def _opened(self, row: TargetRow) -> Target:
+        url = self._box.open(row.sealed_url, owner=_owner(row.name))
+        return Target(row.name, url, engine_for(url), row.created_at)
+
+
+def _owner(name: str) -> str:
+    return f"target {name}"
