@@ -1,0 +1,414 @@
+"""The program that opens SQLite files for the service: a child process that it talks to over pipes, like pg_dump.
+
+apsw may never be used in the service's own process: two SQLite libraries in one process drop each other's POSIX locks
+(https://www.sqlite.org/howtocorrupt.html, section 2.2). It stands alone (standard library and apsw, nothing of `hhh`),
+so that it starts in some 20 ms.
+
+* Argument: the number of the descriptor that takes reports.
+* Standard input: one line of JSON, ``{"operation": "inspect" or "dump", "source": path, "copy": path, "busy_timeout":
+  milliseconds}``. It stays open; its end means that nobody waits for us any more, and we end at once.
+* Standard output: for ``dump`` the bytes of the copy, nothing else.
+* Reports: one JSON object a line, told apart by ``event``: ``copying`` (``done``, ``total`` in bytes), ``copied``
+  (``size`` in bytes) and last one of ``inspected``, ``facts`` and ``failed`` (``reason``, ``message``, ``hint``).
+"""
+
+# pathlib would take as long to import as all the rest.
+# ruff: noqa: PTH110, PTH116, PTH123
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import apsw
+
+#: Bytes copied between two reports of progress.
+STEP_SIZE = 16 << 20
+#: KiB of pages that each side of a copy keeps: each page is needed once, and few stay in the processor's cache.
+COPY_CACHE = 256
+#: KiB of pages kept while a copy is checked. More gains nothing; a memory map gains a fifth, but stays resident.
+CHECK_CACHE = 64 << 10
+SEND_SIZE = 64 << 20
+
+#: What SQLite says of a WAL database beside which it can't make a -shm.
+_NEEDS_WRITING = (apsw.CantOpenError, apsw.ReadOnlyError)
+_WAL_FORMAT = b"\2\2"
+#: Extended codes of input and output errors that only who writes can get: they are the copy's, not the source's.
+_WRITE_ERRORS = frozenset(
+    {
+        apsw.SQLITE_IOERR_WRITE,
+        apsw.SQLITE_IOERR_FSYNC,
+        apsw.SQLITE_IOERR_TRUNCATE,
+        apsw.SQLITE_IOERR_DELETE,
+    }
+)
+_SCRATCH_HINT = "free some space, or set HHH_SCRATCH_DIR to a folder that is large enough and may be written to"
+_NAMES_OF_TABLES = r"FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'"
+
+
+class Failed(Exception):
+    """What the operator is told; ``reason`` is ``unreadable``, ``busy`` or ``scratch``."""
+
+    def __init__(self, reason: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.hint = hint
+
+
+class Reports:
+    """Where the parent listens."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def send(self, event: str, **values: Any) -> None:
+        line = memoryview(json.dumps({"event": event, **values}).encode() + b"\n")
+        while line:
+            line = line[os.write(self._descriptor, line) :]
+
+
+# ------------------------------------------------------------------------------------------------ errors
+
+
+@contextlib.contextmanager
+def mapped_errors(source: str) -> Iterator[None]:
+    """Turns apsw's errors into `Failed`, with SQLite's own message."""
+    try:
+        yield
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise Failed("busy", f"{source} is locked: {error}", "try again when its writer has finished") from error
+    except apsw.FullError as error:
+        raise Failed("scratch", f"The copy of {source} can't be written: {error}", _SCRATCH_HINT) from error
+    except apsw.IOError as error:
+        if getattr(error, "extendedresult", 0) in _WRITE_ERRORS:
+            raise Failed("scratch", f"The copy of {source} can't be written: {error}", _SCRATCH_HINT) from error
+        raise Failed("unreadable", f"{source} can't be read: {error}") from error
+    except apsw.NotADBError as error:
+        hint = "it is no SQLite database, or an encrypted one"
+        raise Failed("unreadable", f"{source} can't be read: {error}", hint) from error
+    except (apsw.CorruptError, apsw.FormatError) as error:
+        raise Failed("unreadable", f"{source} is damaged: {error}", "restore it from an earlier backup") from error
+    except apsw.CantOpenError as error:
+        raise Failed("unreadable", f"{source} can't be opened: {error}", _permission_hint(source)) from error
+    except (apsw.Error, UnicodeDecodeError) as error:
+        raise Failed("unreadable", f"{source} can't be read: {error}") from error
+
+
+def _permission_hint(source: str) -> str:
+    if os.access(source, os.R_OK):
+        return "a WAL database needs write access to its folder, or a -wal and a -shm that may be read"
+    return "give this user read access to the file"
+
+
+# ------------------------------------------------------------------------------------------------ source
+
+
+def check_file(path: str) -> None:
+    """Refuses what is no file, before SQLite makes less of it (and before a named pipe keeps us waiting)."""
+    try:
+        mode = os.stat(path).st_mode
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        hint = "check the path of the target" if isinstance(error, FileNotFoundError) else None
+        hint = "give this user read access to the file" if isinstance(error, PermissionError) else hint
+        raise Failed("unreadable", f"{path} can't be opened: {error.strerror}", hint) from error
+    if not stat.S_ISREG(mode):
+        raise Failed("unreadable", f"{path} can't be opened: it is not a regular file")
+
+
+class Snapshot:
+    """A source, with one read transaction held on it."""
+
+    def __init__(self, path: str, busy_timeout: int) -> None:
+        self.path = path
+        self._seen: os.stat_result | None = None
+        try:
+            self.connection = _begin(path, busy_timeout, immutable=False)
+        except _NEEDS_WRITING:
+            # WAL needs a -shm, and we may not make one. Where there is no WAL either, the file alone is the database.
+            if not _stands_alone(path):
+                raise
+            self._seen = os.stat(path)
+            self.connection = _begin(path, busy_timeout, immutable=True)
+
+    def close(self) -> None:
+        """Ends the transaction.
+
+        Raises:
+            Failed: nothing kept writers away, and one came: what was read is no snapshot.
+        """
+        self.connection.close()
+        if self._seen is not None and not (_stands_alone(self.path) and _same(self._seen, os.stat(self.path))):
+            hint = "try again, or let this user write to its folder: readers of a WAL database need a -shm there"
+            raise Failed("busy", f"{self.path} was changed while it was read", hint)
+
+
+def _begin(path: str, busy_timeout: int, *, immutable: bool) -> apsw.Connection:
+    connection = _connect(path, immutable=immutable)
+    connection.set_busy_timeout(busy_timeout)
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    return connection
+
+
+def _connect(path: str, *, immutable: bool) -> apsw.Connection:
+    # Opened for writing where that is allowed (SQLite falls back to reading by itself), as by every other user of the
+    # file: a crashed writer's journal must be rolled back, and who opens a WAL database only for reading leaves a -wal
+    # and a -shm behind. Nothing else is written: what stands in a WAL that was there before stays in it.
+    if immutable:
+        connection = apsw.Connection(immutable_uri(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    else:
+        left_by_others = os.path.exists(os.path.realpath(path) + "-wal")
+        connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(left_by_others))
+    harden(connection)
+    connection.pragma("query_only", True)  # noqa: FBT003
+    return connection
+
+
+def harden(connection: apsw.Connection) -> None:
+    """Whoever owns a database may have put code into it: none of it runs here."""
+    for setting, value in (
+        (apsw.SQLITE_DBCONFIG_DEFENSIVE, 1),
+        (apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0),
+        (apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0),
+        (apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0),
+        (apsw.SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0),
+    ):
+        connection.config(setting, value)
+
+
+def immutable_uri(path: str) -> str:
+    """The URI of a file that nobody changes."""
+    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return f"file:{quoted}?immutable=1"
+
+
+def _stands_alone(path: str) -> bool:
+    """Whether a WAL database has nothing in a WAL (or in the journal of its last days without one)."""
+    real = os.path.realpath(path)
+    with open(real, "rb") as file:
+        in_wal_format = file.read(20)[18:] == _WAL_FORMAT
+    return in_wal_format and not any(_has_content(real + suffix) for suffix in ("-wal", "-journal"))
+
+
+def _has_content(path: str) -> bool:
+    try:
+        return os.stat(path).st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    return (one.st_ino, one.st_size, one.st_mtime_ns) == (other.st_ino, other.st_size, other.st_mtime_ns)
+
+
+# -------------------------------------------------------------------------------------------------- copy
+
+
+def make_copy(snapshot: Snapshot, path: str, reports: Reports) -> int:
+    """Copies the snapshot to a new file and returns its size; the read transaction keeps writers from restarting it.
+
+    The copy is the source page by page, but for the change of the schema cookie that every online backup makes: the
+    marks of a WAL database stay in its header, so that what is restored has the journal mode that the source had.
+    """
+    _make_file(path)
+    copy = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+    for setting, value in (("locking_mode", "exclusive"), ("journal_mode", "off"), ("synchronous", "off")):
+        copy.pragma(setting, value)
+    for connection in (copy, snapshot.connection):
+        connection.pragma("cache_size", -COPY_CACHE)
+    page_size = snapshot.connection.pragma("page_size")
+    with copy.backup("main", snapshot.connection, "main") as backup:
+        while not backup.done:
+            backup.step(STEP_SIZE // page_size)
+            total = backup.page_count * page_size
+            reports.send("copying", done=total - backup.remaining * page_size, total=total)
+    copy.close()
+    return os.stat(path).st_size
+
+
+def _make_file(path: str) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        raise Failed("scratch", f"{path} can't be made: {error.strerror}", _SCRATCH_HINT) from error
+
+
+class Stream(threading.Thread):
+    """Sends a file to standard output and closes it, beside the work."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(name="stream", daemon=True)
+        self._path = path
+        self._error: OSError | None = None
+
+    def run(self) -> None:
+        try:
+            self._send()
+        except OSError as error:
+            self._error = error
+        finally:
+            os.close(1)
+
+    def finish(self) -> None:
+        """Waits for the end."""
+        self.join()
+        if self._error is not None:
+            raise Failed("scratch", f"{self._path} can't be sent: {self._error.strerror}")
+
+    def _send(self) -> None:
+        with open(self._path, "rb", buffering=0) as file:
+            while os.sendfile(1, file.fileno(), None, SEND_SIZE):
+                pass
+
+
+# ------------------------------------------------------------------------------------------------- facts
+
+
+def take_facts(path: str, journal_mode: str) -> dict[str, Any]:
+    """Checks a copy and says what is in it.
+
+    Returns:
+        ``facts`` in the form of `hhh.schemas.facts.SqliteFacts`, ``warnings`` and ``versions``.
+    """
+    connection = apsw.Connection(immutable_uri(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    harden(connection)
+    names = [name for (name,) in connection.execute(f"SELECT name {_NAMES_OF_TABLES} ORDER BY name")]
+    connection.pragma("cache_size", -CHECK_CACHE)
+    warnings = check_integrity(connection, names)
+    tables = []
+    for name in names:
+        try:
+            tables.append({"schema_name": "", "name": name, "rows": count_rows(connection, name)})
+        except apsw.SQLError as error:
+            warnings.append(f"The rows of {name} were not counted: {error}")
+    names_of_pragmas = ("page_size", "page_count", "encoding", "user_version", "application_id", "auto_vacuum")
+    facts = {
+        "engine": "sqlite",
+        "sqlite_version": apsw.sqlite_lib_version(),
+        "journal_mode": journal_mode,
+        **{name: connection.pragma(name) for name in names_of_pragmas},
+        "integrity_check": "ok",
+        "tables": tables,
+        "objects": connection.execute(
+            "SELECT type, name FROM sqlite_schema WHERE type <> 'table' ORDER BY type, name"
+        ).fetchall(),
+    }
+    versions = {"sqlite": apsw.sqlite_lib_version(), "apsw": apsw.apsw_version()}
+    return {"facts": facts, "warnings": warnings, "versions": versions}
+
+
+def check_integrity(connection: apsw.Connection, tables: list[str]) -> list[str]:
+    """``PRAGMA integrity_check``, and warnings of what it could not look at.
+
+    A collation or function that only the application has keeps SQLite from checking the whole; then it is asked for
+    table after table.
+
+    Raises:
+        apsw.CorruptError: the copy, and so the source, is damaged; with the first line that SQLite says about it.
+    """
+    try:
+        _expect_ok(connection, "PRAGMA integrity_check(1)")
+    except apsw.SQLError as error:
+        warnings = [f"The database could not be checked as a whole: {error}"]
+    else:
+        return []
+    for name in tables:
+        try:
+            _expect_ok(connection, f"PRAGMA integrity_check({quoted(name)})")
+        except apsw.SQLError as error:
+            warnings.append(f"The table {name} could not be checked: {error}")
+    return warnings
+
+
+def _expect_ok(connection: apsw.Connection, pragma: str) -> None:
+    first = str(connection.execute(pragma).get)
+    if first != "ok":
+        line = next((line for line in first.splitlines() if not line.startswith("***")), first)
+        raise apsw.CorruptError(line)
+
+
+def count_rows(connection: apsw.Connection, table: str) -> int:
+    """The rows of a table; it runs neither a trigger nor a view."""
+    return int(connection.execute(f"SELECT count(*) FROM {quoted(table)}").get)  # noqa: S608  quoted  # noqa: S608  quoted
+
+
+def quoted(name: str) -> str:
+    """The name as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+# -------------------------------------------------------------------------------------------- operations
+
+
+def inspect(request: dict[str, Any], reports: Reports) -> None:
+    """Looks at a source."""
+    snapshot = Snapshot(request["source"], request["busy_timeout"])
+    tables = snapshot.connection.execute(f"SELECT count(*) {_NAMES_OF_TABLES}").get
+    size = snapshot.connection.pragma("page_count") * snapshot.connection.pragma("page_size")
+    snapshot.close()
+    reports.send("inspected", tables=tables, size=size)
+
+
+def dump(request: dict[str, Any], reports: Reports) -> None:
+    """Copies a source, then sends the copy and takes its facts side by side."""
+    snapshot = Snapshot(request["source"], request["busy_timeout"])
+    journal_mode = snapshot.connection.pragma("journal_mode")
+    size = make_copy(snapshot, request["copy"], reports)
+    snapshot.close()
+    reports.send("copied", size=size)
+    # Only now: page 1 is the last that an online backup writes.
+    stream = Stream(request["copy"])
+    stream.start()
+    result = take_facts(request["copy"], journal_mode)
+    stream.finish()
+    reports.send("facts", **result)
+
+
+OPERATIONS = {"inspect": inspect, "dump": dump}
+
+
+def read_request() -> dict[str, Any]:
+    """The one line of standard input."""
+    line = b""
+    while not line.endswith(b"\n"):
+        chunk = os.read(0, 1 << 16)
+        if not chunk:
+            os._exit(1)
+        line += chunk
+    request: dict[str, Any] = json.loads(line)
+    return request
+
+
+def end_with_parent() -> NoReturn:
+    """Waits for the end of standard input: the parent is gone, or no longer interested."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+def main() -> None:
+    reports = Reports(int(sys.argv[1]))
+    request = read_request()
+    threading.Thread(target=end_with_parent, name="parent", daemon=True).start()
+    try:
+        check_file(request["source"])
+        with mapped_errors(request["source"]):
+            OPERATIONS[request["operation"]](request, reports)
+    except Failed as failed:
+        reports.send("failed", reason=failed.reason, message=failed.message, hint=failed.hint)
+    # Not the usual end: it would wait for threads that have nothing more to do.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
