@@ -95,4 +95,4 @@ class _Writer:
         return len(piece)
 
     def flush(self) -> None:
-        """pyrage calls it at the end; every piece has been handed on."""
+        """Called at the end; every piece has been handed on already."""

@@ -50,14 +50,20 @@ class StoredObject(_Model):
     encryption: Literal["age"] | None
 
 
+class StoredAttachment(StoredObject):
+    """A further file of the engine."""
+
+    #: Its suffix, such as ``schema.dump``.
+    name: str
+
+
 class Manifest(_Model):
     """All that is known of a backup without its key. It tells nothing of the content."""
 
     format: Literal["hhh-backup-manifest"] = FORMAT
     version: Literal[1] = VERSION
-    #: Which service took it, and its release.
+    #: Which service took it.
     installation: str
-    hhh_version: str
     backup_id: str
     target: str
     backup_file: str
@@ -70,13 +76,13 @@ class Manifest(_Model):
     object: StoredObject
     #: The facts of the source that a restore is compared with.
     facts: StoredObject
-    #: Further files of the engine by their suffix, such as ``schema.dump``.
-    attachments: dict[str, StoredObject] = {}
-    #: The age public keys that it is encrypted for.
-    recipients: list[str] = []
-    #: Versions that a restore must know: ``server``, ``tool``, ``library``.
-    versions: dict[str, str] = {}
-    warnings: list[str] = []
+    #: Further files of the engine.
+    attachments: tuple[StoredAttachment, ...] = ()
+    #: The age public keys that it is encrypted for; none: it is not encrypted.
+    recipients: tuple[str, ...]
+    #: Versions that a restore must know: ``server``, ``tool``, ``library``, and ``hhh``, our own.
+    versions: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 def canonical(document: Mapping[str, Any]) -> bytes:

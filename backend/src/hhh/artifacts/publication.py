@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self, cast
 
 from hhh.artifacts.encryption import Recipients
-from hhh.artifacts.manifest import StoredObject
+from hhh.artifacts.manifest import StoredAttachment, StoredObject
 from hhh.artifacts.naming import ArtifactKeys
 from hhh.artifacts.stream import StreamResult, copy_stream
 from hhh.core.errors import ObjectMissing, StorageError
@@ -44,6 +44,7 @@ class Publication:
         self._keys = keys
         self._recipients = recipients
         self._run = run
+        self._kept = False
         self._objects: list[str] = []
         self._manifests: list[tuple[Destination, bytes]] = []
 
@@ -53,8 +54,12 @@ class Publication:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is not None:
+        if error is not None and not self._kept:
             self._withdraw(error)
+
+    def keep(self) -> None:
+        """Leaves everything where it is, whatever comes: for when nobody can tell whether the backup was recorded."""
+        self._kept = True
 
     def store_dump(self, dump: Dump) -> tuple[StoredObject, DumpResult]:
         """Streams the dump to every destination; it is there only if the tool has ended well.
@@ -72,13 +77,13 @@ class Publication:
             self._run.raise_if_cancelled()
         return self._stored(key, result), finished
 
-    def store_attachment(self, attachment: Attachment) -> StoredObject:
+    def store_attachment(self, attachment: Attachment) -> StoredAttachment:
         """Stores a further file of the engine, compressed, and encrypted if there are recipients."""
         key, size = self._keys.attachment(attachment.suffix), attachment.path.stat().st_size
         with attachment.path.open("rb", buffering=0) as file, self._writers(key, size) as writers:
             source = cast("io.RawIOBase", file)
             result = copy_stream(source, writers, recipients=self._recipients, run=_OnlyCancelled(self._run))
-        return self._stored(key, result)
+        return StoredAttachment(name=attachment.suffix, **self._stored(key, result).model_dump())
 
     def store_facts(self, facts: Facts) -> StoredObject:
         """Stores the facts, encrypted if there are recipients: they tell of the content."""
