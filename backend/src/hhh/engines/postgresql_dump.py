@@ -183,7 +183,7 @@ def _finish(child: Child) -> None:
 
 
 def _mapped(message: str, lines: Sequence[str]) -> EngineError | ScratchError:
-    if any("Query was: LOCK TABLE" in line for line in lines):
+    if any("Query was: LOCK TABLE" in line for line in lines) and "permission denied" not in message:
         return LocksCrossedError(message, hint="a change of a table (ALTER, DROP, …) waits for locks: try again later")
     if any(_NO_SPACE in line for line in lines):
         return ScratchError(message, hint="the scratch folder is full: HHH_SCRATCH_DIR names another")

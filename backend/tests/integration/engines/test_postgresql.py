@@ -2,8 +2,12 @@
 
 import os
 import re
+import shutil
+import signal
 from pathlib import Path
+from urllib.parse import quote
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -154,9 +158,7 @@ def test_the_schema_attachment_holds_what_the_runbooks_flags_leave_out(
 ) -> None:
     with postgres.connect(postgres_database) as connection:
         connection.execute("CREATE TABLE t (a int); GRANT SELECT ON t TO pg_monitor; INSERT INTO t VALUES (1)")
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} SET work_mem = '5MB'").format(sql.Identifier(postgres_database))
-        )
+        connection.execute(sql.SQL("ALTER DATABASE {} SET work_mem = '5MB'").format(sql.Identifier(postgres_database)))
     _, result = take_dump(postgres, postgres.url(postgres_database), tmp_path)
     [attachment] = result.attachments
     assert attachment.suffix == "schema.dump"
@@ -178,8 +180,6 @@ def test_a_database_of_any_name_is_dumped(any_postgres: PostgresServer, tmp_path
 
 
 def test_a_dump_goes_over_a_unix_socket_too(postgres: PostgresServer, postgres_database: str, tmp_path: Path) -> None:
-    from urllib.parse import quote
-
     url = (
         f"postgresql://{postgres.superuser}:{quote(postgres.password, safe='')}@:{postgres.port}/{postgres_database}"
         f"?host={quote(str(postgres.socket_dir), safe='')}"
@@ -218,8 +218,6 @@ def test_the_expected_size_is_near_the_dumps(any_postgres: PostgresServer, tmp_p
 
 
 def test_no_secret_is_in_the_arguments_of_a_running_pg_dump(any_postgres: PostgresServer, tmp_path: Path) -> None:
-    import psutil
-
     database = any_postgres.create_database()
     with any_postgres.connect(database) as connection:
         make_realistic_database(connection, megabytes=8)
@@ -258,7 +256,7 @@ def test_an_older_pg_dump_is_refused_and_a_newer_one_used_with_a_warning(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     engine = PostgresqlEngine(installs=tmp_path)
-    with pytest.raises(ToolMissing, match="The server is PostgreSQL 18, and no pg_dump 18 was found .only 16"):
+    with pytest.raises(ToolMissing, match=r"The server is PostgreSQL 18, and no pg_dump 18 was found .only 16"):
         engine.inspect(postgres18.url(), Workplace(tmp_path, postgres16.bin_dir))
     with dumping(postgres18, postgres16.url(), tmp_path, engine=engine) as dump:
         read_to_end(dump)
@@ -267,9 +265,6 @@ def test_an_older_pg_dump_is_refused_and_a_newer_one_used_with_a_warning(
 
 
 def test_a_standby_is_dumped_without_its_unlogged_tables(private_postgres: PrivatePostgres, tmp_path: Path) -> None:
-    import shutil
-    import signal
-
     server = private_postgres(16, settings={"hot_standby": "on"})
     server.execute("CREATE TABLE kept AS SELECT n FROM generate_series(1, 3) n")
     server.execute("CREATE UNLOGGED TABLE fleeting (id int GENERATED ALWAYS AS IDENTITY)")

@@ -1,3 +1,5 @@
+from urllib.parse import quote
+
 import pytest
 
 from hhh.core.errors import InvalidInput
@@ -28,8 +30,6 @@ def test_a_url_has_one_normal_form(url: str, normal: str) -> None:
 
 @pytest.mark.parametrize("password", ["a:b\\c", "@/?#%", "é 表", "%41", "+", "'quoted'"])
 def test_a_password_of_any_characters_survives(password: str) -> None:
-    from urllib.parse import quote
-
     address = parse_url(f"postgresql://u:{quote(password, safe='')}@h/d")
     assert address.password == password
     assert parse_url(address.url) == address
