@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import DateTime, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL, Connection
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -84,10 +84,15 @@ class Database:
 
 @contextlib.contextmanager
 def mapped_errors() -> Iterator[None]:
-    """Turns SQLAlchemy's errors of reaching or using the database into `DatabaseUnavailable`."""
+    """Turns SQLAlchemy's errors of reaching or using the database into `DatabaseUnavailable`.
+
+    Errors about the values themselves (`IntegrityError`, `DataError`) pass: they are for whoever gave the values.
+    """
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+    except (IntegrityError, DataError):
+        raise
+    except (DBAPIError, PoolTimeout) as error:
         raise DatabaseUnavailable(
             f"The service's own database failed: {last_line(error)}", hint="see `hhh doctor`"
         ) from error
@@ -122,11 +127,20 @@ def normalise(url: str) -> URL:
 def _make_engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(
-            url, pool_pre_ping=True, pool_size=10, max_overflow=30, connect_args={"connect_timeout": 10}
+            url,
+            hide_parameters=True,
+            pool_pre_ping=True,
+            pool_size=10,
+            max_overflow=30,
+            connect_args={"connect_timeout": 10},
         )
     Path(url.database or "").absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(
-        url, pool_size=10, max_overflow=30, connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
+        url,
+        hide_parameters=True,
+        pool_size=10,
+        max_overflow=30,
+        connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -167,6 +167,7 @@ class Cancelled(HHHError):
 class Interrupted(HHHError):
     """The run was ended because its process shuts down."""
 
+    status = 503
     retryable = True
 
 

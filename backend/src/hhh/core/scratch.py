@@ -44,7 +44,9 @@ def sweep(parent: Path, workers: Collection[str]) -> int:
     removed = 0
     for worker in workers:
         for folder in parent.glob(f"{_PREFIX}{worker}-*"):
-            if folder.stat(follow_symlinks=False).st_uid == os.geteuid():
-                shutil.rmtree(folder, ignore_errors=True)
-                removed += 1
+            # Another process may be sweeping at the same time.
+            with contextlib.suppress(FileNotFoundError):
+                if folder.stat(follow_symlinks=False).st_uid == os.geteuid():
+                    shutil.rmtree(folder, ignore_errors=True)
+                    removed += 1
     return removed

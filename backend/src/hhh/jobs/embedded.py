@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from hhh.core.errors import HHHError, Interrupted
 from hhh.jobs.base import JobQueue
@@ -23,14 +24,19 @@ SLOTS = 4
 TIDY_INTERVAL = 5.0
 #: Seconds that running jobs are given to end when the process is asked to stop.
 GRACE = 20.0
+#: Seconds more for them to clear up, once they were told to end.
+ENDING = 4.0
 
 
 class EmbeddedQueue(JobQueue):
     """Runs jobs on threads of this process. Make one with `embedded_queue`."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, *, grace: float, ending: float) -> None:
         self._worker = worker
+        self._grace = grace
+        self._ending = ending
         self._pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="job")
+        #: By job: done when the job has ended, or was abandoned.
         self._pending: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -45,11 +51,11 @@ class EmbeddedQueue(JobQueue):
     async def finished(self, job_id: str) -> None:
         """See `JobQueue.finished`."""
         with self._lock:
-            future = self._pending.get(job_id)
-        if future is not None:
-            # `wait` leaves the future alone when this request is cancelled: a client that goes away must not take its
+            ended = self._pending.get(job_id)
+        if ended is not None:
+            # `wait` leaves it alone when this request is cancelled: a client that goes away must not take its
             # queued backup with it.
-            await asyncio.wait([asyncio.wrap_future(future)])
+            await asyncio.wait([asyncio.wrap_future(ended)])
 
     def start(self) -> None:
         """Sees to what an earlier process left, then goes on doing so."""
@@ -57,32 +63,52 @@ class EmbeddedQueue(JobQueue):
         self._tidier.start()
 
     def stop(self) -> None:
-        """Takes no more; lets running jobs end, for `GRACE` seconds; what waits is left for the next worker."""
+        """Takes no more; what waits is left for the next worker, what runs may end, or else is made to.
+
+        Returns also when a job's thread hangs, e.g. in a store that does not answer: the job is recorded as failed.
+        """
         self._stopping.set()
         self._tidier.join()
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             running = list(self._pending.values())
-        if wait(running, timeout=GRACE).not_done:
-            self._worker.end_all(Interrupted("The service was stopped while the backup ran", hint="start it again"))
-        self._pool.shutdown(wait=True)
-        self._worker.release_queued()
+        if wait(running, timeout=self._grace).not_done:
+            reason = Interrupted("The service was stopped while the backup ran", hint="start it again")
+            self._worker.end_all(reason)
+            if wait(running, timeout=self._ending).not_done:
+                self._worker.abandon_all(reason)
+                self._end_all()
+        try:
+            self._worker.release_queued()
+        except (HHHError, SQLAlchemyError) as error:
+            # Their leases run out instead.
+            log.warning("queued_not_released", error=str(error))
 
     def _submit(self, job_id: str) -> None:
         with self._lock:
+            if job_id in self._pending or self._stopping.is_set():
+                return
+            self._pending[job_id] = Future()
             future = self._pool.submit(self._worker.execute, job_id)
-            self._pending[job_id] = future
-        future.add_done_callback(lambda _: self._forget(job_id))
+        future.add_done_callback(lambda _: self._end(job_id))
 
-    def _forget(self, job_id: str) -> None:
+    def _end(self, job_id: str) -> None:
         with self._lock:
-            self._pending.pop(job_id, None)
+            ended = self._pending.pop(job_id, None)
+        if ended is not None:
+            ended.set_result(None)
+
+    def _end_all(self) -> None:
+        with self._lock:
+            abandoned = list(self._pending)
+        for job_id in abandoned:
+            self._end(job_id)
 
     def _tidy_until_stopped(self) -> None:
         while not self._stopping.wait(TIDY_INTERVAL):
             try:
                 self._tidy()
-            except HHHError as error:
+            except (HHHError, SQLAlchemyError, OSError) as error:
                 log.warning("tidy_failed", error=str(error))
 
     def _tidy(self) -> None:
@@ -91,10 +117,10 @@ class EmbeddedQueue(JobQueue):
 
 
 @contextlib.contextmanager
-def embedded_queue(services: Services) -> Iterator[EmbeddedQueue]:
-    """A queue with its worker, until the block is left."""
+def embedded_queue(services: Services, *, grace: float = GRACE, ending: float = ENDING) -> Iterator[EmbeddedQueue]:
+    """A queue with its worker, until the block is left; see `GRACE` and `ENDING` for how long that may take."""
     with working(services) as worker:
-        queue = EmbeddedQueue(worker)
+        queue = EmbeddedQueue(worker, grace=grace, ending=ending)
         queue.start()
         try:
             yield queue

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Self
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
@@ -86,10 +87,11 @@ class Heartbeat:
 
     def end_all(self, reason: HHHError) -> None:
         """Ends every run of this process at its next look."""
-        for run in self._current():
+        for run in self.runs():
             run.end(reason)
 
-    def _current(self) -> list[LeasedRun]:
+    def runs(self) -> list[LeasedRun]:
+        """What runs in this process now."""
         with self._lock:
             return list(self._runs.values())
 
@@ -97,7 +99,7 @@ class Heartbeat:
         while not self._stopping.wait(INTERVAL):
             try:
                 self._beat()
-            except HHHError as error:
+            except (HHHError, SQLAlchemyError) as error:
                 # The lease outlasts a short outage of the database; after a longer one, finalising is refused.
                 log.warning("heartbeat_failed", error=str(error))
 
@@ -105,7 +107,7 @@ class Heartbeat:
         expires = utcnow() + LEASE
         with self._database.transaction() as session:
             rows.renew_queued(session, worker=self._worker, lease_expires_at=expires)
-            for run in self._current():
+            for run in self.runs():
                 progress = dataclasses.asdict(run.progress) if run.progress else None
                 cancelled = rows.renew(session, run.job_id, run.attempt, lease_expires_at=expires, progress=progress)
                 if cancelled is None:

@@ -20,6 +20,7 @@ class Liveness:
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "workers"
+        self._left_for_others: set[str] = set()
 
     @contextlib.contextmanager
     def alive(self) -> Iterator[str]:
@@ -27,13 +28,21 @@ class Liveness:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         worker = str(uuid.uuid4())
         path = self._path(worker)
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        # It gets its name once it is locked: nobody may find it free in between, and take the worker for dead.
+        unlocked = path.with_suffix(".new")
+        descriptor = os.open(unlocked, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            unlocked.rename(path)
             yield worker
         finally:
-            path.unlink(missing_ok=True)
+            if worker not in self._left_for_others:
+                path.unlink(missing_ok=True)
             os.close(descriptor)
+
+    def leave_for_others(self, worker: str) -> None:
+        """Keeps the file of a worker that ends with work under way, so that others find it dead and tidy up."""
+        self._left_for_others.add(worker)
 
     def dead(self) -> list[str]:
         """The workers whose process is gone, though nobody has buried them yet."""

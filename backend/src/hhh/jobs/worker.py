@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import uuid
 from collections.abc import Iterator
 
@@ -41,6 +42,9 @@ class Worker:
         self._backups: BackupService = services.backups
         self._heartbeat = heartbeat
         self._liveness = liveness
+        #: Endings that the database did not take when they came: the id, and what `_end` needs beside it.
+        self._unrecorded: dict[str, tuple[int, JobState, str]] = {}
+        self._recording = threading.Lock()
 
     def create_backup(self, target: str) -> str:
         """Commits a queued backup of the target; returns its id.
@@ -49,6 +53,7 @@ class Worker:
             NotFound: no such target.
             BackupInProgress: the target has an active job.
         """
+        self._record_endings()
         self._targets.find(target)
         backup_id, now = str(uuid.uuid4()), utcnow()
         try:
@@ -80,7 +85,12 @@ class Worker:
 
         A failure is recorded, not raised; only an interrupt of the process goes on, after it was recorded.
         """
-        attempt = self._claim(job_id)
+        try:
+            attempt = self._claim(job_id)
+        except (HHHError, SQLAlchemyError) as error:
+            # It stays queued, and `tidy` names it again.
+            log.warning("job_not_claimed", job_id=job_id, error=str(error))
+            return
         if attempt is None:
             return
         with self._heartbeat.running(job_id, attempt.number, observer) as run:
@@ -99,25 +109,33 @@ class Worker:
         """Ends everything that runs here, each with that reason."""
         self._heartbeat.end_all(reason)
 
+    def abandon_all(self, reason: HHHError) -> None:
+        """Records what runs here as failed though its thread has not ended; its scratch is left to the next worker."""
+        self._liveness.leave_for_others(self.name)
+        for run in self._heartbeat.runs():
+            log.error("backup_abandoned", backup_id=run.job_id, error=str(reason))
+            self._record_ending(run.job_id, run.attempt, JobState.FAILED, str(reason))
+
     def tidy(self) -> list[str]:
         """Sees to what dead workers left: running jobs are failed, scratch is removed, queued jobs become ours.
 
         Returns:
-            The ids of the jobs that are now ours to run.
+            The ids of all jobs that are ours to run, also of those that wait here already.
         """
+        self._record_endings()
         dead = self._liveness.dead()
-        adopted = []
         with self._database.transaction() as session:
             for job in rows.expired(session, now=utcnow(), dead_workers=dead):
                 if job.state == JobState.RUNNING:
                     _give_up(session, job)
                 else:
                     job.worker, job.lease_expires_at = self.name, utcnow() + LEASE
-                    adopted.append(job.id)
+            session.flush()
+            ours = [*rows.queued_of(session, self.name)]
         scratch.sweep(self._settings.scratch_dir, dead)
         for worker in dead:
             self._liveness.bury(worker)
-        return adopted
+        return ours
 
     def release_queued(self) -> None:
         """Lets go of what was queued here and not begun, for another worker to adopt at once."""
@@ -140,15 +158,28 @@ class Worker:
             backup_id=attempt.backup_id,
             target=attempt.target,
             error=text,
+            left_behind=getattr(error, "__notes__", None),
             exc_info=None if isinstance(error, HHHError) else error,
         )
         state = JobState.CANCELLED if isinstance(error, Cancelled) else JobState.FAILED
+        self._record_ending(attempt.backup_id, attempt.number, state, text)
+
+    def _record_ending(self, backup_id: str, attempt: int, state: JobState, text: str) -> None:
         try:
             with self._database.transaction() as session:
-                _end(session, attempt.backup_id, attempt.number, state, text)
-        except (HHHError, SQLAlchemyError) as unrecorded:
-            # The lease runs out, and then the row is failed by whoever looks at it.
-            log.warning("failure_not_recorded", backup_id=attempt.backup_id, error=str(unrecorded))
+                _end(session, backup_id, attempt, state, text)
+        except (HHHError, SQLAlchemyError) as error:
+            # It is tried again; should this process end before, whoever finds it dead records that.
+            log.warning("failure_not_recorded", backup_id=backup_id, error=str(error))
+            with self._recording:
+                self._unrecorded[backup_id] = (attempt, state, text)
+
+    def _record_endings(self) -> None:
+        with self._recording:
+            for backup_id, ending in list(self._unrecorded.items()):
+                with self._database.transaction() as session:
+                    _end(session, backup_id, *ending)
+                del self._unrecorded[backup_id]
 
     def _give_up_if_dead(self, session: Session, job: Job) -> bool:
         if job.lease_expires_at >= utcnow() and job.worker not in self._liveness.dead():

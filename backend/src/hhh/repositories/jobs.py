@@ -31,6 +31,11 @@ def active_among(session: Session, job_ids: Collection[str]) -> Sequence[Job]:
     ).all()
 
 
+def queued_of(session: Session, worker: str) -> Sequence[str]:
+    """The ids of the jobs that wait for that worker."""
+    return session.scalars(select(Job.id).where(Job.worker == worker, Job.state == JobState.QUEUED)).all()
+
+
 def claim(session: Session, job_id: str, *, worker: str, lease_expires_at: datetime, now: datetime) -> Job | None:
     """Takes a queued job: it is running, one attempt further, and ours; None when somebody else has it."""
     claimed = session.execute(

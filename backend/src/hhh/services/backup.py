@@ -20,8 +20,8 @@ from hhh.artifacts.naming import ArtifactKeys
 from hhh.artifacts.publication import Destination, Publication
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
-from hhh.core.database import Database
-from hhh.core.errors import HHHError, LeaseLost
+from hhh.core.database import Database, last_line
+from hhh.core.errors import DatabaseUnavailable, HHHError, LeaseLost
 from hhh.core.run import Progress, Run
 from hhh.core.scratch import scratch_folder
 from hhh.engines.base import Workplace
@@ -117,14 +117,17 @@ class BackupService:
     def _record(self, attempt: Attempt, manifest: Manifest, signed: bytes, publication: Publication) -> None:
         try:
             self._write_success(attempt, manifest, signed)
-        except (HHHError, SQLAlchemyError):
+        except (HHHError, SQLAlchemyError) as error:
             # A commit that seems to fail may have been done: only the database can tell.
             recorded = self._is_recorded(attempt)
             if recorded is None:
                 publication.keep()
                 log.exception("backup_stored_but_not_recorded", backup_id=attempt.backup_id, target=attempt.target)
-            if not recorded:
+            if recorded:
+                return
+            if isinstance(error, HHHError):
                 raise
+            raise DatabaseUnavailable(f"The catalogue refused the backup: {last_line(error)}") from error
 
     def _write_success(self, attempt: Attempt, manifest: Manifest, signed: bytes) -> None:
         now = utcnow()

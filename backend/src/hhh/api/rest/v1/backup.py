@@ -41,7 +41,7 @@ async def trigger(
     await jobs.finished(backup_id)
     backup = await run_in_threadpool(services(request).catalogue.get, backup_id)
     if backup.status != "success":
-        raise BackupFailed(backup.error or f"it is {backup.status}")
+        raise BackupFailed(backup.error or f"it is {backup.status} still; see /api/v1/backups/{backup_id}")
     return TriggerResponse(backup_file=backup.backup_file, backup_size=backup.stored_size, backup_id=backup.id)
 
 
