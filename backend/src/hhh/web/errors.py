@@ -76,7 +76,9 @@ def respond(request: Request, error: Exception) -> Response:
     """The answer to an error; logged when it is the service's fault."""
     answer = _answer(request, error)
     if answer.status >= 500:  # noqa: PLR2004  the class of server errors
-        log.error("request failed", code=answer.code, exc_info=error)
+        # Where the message is made for the operator it says enough; the rest is for whoever mends the program.
+        unforeseen = answer.code == HHHError.code
+        log.error("request failed", code=answer.code, error=str(error), exc_info=error if unforeseen else None)
     inner = {"code": answer.code, "message": answer.message, "request_id": request_id(request), **answer.more}
     return JSONResponse(
         {"detail": answer.message, "error": inner}, status_code=answer.status, headers=answer.headers or None
@@ -99,7 +101,7 @@ def _answer(request: Request, error: Exception) -> _Answer:
 
 
 def _status(request: Request, error: HHHError) -> int:
-    if isinstance(error, DatabaseUnavailable) and request.url.path in LEGACY_PATHS:
+    if isinstance(error, DatabaseUnavailable) and request.scope["path"] in LEGACY_PATHS:
         return HHHError.status
     return error.status
 

@@ -1,7 +1,7 @@
 """What main.py put on the application, typed.
 
-``app.state`` has `services`, `jobs` and `migrations_pending`: what the start found; while it is true the database is
-asked again, so that running `hhh migrate` beside the service is enough.
+``app.state`` has `services`, `jobs` and, from the start on, `migrations_pending`. While it is true, or not known yet,
+the database is asked again, so that running `hhh migrate` beside the service is enough.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def own_database(request: HTTPConnection) -> Database:
 
 def refuse_if_migrations_pending(request: HTTPConnection) -> None:
     """Raises `MigrationsPending` while the database is older than this version; `DatabaseUnavailable` if unknown."""
-    if not request.app.state.migrations_pending:
+    if not getattr(request.app.state, "migrations_pending", True):
         return
     if migrations.pending(services(request).database):
         raise MigrationsPending("The service's own database is older than this version", hint="run `hhh migrate`")

@@ -1,0 +1,96 @@
+"""`hhh users`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from hhh.cli import users as command
+from hhh.core.config import Settings
+from hhh.core.database import Database
+from hhh.core.errors import InvalidCredentials, InvalidInput
+from hhh.models import Role
+from hhh.services.auth import Principal, sign_in
+from support.sign_in import PASSWORD, make_user
+
+
+class Hhh:
+    """Runs `hhh users` in this process, on the database of `settings`."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
+
+    def __call__(self, *arguments: str, stdin: str = "") -> Result:
+        result = CliRunner().invoke(command.app, list(arguments), input=stdin, env=self._environment)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+
+@pytest.fixture
+def hhh(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hhh:
+    monkeypatch.chdir(tmp_path)
+    return Hhh({"HHH_DATA_DIR": str(settings.data_dir)})
+
+
+def ann(database: Database, settings: Settings, password: str) -> Principal:
+    """Signs ann@example.com in."""
+    return sign_in(database, settings, email="ann@example.com", password=password, address="192.0.2.1").principal
+
+
+def test_a_user_is_made_with_the_password_of_standard_input_and_can_sign_in(
+    hhh: Hhh, settings: Settings, sqlite_database: Database
+) -> None:
+    result = hhh("create", "Ann@example.com", "--role", "super_admin", stdin=f"{PASSWORD}\n")
+
+    assert result.exit_code == 0
+    assert "Created ann@example.com, SUPER_ADMIN." in result.stdout
+    assert PASSWORD not in result.output
+    assert ann(sqlite_database, settings, PASSWORD).role == Role.SUPER_ADMIN
+
+
+def test_no_option_takes_a_password(hhh: Hhh) -> None:
+    assert hhh("create", "ann@example.com", "--password", PASSWORD).exit_code == 2
+    assert hhh("create", "ann@example.com", PASSWORD).exit_code == 2
+
+
+def test_without_a_password_nothing_is_made(hhh: Hhh, sqlite_database: Database) -> None:
+    with pytest.raises(InvalidInput, match="No password"):
+        hhh("create", "ann@example.com")
+
+    assert json.loads(hhh("list", "--json").stdout) == []
+
+
+def test_the_list_is_a_table_or_json(hhh: Hhh, sqlite_database: Database) -> None:
+    user = make_user(sqlite_database, email="[red]ann@example.com")
+
+    assert json.loads(hhh("list", "--json").stdout) == [
+        {
+            "id": user.id,
+            "email": "[red]ann@example.com",
+            "role": "SUPER_ADMIN",
+            "created_at": user.created_at.isoformat(timespec="seconds"),
+        }
+    ]
+    assert "SUPER_ADMIN" in hhh("list").stdout
+
+
+def test_a_role_is_set(hhh: Hhh, sqlite_database: Database) -> None:
+    make_user(sqlite_database, email="ann@example.com")
+    make_user(sqlite_database, email="bob@example.com")
+
+    assert hhh("set-role", "bob@example.com", "MEMBER").exit_code == 0
+    with pytest.raises(InvalidInput, match="last super admin"):
+        hhh("set-role", "ann@example.com", "member")
+    assert hhh("set-role", "ann@example.com", "KING").exit_code == 2
+
+
+def test_a_password_is_set(hhh: Hhh, settings: Settings, sqlite_database: Database) -> None:
+    make_user(sqlite_database, email="ann@example.com")
+
+    assert hhh("set-password", "ann@example.com", stdin="another long password\n").exit_code == 0
+
+    with pytest.raises(InvalidCredentials):
+        ann(sqlite_database, settings, PASSWORD)
+    assert ann(sqlite_database, settings, "another long password").email == "ann@example.com"
