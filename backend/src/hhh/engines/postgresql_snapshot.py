@@ -155,7 +155,7 @@ def _key(relation: Relation) -> tuple[int, str, str]:
 
 
 def _lock(session: Session, relations: Iterable[Relation]) -> None:
-    for chunk in _chunks([each for each in relations if each.kind != "S"], _TABLES_PER_LOCK):
+    for chunk in chunks([each for each in relations if each.kind != "S"], _TABLES_PER_LOCK):
         names = sql.SQL(", ").join(sql.SQL("ONLY {}").format(table.identifier) for table in chunk)
         session.rows(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
 
@@ -179,7 +179,8 @@ def _names(relations: Sequence[Relation]) -> str:
     return f"{names} and {more} more" if more > 0 else names
 
 
-def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """The items in pieces of at most that size (`itertools.batched` came with Python 3.12)."""
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
@@ -202,7 +203,7 @@ def _read_sequences(session: Session, sequences: Sequence[Relation]) -> tuple[Se
             is_called=is_called,
             increment=increments[sequence.oid],
         )
-        for chunk in _chunks(sequences, _SEQUENCES_PER_QUERY)
+        for chunk in chunks(sequences, _SEQUENCES_PER_QUERY)
         for sequence, (_, last_value, is_called) in zip(chunk, _read_chunk(session, chunk), strict=True)
     )
 
