@@ -93,9 +93,10 @@ class Child:
                     pipe.close()
 
     def _drain_stderr(self) -> None:
-        for line in io.TextIOWrapper(cast("IO[bytes]", self._process.stderr), "utf-8", "replace"):
-            if line.strip():
-                self._last_lines.append(line.strip()[:_KEPT_LINE_LENGTH])
+        with io.TextIOWrapper(cast("IO[bytes]", self._process.stderr), "utf-8", "replace") as lines:
+            for line in lines:
+                if line.strip():
+                    self._last_lines.append(line.strip()[:_KEPT_LINE_LENGTH])
 
     def _said(self) -> str:
         return self._last_lines[-1] if self._last_lines else "it said nothing"

@@ -21,7 +21,7 @@ from hhh.schemas.facts import SqliteFacts
 #: How long a lock on the database is waited for, before the dump fails with `TargetBusy`.
 BUSY_TIMEOUT_SECONDS = 10.0
 #: How often a run is asked whether it was cancelled, while the child works.
-_CANCEL_POLL_MILLISECONDS = 50
+_CANCEL_POLL_MILLISECONDS = 100
 _PROGRAM = Path(__file__).with_name("sqlite_child.py")
 _NAME = "The SQLite copier"
 _SCHEME = "sqlite:///"
