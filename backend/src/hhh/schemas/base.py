@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer
 
 from hhh.core.clock import isoformat
 
 #: A moment as the runbook prints it: ISO 8601, UTC, to the second, ``+00:00``.
 Moment = Annotated[AwareDatetime, PlainSerializer(isoformat, return_type=str)]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # the first or last hours of the calendar, with an offset
+        raise ValueError("a moment that UTC has no date for") from None
+
+
+#: A moment that a client names, with its offset from UTC.
+AskedMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class ApiModel(BaseModel):

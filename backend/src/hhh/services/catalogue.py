@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
-from hhh.artifacts.naming import backup_file_name
+from hhh.artifacts.naming import backup_file_name, valid_target_name
 from hhh.core.database import Database
 from hhh.core.errors import InvalidInput, NotFound
 from hhh.models import BackupCopy, BackupLog, BackupStatus, Job
@@ -59,7 +60,7 @@ class Catalogue:
             NotFound: no backup has that id.
         """
         with self._database.snapshot() as session:
-            row = rows.get(session, backup_id)
+            row = rows.get(session, backup_id) if _is_id(backup_id) else None
             if row is None:
                 raise NotFound("No backup has that id", hint="see `hhh backup list`")
             return _resource(row, job_rows.get(session, backup_id))
@@ -71,6 +72,8 @@ class Catalogue:
             InvalidInput: the cursor is not one that a page handed out.
         """
         position = _decode_cursor(cursor) if cursor else None
+        if narrowed.target is not None and not valid_target_name(narrowed.target):
+            return BackupPage(items=[], next_cursor=None)
         with self._database.snapshot() as session:
             found = rows.page_before(session, narrowed, position=position, limit=limit + 1)
             page = found[:limit]
@@ -184,12 +187,20 @@ def _encode_cursor(row: BackupLog) -> str:
 def _decode_cursor(cursor: str) -> Position:
     try:
         moment, _, backup_id = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().partition(" ")
-        created_at = datetime.fromisoformat(moment)
-    except (ValueError, binascii.Error):
+        created_at = datetime.fromisoformat(moment).astimezone(UTC)
+    except (ValueError, OverflowError, binascii.Error):
         raise _foreign_cursor() from None
-    if created_at.tzinfo is None or not backup_id:
+    if not _is_id(backup_id):
         raise _foreign_cursor()
     return Position(created_at, backup_id)
+
+
+def _is_id(text: str) -> bool:
+    """Whether it may be an id of ours; another text may hold what no database takes."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def _foreign_cursor() -> InvalidInput:

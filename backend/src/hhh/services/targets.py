@@ -58,8 +58,10 @@ class TargetService:
         """
         if name == APP:
             return self._app()
-        with self._database.snapshot() as session:
-            row = rows.find(session, name)
+        row = None
+        if valid_target_name(name):  # another one may hold what no database takes as a text
+            with self._database.snapshot() as session:
+                row = rows.find(session, name)
         if row is None:
             raise NotFound(f"No target is named {name!r}", hint="see `hhh target list`")
         return self._opened(row)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import AwareDatetime
 
 from hhh.core.errors import BackupFailed
 from hhh.models import BackupStatus
@@ -21,6 +20,7 @@ from hhh.schemas.backup import (
     TriggerRequest,
     TriggerResponse,
 )
+from hhh.schemas.base import AskedMoment
 from hhh.web.session import super_admin
 from hhh.web.state import queue, services
 
@@ -66,8 +66,8 @@ def page(
     request: Request,
     target: str | None = None,
     status: State | None = None,
-    created_from: AwareDatetime | None = None,
-    created_before: AwareDatetime | None = None,
+    created_from: AskedMoment | None = None,
+    created_before: AskedMoment | None = None,
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> BackupPage:
