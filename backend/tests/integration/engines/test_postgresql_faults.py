@@ -27,6 +27,7 @@ from hhh.core.run import Progress, Unattended
 from hhh.engines.base import DumpResult, Workplace
 from hhh.engines.postgresql import PostgresqlEngine
 from hhh.schemas.facts import PostgresqlFacts
+from support.filesystems import SmallFilesystem
 from support.postgres import PostgresServer, PrivatePostgres
 from support.postgres_data import make_realistic_database
 from support.postgres_dumps import dumping, listing, read_to_end, take_dump
@@ -502,3 +503,14 @@ def test_a_scratch_folder_that_can_not_be_written_is_said_so(any_postgres: Postg
     workplace = Workplace(tmp_path / "file" / "scratch", any_postgres.bin_dir)
     with pytest.raises(ScratchError, match="can't be written"):
         PostgresqlEngine().inspect(any_postgres.url(), workplace)
+
+
+def test_a_full_scratch_is_said_so_and_not_blamed_on_the_database(
+    any_postgres: PostgresServer, database: str, other: psycopg.Connection[Any], small_filesystem: SmallFilesystem
+) -> None:
+    for number in range(200):
+        other.execute(sql.SQL("CREATE TABLE {} (a int)").format(sql.Identifier(f"table {number}")))
+    other.commit()
+    workplace = Workplace(small_filesystem(16_384), any_postgres.bin_dir)
+    with pytest.raises(ScratchError, match=r"No space left on device.*HHH_SCRATCH_DIR"):
+        whole_dump(PostgresqlEngine(), any_postgres.url(database), workplace)
