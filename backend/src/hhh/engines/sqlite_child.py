@@ -23,7 +23,8 @@ import os
 import stat
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import apsw
@@ -35,10 +36,17 @@ COPY_CACHE = 256
 #: KiB of pages kept while a copy is checked. More gains nothing; a memory map gains a fifth, but stays resident.
 CHECK_CACHE = 64 << 10
 SEND_SIZE = 64 << 20
+#: Seconds between two looks at a lock.
+BUSY_INTERVAL = 0.001
 
+#: What SQLite says of these codes; an online backup raises them without a message.
+_MESSAGES = {
+    apsw.SQLITE_FULL: "database or disk is full",
+    apsw.SQLITE_IOERR: "disk I/O error",
+    apsw.SQLITE_CORRUPT: "database disk image is malformed",
+}
 #: What SQLite says of a WAL database beside which it can't make a -shm.
 _NEEDS_WRITING = (apsw.CantOpenError, apsw.ReadOnlyError)
-_WAL_FORMAT = b"\2\2"
 #: Extended codes of input and output errors that only who writes can get: they are the copy's, not the source's.
 _WRITE_ERRORS = frozenset(
     {
@@ -85,22 +93,32 @@ def mapped_errors(source: str) -> Iterator[None]:
     try:
         yield
     except (apsw.BusyError, apsw.LockedError) as error:
-        raise Failed("busy", f"{source} is locked: {error}", "try again when its writer has finished") from error
+        raise Failed("busy", f"{source} is locked: {said(error)}", "try again when its writer has finished") from error
     except apsw.FullError as error:
-        raise Failed("scratch", f"The copy of {source} can't be written: {error}", _SCRATCH_HINT) from error
+        raise Failed("scratch", f"The copy of {source} can't be written: {said(error)}", _SCRATCH_HINT) from error
     except apsw.IOError as error:
         if getattr(error, "extendedresult", 0) in _WRITE_ERRORS:
-            raise Failed("scratch", f"The copy of {source} can't be written: {error}", _SCRATCH_HINT) from error
-        raise Failed("unreadable", f"{source} can't be read: {error}") from error
+            raise Failed("scratch", f"The copy of {source} can't be written: {said(error)}", _SCRATCH_HINT) from error
+        raise Failed("unreadable", f"{source} can't be read: {said(error)}") from error
     except apsw.NotADBError as error:
         hint = "it is no SQLite database, or an encrypted one"
-        raise Failed("unreadable", f"{source} can't be read: {error}", hint) from error
+        raise Failed("unreadable", f"{source} can't be read: {said(error)}", hint) from error
     except (apsw.CorruptError, apsw.FormatError) as error:
-        raise Failed("unreadable", f"{source} is damaged: {error}", "restore it from an earlier backup") from error
+        raise Failed(
+            "unreadable", f"{source} is damaged: {said(error)}", "restore it from an earlier backup"
+        ) from error
     except apsw.CantOpenError as error:
-        raise Failed("unreadable", f"{source} can't be opened: {error}", _permission_hint(source)) from error
+        raise Failed("unreadable", f"{source} can't be opened: {said(error)}", _permission_hint(source)) from error
     except (apsw.Error, UnicodeDecodeError) as error:
-        raise Failed("unreadable", f"{source} can't be read: {error}") from error
+        raise Failed("unreadable", f"{source} can't be read: {said(error)}") from error
+
+
+def said(error: Exception) -> str:
+    """SQLite's own message."""
+    if str(error) != "not an error":
+        return str(error)
+    code = getattr(error, "extendedresult", apsw.SQLITE_OK)
+    return _MESSAGES.get(code & 0xFF) or str(apsw.mapping_extended_result_codes.get(code, code))
 
 
 def _permission_hint(source: str) -> str:
@@ -155,7 +173,7 @@ class Snapshot:
 
 def _begin(path: str, busy_timeout: int, *, immutable: bool) -> apsw.Connection:
     connection = _connect(path, immutable=immutable)
-    connection.set_busy_timeout(busy_timeout)
+    connection.set_busy_handler(patience(busy_timeout))
     connection.execute("BEGIN")
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
     return connection
@@ -174,6 +192,20 @@ def _connect(path: str, *, immutable: bool) -> apsw.Connection:
     harden(connection)
     connection.pragma("query_only", 1)
     return connection
+
+
+def patience(milliseconds: int) -> Callable[[int], bool]:
+    """A busy handler that looks again and again until the time is over.
+
+    SQLite's own looks ten times a second at last, and so misses the short gaps that a busy writer leaves.
+    """
+    deadline = time.monotonic() + milliseconds / 1000
+
+    def wait(_attempts: int) -> bool:
+        time.sleep(BUSY_INTERVAL)
+        return time.monotonic() < deadline
+
+    return wait
 
 
 def harden(connection: apsw.Connection) -> None:
@@ -197,9 +229,13 @@ def immutable_uri(path: str) -> str:
 def _stands_alone(path: str) -> bool:
     """Whether a WAL database has nothing in a WAL (or in the journal of its last days without one)."""
     real = os.path.realpath(path)
-    with open(real, "rb") as file:
-        in_wal_format = file.read(20)[18:] == _WAL_FORMAT
-    return in_wal_format and not any(_has_content(real + suffix) for suffix in ("-wal", "-journal"))
+    return _is_wal(real) and not any(_has_content(real + suffix) for suffix in ("-wal", "-journal"))
+
+
+def _is_wal(path: str) -> bool:
+    """Whether the header says so; every other journal mode is a connection's own and lasts no longer."""
+    with open(path, "rb") as file:
+        return file.read(20)[18:] == b"\2\2"  # https://www.sqlite.org/fileformat2.html, section 1.3.3
 
 
 def _has_content(path: str) -> bool:
@@ -276,7 +312,7 @@ class Stream(threading.Thread):
 # ------------------------------------------------------------------------------------------------- facts
 
 
-def take_facts(path: str, journal_mode: str) -> dict[str, Any]:
+def take_facts(path: str) -> dict[str, Any]:
     """Checks a copy and says what is in it.
 
     Returns:
@@ -294,7 +330,7 @@ def take_facts(path: str, journal_mode: str) -> dict[str, Any]:
     facts = {
         "engine": "sqlite",
         "sqlite_version": apsw.sqlite_lib_version(),
-        "journal_mode": journal_mode,
+        "journal_mode": "wal" if _is_wal(path) else "delete",
         **{name: connection.pragma(name) for name in names_of_pragmas},
         "integrity_check": "ok",
         "tables": tables,
@@ -368,14 +404,13 @@ def inspect(request: dict[str, Any], reports: Reports) -> None:
 def dump(request: dict[str, Any], reports: Reports) -> None:
     """Copies a source, then sends the copy and takes its facts side by side."""
     snapshot = Snapshot(request["source"], request["busy_timeout"])
-    journal_mode = snapshot.connection.pragma("journal_mode")
     size = make_copy(snapshot, request["copy"], reports)
     snapshot.close()
     reports.send("copied", size=size)
     # Only now: page 1 is the last that an online backup writes.
     stream = Stream(request["copy"])
     stream.start()
-    result = take_facts(request["copy"], journal_mode)
+    result = take_facts(request["copy"])
     stream.finish()
     reports.send("facts", **result)
 
