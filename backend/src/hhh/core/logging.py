@@ -17,6 +17,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 MASK = "***"
 
+#: Libraries that say at each start what nobody needs to know.
+_TALKATIVE = ("alembic.runtime.migration",)
 #: Values under such a name are secrets, whatever they look like.
 _SECRET_NAME = re.compile(
     r"passw(or)?d|secret|token|cookie|authorization|credential|private_key|api_?key|\bdsn\b", re.IGNORECASE
@@ -70,6 +72,8 @@ def configure(environment: str, *, level: int = logging.INFO, stream: TextIO | N
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -62,7 +62,7 @@ class CsrfProtection:
 
 def needs_token(request: Request) -> bool:
     """Whether the request would change something in the name of a session."""
-    # Not `request.url.path`: that is put together with the Host header, which may hold a path of its own.
+    # The path as the server got it: `request.url` is put together with the Host header, which is the client's word.
     mutating = request.method not in SAFE_METHODS and request.scope["path"] not in EXEMPT_PATHS
     return mutating and cookies.has_session_cookie(request)
 

@@ -238,6 +238,23 @@ def test_a_new_password_ends_all_sessions_of_the_user_and_no_others(sign_in: Sig
     assert sign_in.is_live(sign_in(password="another long password"))
 
 
+def test_a_password_that_is_changed_while_the_old_one_is_verified_starts_no_session(
+    sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = security.verify_password
+
+    def verify_slowly(password: str, hashed: str | None) -> tuple[bool, str | None]:
+        verified = verify(password, hashed)
+        with sign_in.database.transaction() as session:
+            users.set_password(session, email=EMAIL, password="another long password")
+        return verified
+
+    monkeypatch.setattr(auth, "verify_password", verify_slowly)
+
+    assert outcome(sign_in) is InvalidCredentials
+    assert sign_in.count(UserSession) == 0
+
+
 def test_a_new_role_counts_at_once(sign_in: SignIn) -> None:
     make_user(sign_in.database, email="member@example.com", role=Role.MEMBER)
     signed_in = sign_in("member@example.com")

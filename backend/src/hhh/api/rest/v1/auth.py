@@ -25,7 +25,7 @@ async def _turn() -> AsyncIterator[None]:
 
 
 #: A sign-in costs memory and a core on purpose: a flood of them must not take the service down.
-_AT_ONCE = 4
+_AT_ONCE = 2
 
 
 @router.post("/login", dependencies=[Depends(_turn, scope="function", max_concurrency=_AT_ONCE)])
