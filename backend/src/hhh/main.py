@@ -39,7 +39,8 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         finally:
             await run_in_threadpool(jobs.stop)
 
-    app = FastAPI(title="HHH Backup", version=version("hhh-backup"), lifespan=lifespan)
+    # FastAPI's own pages load scripts from elsewhere, which our Content-Security-Policy refuses.
+    app = FastAPI(title="HHH Backup", version=version("hhh-backup"), lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.services = services
     app.state.jobs = jobs
     install(app, settings)

@@ -20,7 +20,7 @@ from hhh.core.errors import ConfigurationError
 from hhh.jobs.embedded import ENDING, GRACE
 from hhh.jobs.runtime import Jobs
 from hhh.main import create_app
-from hhh.services.users import ensure_first_super_admin
+from hhh.services.users import DEFAULT_ADMIN_EMAIL, ensure_first_super_admin
 
 #: Seconds for the last answers, once all jobs have ended.
 _ANSWERING = 2.0
@@ -89,10 +89,10 @@ def _family(host: str) -> socket.AddressFamily:
 def _print_where_to_go(loaded: Settings, listener: socket.socket, made_password: str | None) -> None:
     address, port = listener.getsockname()[:2]
     shown = "localhost" if address in {"127.0.0.1", "0.0.0.0", "::1", "::"} else address  # noqa: S104  compared, not bound
-    console.print(f"\n[bold]HHH Backup[/] is at http://{shown}:{port}   (API: http://{shown}:{port}/docs)")
+    console.print(f"\n[bold]HHH Backup[/] is at http://{shown}:{port}   (API: http://{shown}:{port}/openapi.json)")
     console.print(f"Data: {escape(str(loaded.data_dir))}   Look at everything it needs with: hhh doctor")
     if made_password:
         console.print(
             f"\nThe first super admin was made, and this password is shown once:\n"
-            f"  e-mail    admin@localhost\n  password  {escape(made_password)}\n"
+            f"  e-mail    {escape(loaded.admin_email or DEFAULT_ADMIN_EMAIL)}\n  password  {escape(made_password)}\n"
         )

@@ -21,6 +21,10 @@ PREFIX = "HHH_"
 #: Variables of the stores' own tools that a ``.env`` may hold; they are exported for obstore to read.
 STORE_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_")
 
+#: Every key is derived from the secret key: what can be guessed would give them all away.
+_SHORTEST_SECRET = 32
+_SECRET_HINT = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"  # noqa: S105  a command, not a secret
+
 
 def _split_commas(value: object) -> object:
     if isinstance(value, str):
@@ -144,11 +148,11 @@ def _describe(error: ValidationError) -> str:
 
 
 def _require(settings: Settings) -> None:
-    if settings.env == "production" and not settings.secret_key.get_secret_value():
-        raise ConfigurationError(
-            "HHH_SECRET_KEY is required in production",
-            hint="make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'",
-        )
+    secret = settings.secret_key.get_secret_value()
+    if settings.env == "production" and not secret:
+        raise ConfigurationError("HHH_SECRET_KEY is required in production", hint=_SECRET_HINT)
+    if secret and len(secret) < _SHORTEST_SECRET:
+        raise ConfigurationError(f"HHH_SECRET_KEY is shorter than {_SHORTEST_SECRET} characters", hint=_SECRET_HINT)
     if settings.jobs_database_url.get_secret_value():
         raise ConfigurationError(
             "HHH_JOBS_DATABASE_URL is set, but this version has the embedded queue only",

@@ -59,8 +59,14 @@ class DumpResult:
     #: Versions that a restore must know, in clear in the manifest: ``server``, ``tool``, ``library``.
     versions: Mapping[str, str]
     attachments: tuple[Attachment, ...] = ()
-    #: Told to the operator and kept in the manifest.
+    #: Told to the operator and kept in the manifest, in clear: they name nothing of the content. What does so goes into
+    #: the facts' own warnings.
     warnings: tuple[str, ...] = field(default=())
+
+
+def facts_warning(count: int) -> tuple[str, ...]:
+    """What the manifest says of warnings that are told in the facts, where they may be encrypted."""
+    return (f"There are warnings in the facts of this backup: {count}",) if count else ()
 
 
 class Dump(ABC):

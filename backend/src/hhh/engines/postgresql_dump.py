@@ -17,7 +17,7 @@ from psycopg import sql
 from hhh.core.errors import EngineError, ScratchError, TargetBusy, ToolFailed
 from hhh.core.process import Child, running
 from hhh.core.run import Run
-from hhh.engines.base import Attachment, Dump, DumpResult
+from hhh.engines.base import Attachment, Dump, DumpResult, facts_warning
 from hhh.engines.postgresql_binaries import Tool
 from hhh.engines.postgresql_connection import Session, mapped_errors, wait_for
 from hhh.engines.postgresql_facts import take_facts
@@ -81,14 +81,15 @@ class PostgresqlDump(Dump):
         except (EngineError, ScratchError):
             self._raise_if_facts_failed()
             raise
-        facts = wait_for(self._facts, self._run)
+        noted = [*self._snapshot.warnings, *_warnings(self._main.last_lines)]
+        facts = wait_for(self._facts, self._run).model_copy(update={"warnings": noted})
         self._session.call(self._end_snapshot, self._run)
         tool = self._tools.pg_dump
         return DumpResult(
             facts=facts,
             versions={"server": facts.server_version.partition(" ")[0], "tool": f"pg_dump {tool.version}"},
             attachments=(Attachment(suffix=SCHEMA_SUFFIX, path=schema_file(self._tools.scratch)),),
-            warnings=(*self._tools.warnings, *self._snapshot.warnings, *_warnings(self._main.last_lines)),
+            warnings=(*self._tools.warnings, *facts_warning(len(noted))),
         )
 
     def _stop_without_facts(self, facts: Future[PostgresqlFacts]) -> None:

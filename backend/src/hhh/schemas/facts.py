@@ -78,6 +78,8 @@ class PostgresqlFacts(FactsModel):
     extensions: list[ExtensionFacts]
     #: Roles that own something in the database or are named in a privilege of it.
     roles: list[str]
+    #: What was left out, and what the tool warned of; may name tables.
+    warnings: list[str] = []
 
 
 class SqliteFacts(FactsModel):
