@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def scratch(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def own(request: pytest.FixtureRequest, tmp_path: Path, any_postgres: PostgresServer) -> Iterator[dict[str, object]]:
+def own(request: pytest.FixtureRequest, tmp_path: Path, any_postgres: PostgresServer) -> Iterator[dict[str, Any]]:
     """Settings of a service whose own database is empty, of each kind in turn, and whose tools fit `any_postgres`."""
     tools = {"pg_bin_dir": any_postgres.bin_dir}
     if request.param == "sqlite":

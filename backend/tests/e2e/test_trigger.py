@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -47,7 +48,7 @@ def sources(tmp_path: Path, any_postgres: PostgresServer) -> Iterator[dict[str, 
 
 
 def test_own_and_registered_databases_are_backed_up_whatever_the_own_database_is(
-    service_factory: ServiceFactory, own: dict[str, object], sources: dict[str, str], scratch: Path
+    service_factory: ServiceFactory, own: dict[str, Any], sources: dict[str, str], scratch: Path
 ) -> None:
     service = service_factory(**own, scratch_dir=scratch)
     with service.signed_in_client() as client:
@@ -132,7 +133,7 @@ def test_sixty_waiting_triggers_slow_nobody_down(
 
 @pytest.mark.slow
 def test_two_hundred_triggers_at_once_over_twenty_targets(
-    service_factory: ServiceFactory, own: dict[str, object], scratch: Path, tmp_path: Path
+    service_factory: ServiceFactory, own: dict[str, Any], scratch: Path, tmp_path: Path
 ) -> None:
     service = service_factory(**own, scratch_dir=scratch)
     with service.signed_in_client() as client:
@@ -154,7 +155,7 @@ def test_two_hundred_triggers_at_once_over_twenty_targets(
     assert scratch_leftovers(scratch) == []
 
 
-def test_odd_requests_get_clear_answers(service_factory: ServiceFactory, own: dict[str, object]) -> None:
+def test_odd_requests_get_clear_answers(service_factory: ServiceFactory, own: dict[str, Any]) -> None:
     service = service_factory(**own)
     with service.signed_in_client() as client:
         assert_stored(trigger(client))

@@ -58,11 +58,11 @@ def newest(client: httpx.Client, target: str = "app") -> dict[str, Any]:
 def wait_for_end(client: httpx.Client, backup_id: str, *, seconds: float = 30) -> dict[str, Any]:
     """Poll, as a client of the asynchronous trigger does, until the backup has ended."""
 
-    def ended() -> dict[str, Any] | None:
+    def ended() -> dict[str, Any]:
         found = backup(client, backup_id)
-        return found if found["status"] not in {"queued", "running"} else None
+        return found if found["status"] not in {"queued", "running"} else {}
 
-    return wait_until(ended, seconds=seconds, what=f"the end of backup {backup_id}")  # type: ignore[return-value]
+    return wait_until(ended, seconds=seconds, what=f"the end of backup {backup_id}")
 
 
 def stored_files(service: Service) -> list[str]:

@@ -110,6 +110,12 @@ class Service:
         """SIGKILL the service alone, as the kernel would; programs it started are left to notice by themselves."""
         self._end(signal.SIGKILL)
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal and go on."""
+        if self._process is None:
+            raise RuntimeError("the service was never started")
+        self._process.send_signal(number)
+
     def terminate(self) -> None:
         """SIGTERM and wait for an orderly end; AssertionError if it takes more than half a minute."""
         self._end(signal.SIGTERM)

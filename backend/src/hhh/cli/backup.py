@@ -122,6 +122,7 @@ def _progress_bar(target: str) -> Iterator[Observer]:
         TimeRemainingColumn(),
         console=problems,
         transient=True,
+        disable=not problems.is_terminal,
     )
     with bar:
         task = bar.add_task(f"{target}: waiting", total=None)

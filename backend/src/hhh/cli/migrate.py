@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from hhh import migrations
+from hhh.cli.first_admin import make_first_super_admin, show_password
 from hhh.cli.output import console
 from hhh.cli.session import settings
 from hhh.core.database import Database
@@ -12,9 +13,12 @@ from hhh.core.database import Database
 
 def migrate() -> None:
     """Bring the service's own database to this version."""
-    with contextlib.closing(Database(settings().own_database_url)) as database:
+    loaded = settings()
+    with contextlib.closing(Database(loaded.own_database_url)) as database:
         if not migrations.pending(database):
             console.print("Nothing to do: the database is of this version.")
             return
         migrations.upgrade(database)
         console.print("The database is of this version now.")
+        # A service that waits for this command goes on without a restart, and needs somebody who may sign in.
+        show_password(loaded, make_first_super_admin(loaded, database))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from logging import INFO
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from rich.markup import escape
 
 from hhh import migrations
+from hhh.cli.first_admin import make_first_super_admin, show_password
 from hhh.cli.output import console
 from hhh.cli.session import settings
 from hhh.core.config import Settings
@@ -20,7 +22,6 @@ from hhh.core.errors import ConfigurationError
 from hhh.jobs.embedded import ENDING, GRACE
 from hhh.jobs.runtime import Jobs
 from hhh.main import create_app
-from hhh.services.users import DEFAULT_ADMIN_EMAIL, ensure_first_super_admin
 
 #: Seconds for the last answers, once all jobs have ended.
 _ANSWERING = 2.0
@@ -44,11 +45,12 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port, instead of HHH_PORT.")] = None,
 ) -> None:
     """Start the service: API, jobs, everything."""
-    loaded = settings()
+    loaded = settings(level=INFO)
     database = Database(loaded.own_database_url)
     with _listening(host or loaded.host, loaded.port if port is None else port) as listener:
         made_password = _prepare(loaded, database)
-        _print_where_to_go(loaded, listener, made_password)
+        _print_where_to_go(loaded, listener)
+        show_password(loaded, made_password)
         app = create_app(loaded, database)
         config = uvicorn.Config(
             app,
@@ -69,8 +71,7 @@ def _prepare(loaded: Settings, database: Database) -> str | None:
         if not loaded.auto_migrate:
             return None
         migrations.upgrade(database)
-    with database.transaction() as session:
-        return ensure_first_super_admin(loaded, session)
+    return make_first_super_admin(loaded, database)
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -86,13 +87,8 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _print_where_to_go(loaded: Settings, listener: socket.socket, made_password: str | None) -> None:
+def _print_where_to_go(loaded: Settings, listener: socket.socket) -> None:
     address, port = listener.getsockname()[:2]
     shown = "localhost" if address in {"127.0.0.1", "0.0.0.0", "::1", "::"} else address  # noqa: S104  compared, not bound
     console.print(f"\n[bold]HHH Backup[/] is at http://{shown}:{port}   (API: http://{shown}:{port}/openapi.json)")
     console.print(f"Data: {escape(str(loaded.data_dir))}   Look at everything it needs with: hhh doctor")
-    if made_password:
-        console.print(
-            f"\nThe first super admin was made, and this password is shown once:\n"
-            f"  e-mail    {escape(loaded.admin_email or DEFAULT_ADMIN_EMAIL)}\n  password  {escape(made_password)}\n"
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from logging import WARNING
 
 from hhh import migrations
 from hhh.core import logging
@@ -13,10 +14,10 @@ from hhh.core.errors import MigrationsPending
 from hhh.services.container import Services, assemble
 
 
-def settings() -> Settings:
-    """The settings, with logging set up by them."""
+def settings(*, level: int = WARNING) -> Settings:
+    """The settings, with logging set up by them: commands say what they did themselves, so only trouble is logged."""
     loaded = load_settings()
-    logging.configure(loaded.env)
+    logging.configure(loaded.env, level=level)
     return loaded
 
 

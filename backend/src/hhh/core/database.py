@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import DateTime, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
@@ -101,6 +102,8 @@ def mapped_errors() -> Iterator[None]:
 def last_line(error: Exception) -> str:
     """The driver's own last line, without the statement and its parameters."""
     origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    if isinstance(origin, psycopg.Error) and origin.diag.message_primary:
+        return origin.diag.message_primary
     lines = [line.strip() for line in str(origin).splitlines() if line.strip()]
     return lines[-1] if lines else type(origin).__name__
 

@@ -101,7 +101,7 @@ class Worker:
             except HHHError as error:
                 self._record_failure(attempt, error, str(error))
             except BaseException as error:
-                self._record_failure(attempt, error, f"{type(error).__name__}: {error}".rstrip(": "))
+                self._record_failure(attempt, error, _said(error))
                 if not isinstance(error, Exception):
                     raise
 
@@ -206,6 +206,12 @@ def _end(session: Session, backup_id: str, attempt: int, state: JobState, text: 
     now = utcnow()
     if rows.finish(session, backup_id, attempt, state=state, error=text, now=now):
         catalogue.finish(session, backup_id, Outcome(BackupStatus(state.upper()), now, error=text))
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "It was interrupted"
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 def _in_progress(target: str) -> BackupInProgress:

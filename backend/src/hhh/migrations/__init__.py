@@ -8,8 +8,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
 from hhh.core.database import Database, mapped_errors
+from hhh.core.errors import ConfigurationError
 
 
 def alembic_config(database: Database) -> Config:
@@ -31,7 +33,21 @@ def pending(database: Database) -> bool:
 
     Raises:
         DatabaseUnavailable: it can't be asked.
+        ConfigurationError: it is of a newer version.
     """
-    heads = set(ScriptDirectory.from_config(alembic_config(database)).get_heads())
+    history = ScriptDirectory.from_config(alembic_config(database))
     with mapped_errors(), database.engine.connect() as connection:
-        return set(MigrationContext.configure(connection).get_current_heads()) != heads
+        present = MigrationContext.configure(connection).get_current_heads()
+    for revision in present:
+        _refuse_unknown(history, revision)
+    return set(present) != set(history.get_heads())
+
+
+def _refuse_unknown(history: ScriptDirectory, revision: str) -> None:
+    try:
+        history.get_revision(revision)
+    except CommandError:
+        raise ConfigurationError(
+            f"The service's own database is of a newer version (revision {revision}) than this program",
+            hint="run the version that migrated it, or a newer one",
+        ) from None

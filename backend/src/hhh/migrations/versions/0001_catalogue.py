@@ -100,6 +100,7 @@ def _create_backup_log() -> None:
     op.create_index("ix_backup_log_created", "backup_log", ["created_at", "id"])
     op.create_index("ix_backup_log_status", "backup_log", ["status", "created_at", "id"])
     op.create_index("ix_backup_log_target", "backup_log", ["target", "created_at", "id"])
+    op.create_index("ix_backup_log_target_status", "backup_log", ["target", "status", "created_at", "id"])
     op.create_table(
         "backup_copies",
         sa.Column("backup_id", sa.String(36), sa.ForeignKey("backup_log.id", ondelete="CASCADE"), nullable=False),

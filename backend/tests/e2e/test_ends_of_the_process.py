@@ -1,0 +1,185 @@
+"""A service, or a command beside it, that ends while a backup runs: by SIGKILL, or because it is asked to."""
+
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from support.backing_up import (
+    BACKUPS,
+    assert_stored,
+    assert_totals_add_up,
+    backup,
+    hhh,
+    newest,
+    register,
+    scratch_leftovers,
+    store_settings,
+    stored_files,
+    trigger,
+    triggering,
+    upload_of_a_dump,
+    wait_for_end,
+)
+from support.faulty_proxy import FaultyS3
+from support.service import Service, ServiceFactory, hhh_command
+from support.sqlite_data import make_sqlite_database
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.s3
+
+
+def manifests(store: FaultyS3) -> list[str]:
+    keys = store.bucket.keys()
+    return [key for key in keys if key.endswith(".sql.json")]
+
+
+def test_after_sigkill_the_backup_is_failed_and_the_next_one_works_at_once(
+    service_factory: ServiceFactory, faulty_s3: FaultyS3, own: dict[str, Any], scratch: Path
+) -> None:
+    service = service_factory(**store_settings(faulty_s3), **own, scratch_dir=scratch)
+    with service.signed_in_client() as client:
+        stall = faulty_s3.proxy.stall(where=upload_of_a_dump)
+        killed = trigger(client, respond_async=True).json()["backup_id"]
+        stall.wait_for_hit()
+        assert scratch_leftovers(scratch) != []
+        service.kill()
+    faulty_s3.proxy.clear()
+    service.start()
+    with service.signed_in_client() as client:
+        answer = assert_stored(trigger(client))
+        row = backup(client, killed)
+        assert row["status"] == "failed"
+        assert "ended" in row["error"]
+        assert row["copies"] == []
+        assert assert_totals_add_up(client)["failed_backups"] == 1
+    assert scratch_leftovers(scratch) == []
+    assert [key.rsplit("/", 1)[1] for key in manifests(faulty_s3)] == [f"{answer['backup_file']}.json"]
+
+
+def test_what_was_queued_at_sigkill_is_taken_after_the_restart(
+    service_factory: ServiceFactory, faulty_s3: FaultyS3, tmp_path: Path
+) -> None:
+    service = service_factory(**store_settings(faulty_s3))
+    with service.signed_in_client() as client:
+        stall = faulty_s3.proxy.stall(where=upload_of_a_dump)
+        names = [add_sqlite_target(client, tmp_path, number) for number in range(8)]
+        accepted = [trigger(client, name, respond_async=True).json()["backup_id"] for name in names]
+        stall.wait_for_hit(4)
+        service.kill()
+    faulty_s3.proxy.clear()
+    service.start()
+    with service.signed_in_client() as client:
+        ends = [wait_for_end(client, backup_id)["status"] for backup_id in accepted]
+        assert sorted(ends) == ["failed"] * 4 + ["success"] * 4
+        for name in names:
+            assert_stored(trigger(client, name))
+
+
+def test_a_killed_command_does_not_keep_the_server_from_backing_up(
+    service_factory: ServiceFactory, faulty_s3: FaultyS3, scratch: Path
+) -> None:
+    service = service_factory(**store_settings(faulty_s3), scratch_dir=scratch)
+    with service.signed_in_client() as client:
+        stall = faulty_s3.proxy.stall(where=upload_of_a_dump, times=1)
+        with begin_command(service) as command:
+            stall.wait_for_hit()
+            assert trigger(client).status_code == 409
+            command.kill()
+        assert_stored(trigger(client))
+        assert assert_totals_add_up(client)["failed_backups"] == 1
+        wait_until(lambda: scratch_leftovers(scratch) == [], what="the server to sweep what the command left")
+        stall.release()
+
+
+def test_a_terminated_command_records_its_backup_as_failed(
+    service_factory: ServiceFactory, faulty_s3: FaultyS3, scratch: Path
+) -> None:
+    service = service_factory(**store_settings(faulty_s3), scratch_dir=scratch)
+    with service.signed_in_client() as client:
+        stall = faulty_s3.proxy.stall(where=upload_of_a_dump, times=1)
+        with begin_command(service) as command:
+            stall.wait_for_hit()
+            command.send_signal(signal.SIGTERM)
+            stall.release()
+            assert command.wait(timeout=30) not in {0, 2}
+        row = newest(client)
+        assert (row["status"], row["copies"]) == ("failed", [])
+        assert "interrupted" in row["error"].lower()
+        assert_stored(trigger(client))
+    assert scratch_leftovers(scratch) == []
+    assert len(manifests(faulty_s3)) == 1
+
+
+def test_a_service_that_is_asked_to_stop_lets_a_running_backup_end_and_answers(
+    service_factory: ServiceFactory, faulty_s3: FaultyS3, scratch: Path
+) -> None:
+    service = service_factory(**store_settings(faulty_s3), scratch_dir=scratch)
+    with service.signed_in_client() as client:
+        stall = faulty_s3.proxy.stall(where=upload_of_a_dump)
+        with triggering(client) as waiting:
+            stall.wait_for_hit()
+            service.send(signal.SIGTERM)
+            wait_until(lambda: not service.is_healthy(), what="the service to refuse new requests")
+            stall.release()
+            answer = assert_stored(waiting.result())
+        service.terminate()
+    assert scratch_leftovers(scratch) == []
+    assert len(manifests(faulty_s3)) == 1
+    service.start()
+    with service.signed_in_client() as client:
+        assert backup(client, answer["backup_id"])["status"] == "success"
+        assert assert_totals_add_up(client)["total_backups"] == 1
+
+
+@pytest.mark.slow
+def test_a_service_that_is_asked_to_stop_does_not_wait_for_a_store_that_hangs(
+    service_factory: ServiceFactory, faulty_s3: FaultyS3, scratch: Path
+) -> None:
+    service = service_factory(**store_settings(faulty_s3), scratch_dir=scratch)
+    with service.signed_in_client() as client:
+        stall = faulty_s3.proxy.stall(where=upload_of_a_dump)
+        with triggering(client) as waiting:
+            stall.wait_for_hit()
+            service.terminate()
+            answer = waiting.result()
+            assert (answer.status_code, answer.json()["error"]["code"]) == (500, "ERR_BACKUP_FAILED")
+            assert "stopped" in answer.json()["detail"]
+    faulty_s3.proxy.clear()
+    service.start()
+    with service.signed_in_client() as client:
+        assert newest(client)["error"] in answer.json()["detail"]
+        assert_stored(trigger(client))
+        assert assert_totals_add_up(client)["failed_backups"] == 1
+    assert scratch_leftovers(scratch) == []
+    assert len(manifests(faulty_s3)) == 1
+
+
+def test_the_command_backs_up_without_a_server(service_factory: ServiceFactory) -> None:
+    service = service_factory()
+    service.terminate()
+    done = hhh(service, "backup", "run", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert any(name.endswith(".sql.json") for name in stored_files(service))
+    service.start()
+    with service.signed_in_client() as client:
+        assert client.get(BACKUPS).json()["items"][0]["status"] == "success"
+
+
+def add_sqlite_target(client: httpx.Client, folder: Path, number: int) -> str:
+    make_sqlite_database(folder / f"t{number}.db", megabytes=0.02)
+    return register(client, f"t{number}", f"sqlite:///{folder}/t{number}.db")
+
+
+def begin_command(service: Service) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [*hhh_command(), "backup", "run"],
+        cwd=service.folder,
+        env=service.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )

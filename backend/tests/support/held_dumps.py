@@ -1,0 +1,55 @@
+"""A pg_dump that waits in the middle of its output until the test lets it go on."""
+
+import os
+from pathlib import Path
+
+from support.backing_up import children_of
+from support.postgres_server import PostgresServer
+from support.waiting import wait_until
+
+#: What comes through before it waits; more than pg_dump needs to have its locks and its snapshot.
+_FIRST_BYTES = 100_000
+
+_SCRIPT = """#!/bin/bash
+# Only the main dump is held: --version and the schema-only dump pass.
+case "$*" in *--version* | *--schema-only*) exec {pg_dump} "$@" ;; esac
+set -o pipefail
+{pg_dump} "$@" | {{ head -c {first}; echo > {held}; [ -e {free} ] || cat {gate} > {free}; exec cat; }}
+"""
+
+
+class HeldDumps:
+    """A folder for HHH_PG_BIN_DIR, whose pg_dump is the server's own behind a gate."""
+
+    def __init__(self, folder: Path, server: PostgresServer) -> None:
+        self.bin_dir = folder / "held-bin"
+        self.bin_dir.mkdir()
+        self._gate, self._held, self._free = (self.bin_dir / name for name in ("gate", "held", "free"))
+        os.mkfifo(self._gate)
+        program = self.bin_dir / "pg_dump"
+        program.write_text(
+            _SCRIPT.format(
+                pg_dump=server.bin_dir / "pg_dump",
+                first=_FIRST_BYTES,
+                held=self._held,
+                gate=self._gate,
+                free=self._free,
+            )
+        )
+        program.chmod(0o755)
+
+    def wait_until_held(self) -> None:
+        """Wait until a dump is in the middle of its output."""
+        wait_until(self._held.exists, seconds=30, what="a dump that is held")
+
+    def let_go(self) -> None:
+        """Let it go on, and those that come later through."""
+        self._gate.write_bytes(b"go\n")
+
+    def pg_dumps(self, pid: int) -> list[int]:
+        """The processes of the real pg_dump below that of the service."""
+        return [child for child in children_of(pid) if _name(child) == "pg_dump"]
+
+
+def _name(pid: int) -> str:
+    return Path(f"/proc/{pid}/exe").resolve().name
