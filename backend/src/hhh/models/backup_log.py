@@ -36,6 +36,7 @@ class BackupLog(Base):
         Index("ix_backup_log_created", "created_at", "id"),
         Index("ix_backup_log_status", "status", "created_at", "id"),
         Index("ix_backup_log_target", "target", "created_at", "id"),
+        Index("ix_backup_log_target_status", "target", "status", "created_at", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, update
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import ColumnElement, Select, literal, select, tuple_, update
+from sqlalchemy.orm import Session, defer, selectinload
 
+from hhh.core.database import UtcDateTime
 from hhh.models import BackupLog, BackupStatus, BackupTotals
 from hhh.models.backup_log import FINISHED
 
 _Row = TypeVar("_Row")
+#: A manifest is larger than all the rest of its row.
+_WITHOUT_MANIFEST = defer(BackupLog.manifest, raiseload=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +42,29 @@ def get(session: Session, backup_id: str) -> BackupLog | None:
     return session.get(BackupLog, backup_id, options=[selectinload(BackupLog.copies)])
 
 
-def files_named_like(session: Session, target: str, stem: str) -> Sequence[str]:
-    """The file names of a target that begin with ``stem``."""
-    return session.scalars(
-        select(BackupLog.backup_file).where(
-            BackupLog.target == target, BackupLog.backup_file.startswith(stem, autoescape=True)
-        )
-    ).all()
+def first_free_file(session: Session, target: str, names: Iterable[str]) -> str:
+    """The first of these file names that no backup of the target has.
+
+    Each is looked up by itself: no index finds names by how they begin in every collation, and a target may have a
+    million of them.
+    """
+    return next(name for name in names if not _has_file(session, target, name))
 
 
 def finished_page(session: Session, *, limit: int, offset: int) -> Sequence[BackupLog]:
-    """Finished backups, newest first.
+    """Finished backups, newest first, without their manifests.
 
     The page's ids are looked up in the index alone, and only their rows are read: skipping 10,000 rows reads none.
     """
     page = _newest_first(select(BackupLog.id).where(FINISHED)).limit(limit).offset(offset).subquery()
-    return session.scalars(_newest_first(select(BackupLog).join(page, BackupLog.id == page.c.id))).all()
+    statement = select(BackupLog).join(page, BackupLog.id == page.c.id).options(_WITHOUT_MANIFEST)
+    return session.scalars(_newest_first(statement)).all()
 
 
 def newest_successful(session: Session) -> BackupLog | None:
-    """The newest backup that is stored."""
-    return session.scalar(_newest_first(select(BackupLog).where(BackupLog.status == BackupStatus.SUCCESS)).limit(1))
+    """The newest backup that is stored, without its manifest."""
+    statement = select(BackupLog).where(BackupLog.status == BackupStatus.SUCCESS).options(_WITHOUT_MANIFEST)
+    return session.scalar(_newest_first(statement).limit(1))
 
 
 def page_before(
@@ -73,10 +78,11 @@ def page_before(
         statement = statement.where(BackupLog.status == narrowed.status)
     if narrowed.created_from is not None:
         statement = statement.where(BackupLog.created_at >= narrowed.created_from)
-    if narrowed.created_before is not None:
-        statement = statement.where(BackupLog.created_at < narrowed.created_before)
     if position is not None:
         statement = statement.where(_older_than(position))
+    if narrowed.created_before is not None and not (position and position.created_at < narrowed.created_before):
+        # Else the position says more already, and SQLite would look up this one in the index instead of it.
+        statement = statement.where(BackupLog.created_at < narrowed.created_before)
     return session.scalars(_newest_first(statement).limit(limit)).all()
 
 
@@ -103,7 +109,12 @@ def _newest_first(statement: Select[_Row]) -> Select[_Row]:
 
 
 def _older_than(position: Position) -> ColumnElement[bool]:
-    return or_(
-        BackupLog.created_at < position.created_at,
-        and_(BackupLog.created_at == position.created_at, BackupLog.id < position.id),
+    # As a row value, which both databases look up in an index; put together with OR, neither does.
+    return tuple_(BackupLog.created_at, BackupLog.id) < tuple_(
+        literal(position.created_at, UtcDateTime()), literal(position.id)
     )
+
+
+def _has_file(session: Session, target: str, name: str) -> bool:
+    found = select(BackupLog.id).where(BackupLog.target == target, BackupLog.backup_file == name)
+    return session.scalar(found) is not None

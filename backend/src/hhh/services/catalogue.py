@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,12 +102,11 @@ class Outcome:
 
 def begin(session: Session, backup_id: str, *, target: str, created_at: datetime) -> BackupLog:
     """Writes the row of a backup that is queued, under a file name that its target does not have yet."""
-    taken = set(rows.files_named_like(session, target, backup_file_name(created_at).removesuffix(".sql")))
-    ordinal = next(n for n in range(1, len(taken) + 2) if backup_file_name(created_at, n) not in taken)
+    names = (backup_file_name(created_at, ordinal) for ordinal in itertools.count(1))
     row = BackupLog(
         id=backup_id,
         target=target,
-        backup_file=backup_file_name(created_at, ordinal),
+        backup_file=rows.first_free_file(session, target, names),
         status=BackupStatus.QUEUED,
         created_at=created_at,
         backup_size=0,

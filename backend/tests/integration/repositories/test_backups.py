@@ -1,0 +1,139 @@
+"""The catalogue's queries find in an index what they look for, whatever its size, and leave nothing out."""
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.orm import Session
+
+from hhh.core.database import Database
+from hhh.models import BackupLog, BackupStatus
+from hhh.repositories import backups, jobs
+from hhh.repositories.backups import BackupFilter, Position
+
+NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
+POSITION = Position(NOON, "x")
+FAILED = BackupStatus.FAILED
+
+QUERIES: dict[str, Callable[[Session], object]] = {
+    "newest_successful": backups.newest_successful,
+    "first page of logs": lambda session: backups.finished_page(session, limit=50, offset=0),
+    "far page of logs": lambda session: backups.finished_page(session, limit=50, offset=10_000),
+    "free file": lambda session: backups.first_free_file(session, "app", ["backup_20250101_120000.sql"]),
+    "busy target": lambda session: jobs.active_of(session, "app"),
+}
+
+FILTERS = [
+    BackupFilter(),
+    BackupFilter(target="app"),
+    BackupFilter(status=FAILED),
+    BackupFilter("app", FAILED),
+    BackupFilter("app", FAILED, NOON - timedelta(days=1), NOON + timedelta(days=1)),
+    BackupFilter(created_from=NOON - timedelta(days=1)),
+]
+
+
+@pytest.fixture
+def many(own_database: Database) -> Database:
+    """Backups of two targets, several in the same moment, every third failed."""
+    with own_database.transaction() as session:
+        session.add_all(_backup(number) for number in range(60))
+    return own_database
+
+
+def _page(narrowed: BackupFilter) -> Callable[[Session], object]:
+    return lambda session: backups.page_before(session, narrowed, position=POSITION, limit=50)
+
+
+def _backup(number: int) -> BackupLog:
+    return BackupLog(
+        id=str(uuid.uuid4()),
+        target=("app", "shop")[number % 2],
+        backup_file=f"backup_{number}.sql",
+        status=FAILED if number % 3 == 0 else BackupStatus.SUCCESS,
+        created_at=NOON + timedelta(seconds=number // 4),
+        finished_at=NOON + timedelta(minutes=1),
+        backup_size=1,
+        manifest={"number": number},
+        pinned=False,
+    )
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES.keys())
+def test_a_query_looks_up_an_index_and_sorts_no_table(
+    own_database: Database, query: Callable[[Session], object]
+) -> None:
+    plan = _plan(own_database, query)
+    assert "INDEX" in plan.upper()
+    assert "SCAN backup_log\n" not in plan
+    assert "Seq Scan on backup_log" not in plan
+    assert "Seq Scan on jobs" not in plan
+
+
+@pytest.mark.parametrize("narrowed", FILTERS, ids=str)
+def test_a_page_begins_at_its_position_in_the_index(own_database: Database, narrowed: BackupFilter) -> None:
+    plan = _plan(own_database, _page(narrowed))
+    [line] = [line for line in plan.splitlines() if "(created_at,id)<(" in line or "ROW(created_at" in line]
+    assert line.strip().startswith(("SEARCH backup_log USING INDEX", "Index Cond:"))
+
+
+@pytest.mark.parametrize("narrowed", [BackupFilter(), BackupFilter(target="app"), BackupFilter("app", FAILED)])
+def test_pages_hold_every_backup_once_newest_first(many: Database, narrowed: BackupFilter) -> None:
+    found: list[BackupLog] = []
+    with many.snapshot() as session:
+        position = None
+        while page := backups.page_before(session, narrowed, position=position, limit=7):
+            found += page
+            position = Position(page[-1].created_at, page[-1].id)
+        everything = backups.page_before(session, narrowed, position=None, limit=100)
+    assert [row.id for row in found] == [row.id for row in everything]
+    assert [row.created_at for row in found] == sorted((row.created_at for row in found), reverse=True)
+    assert len(found) == {BackupFilter(): 60, BackupFilter(target="app"): 30}.get(narrowed, 10)
+
+
+@pytest.mark.parametrize("seconds", [3, 8, 9, 10, 20])
+def test_a_page_after_a_position_keeps_to_the_time_asked_for(many: Database, seconds: int) -> None:
+    before = NOON + timedelta(seconds=seconds)
+    position = Position(NOON + timedelta(seconds=9), "x")
+    with many.snapshot() as session:
+        page = backups.page_before(session, BackupFilter(created_before=before), position=position, limit=100)
+    assert {row.created_at for row in page} == {
+        NOON + timedelta(seconds=each) for each in range(min(seconds, 10)) if each < seconds
+    }
+
+
+def test_the_listings_of_the_runbook_leave_manifests_in_the_database(many: Database) -> None:
+    with many.snapshot() as session:
+        rows = [*backups.finished_page(session, limit=3, offset=0), backups.newest_successful(session)]
+        for row in rows:
+            with pytest.raises(InvalidRequestError):
+                _ = row and row.manifest
+
+
+def test_a_file_name_that_the_target_has_is_not_free_to_it_alone(many: Database) -> None:
+    names = ["backup_0.sql", "backup_2.sql", "backup_2_2.sql"]
+    with many.snapshot() as session:
+        assert backups.first_free_file(session, "app", names) == "backup_2_2.sql"
+        assert backups.first_free_file(session, "shop", names) == "backup_0.sql"
+
+
+def _plan(database: Database, query: Callable[[Session], object]) -> str:
+    """How the database would answer; with an empty table, PostgreSQL has to be told that it has many rows."""
+    explain = "EXPLAIN QUERY PLAN " if database.engine.dialect.name == "sqlite" else "EXPLAIN "
+    asked: list[tuple[str, object]] = []
+
+    def take(_connection: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        asked.append((statement, parameters))
+
+    with database.transaction() as session:
+        if database.engine.dialect.name != "sqlite":
+            session.execute(text("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off"))
+        event.listen(database.engine, "before_cursor_execute", take)
+        query(session)
+        event.remove(database.engine, "before_cursor_execute", take)
+        statement, parameters = next(each for each in asked if each[0].startswith("SELECT"))
+        lines = session.connection().exec_driver_sql(explain + statement, parameters)  # type: ignore[arg-type]
+        return "".join(f"{line[-1]}\n" for line in lines)
