@@ -161,6 +161,8 @@ def test_an_own_database_that_dies_while_a_backup_is_stored(
         assert_stored(trigger(other))
         stats = assert_totals_add_up(other)
         assert (stats["total_backups"], stats["failed_backups"]) == (2, 1)
+    kept = {key.rsplit("/", 1)[1].split(".sql")[0] for key in faulty_s3.bucket.keys()}  # noqa: SIM118  not a mapping
+    assert kept == {stats["latest_backup"]["file"].removesuffix(".sql")}
 
 
 @pytest.mark.postgres

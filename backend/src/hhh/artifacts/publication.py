@@ -55,7 +55,7 @@ class Publication:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if error is not None and not self._kept:
-            self._withdraw(error)
+            self.withdraw(error)
 
     def keep(self) -> None:
         """Leaves everything where it is, whatever comes: for when nobody can tell whether the backup was recorded."""
@@ -126,7 +126,8 @@ class Publication:
             encryption="age" if self._recipients else None,
         )
 
-    def _withdraw(self, error: BaseException) -> None:
+    def withdraw(self, error: BaseException) -> None:
+        """Removes what was put, the manifest first; what can't be removed is told in a note of that error."""
         manifests = {destination.name: content for destination, content in self._manifests}
         for destination in self._destinations:
             try:

@@ -16,6 +16,7 @@
   x LeaseLost
   x DatabaseUnavailable
     + MigrationsPending
+    + OutcomeUnknown
   x EngineError
     + TargetUnreachable
     + TargetBusy
@@ -37,6 +38,7 @@ last line, and what to do; it never holds a secret.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 
@@ -187,6 +189,19 @@ class MigrationsPending(DatabaseUnavailable):
     """The own database is older than this version of the service."""
 
     code = "ERR_MIGRATIONS_PENDING"
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """The own database went away while a stored backup was recorded: only it can tell whether it was.
+
+    Args:
+        message: as of any error.
+        withdraw: removes what is stored, for whoever learns that the backup was not recorded.
+    """
+
+    def __init__(self, message: str, *, withdraw: Callable[[], None]) -> None:
+        super().__init__(message)
+        self.withdraw = withdraw
 
 
 class EngineError(HHHError):

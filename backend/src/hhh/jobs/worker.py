@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -15,7 +16,7 @@ from hhh.core import scratch
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import BackupInProgress, Cancelled, HHHError, LeaseLost
+from hhh.core.errors import BackupInProgress, Cancelled, HHHError, LeaseLost, OutcomeUnknown
 from hhh.jobs.heartbeat import LEASE, Heartbeat, Observer
 from hhh.jobs.liveness import Liveness
 from hhh.models import BackupStatus, Job, JobKind, JobState
@@ -31,6 +32,18 @@ log = structlog.get_logger(__name__)
 _WORKER_DIED = "The process that ran the backup ended; start it again"
 
 
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How an attempt ended without success."""
+
+    backup_id: str
+    attempt: int
+    state: JobState
+    text: str
+    #: What to do once it is certain that this is how it ended.
+    withdraw: Callable[[], None] | None = None
+
+
 class Worker:
     """Runs jobs in this process. Make one with `working`."""
 
@@ -42,8 +55,8 @@ class Worker:
         self._backups: BackupService = services.backups
         self._heartbeat = heartbeat
         self._liveness = liveness
-        #: Endings that the database did not take when they came: the id, and what `_end` needs beside it.
-        self._unrecorded: dict[str, tuple[int, JobState, str]] = {}
+        #: Endings that the database did not take when they came.
+        self._unrecorded: dict[str, _Ending] = {}
         self._recording = threading.Lock()
 
     def create_backup(self, target: str) -> str:
@@ -114,7 +127,7 @@ class Worker:
         self._liveness.leave_for_others(self.name)
         for run in self._heartbeat.runs():
             log.error("backup_abandoned", backup_id=run.job_id, error=str(reason))
-            self._record_ending(run.job_id, run.attempt, JobState.FAILED, str(reason))
+            self._record(_Ending(run.job_id, run.attempt, JobState.FAILED, str(reason)))
 
     def tidy(self) -> list[str]:
         """Sees to what dead workers left: running jobs are failed, scratch is removed, queued jobs become ours.
@@ -162,24 +175,31 @@ class Worker:
             exc_info=None if isinstance(error, HHHError) else error,
         )
         state = JobState.CANCELLED if isinstance(error, Cancelled) else JobState.FAILED
-        self._record_ending(attempt.backup_id, attempt.number, state, text)
+        withdraw = error.withdraw if isinstance(error, OutcomeUnknown) else None
+        self._record(_Ending(attempt.backup_id, attempt.number, state, text, withdraw))
 
-    def _record_ending(self, backup_id: str, attempt: int, state: JobState, text: str) -> None:
+    def _record(self, ending: _Ending) -> None:
         try:
-            with self._database.transaction() as session:
-                _end(session, backup_id, attempt, state, text)
+            self._write(ending)
         except (HHHError, SQLAlchemyError) as error:
             # It is tried again; should this process end before, whoever finds it dead records that.
-            log.warning("failure_not_recorded", backup_id=backup_id, error=str(error))
+            log.warning("failure_not_recorded", backup_id=ending.backup_id, error=str(error))
             with self._recording:
-                self._unrecorded[backup_id] = (attempt, state, text)
+                self._unrecorded[ending.backup_id] = ending
 
     def _record_endings(self) -> None:
         with self._recording:
             for backup_id, ending in list(self._unrecorded.items()):
-                with self._database.transaction() as session:
-                    _end(session, backup_id, *ending)
+                self._write(ending)
                 del self._unrecorded[backup_id]
+
+    def _write(self, ending: _Ending) -> None:
+        with self._database.transaction() as session:
+            _end(session, ending.backup_id, ending.attempt, ending.state, ending.text)
+            row = backup_rows.get(session, ending.backup_id)
+            stored = row is not None and row.status == BackupStatus.SUCCESS
+        if ending.withdraw is not None and not stored:
+            ending.withdraw()
 
     def _give_up_if_dead(self, session: Session, job: Job) -> bool:
         if job.lease_expires_at >= utcnow() and job.worker not in self._liveness.dead():

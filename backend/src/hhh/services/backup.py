@@ -5,6 +5,7 @@ target → engine → stream → stores → manifest → catalogue row. Whatever
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from hhh.artifacts.publication import Destination, Publication
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database, last_line
-from hhh.core.errors import DatabaseUnavailable, HHHError, LeaseLost
+from hhh.core.errors import DatabaseUnavailable, HHHError, LeaseLost, OutcomeUnknown
 from hhh.core.run import Progress, Run
 from hhh.core.scratch import scratch_folder
 from hhh.engines.base import Workplace
@@ -122,7 +123,7 @@ class BackupService:
             recorded = self._is_recorded(attempt)
             if recorded is None:
                 publication.keep()
-                log.exception("backup_stored_but_not_recorded", backup_id=attempt.backup_id, target=attempt.target)
+                raise OutcomeUnknown(str(error), withdraw=functools.partial(_withdraw, publication, attempt)) from error
             if recorded:
                 return
             if isinstance(error, HHHError):
@@ -168,3 +169,10 @@ class BackupService:
                 return row is not None and row.status == BackupStatus.SUCCESS
         except (HHHError, SQLAlchemyError):
             return None
+
+
+def _withdraw(publication: Publication, attempt: Attempt) -> None:
+    reason = DatabaseUnavailable("The backup was stored, but not recorded")
+    publication.withdraw(reason)
+    left_behind = getattr(reason, "__notes__", None)
+    log.warning("backup_withdrawn", backup_id=attempt.backup_id, target=attempt.target, left_behind=left_behind)
