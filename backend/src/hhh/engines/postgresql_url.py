@@ -43,6 +43,7 @@ VARIABLES: Mapping[str, str] = {
     "target_session_attrs": "PGTARGETSESSIONATTRS",
 }
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+_HIGHEST_PORT = 65_535
 _EXAMPLE = "e.g. postgresql://user:password@host:5432/database, other characters than letters and digits as %41"
 
 
@@ -96,6 +97,9 @@ def _check(parameters: Mapping[str, str], password: str) -> None:
             raise InvalidInput(f"The URL's parameter {name} is not supported", hint=f"known are {', '.join(VARIABLES)}")
     if any(character in password for character in "\n\r\0"):
         raise InvalidInput("The URL's password holds a line break, which a password file can't")
+    port = parameters.get("port", "1")
+    if "," not in port and not (port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT):
+        raise InvalidInput("The URL's port is not a number between 1 and 65535", hint=_EXAMPLE)
     if "dbname" not in parameters:
         raise InvalidInput("The URL names no database", hint=_EXAMPLE)
     if not parameters.keys() & {"host", "hostaddr"}:
