@@ -97,7 +97,10 @@ class MemoryWatch:
 
     def _look_once(self) -> None:
         # VmHWM, and not ru_maxrss: that one begins with the size of whoever forked.
-        found = [_resident(each) for each in tree_of(self._pid)]
+        own = _command(self._pid)
+        below = (each for each in tree_of(self._pid) if each != self._pid)
+        # A child that has not begun its own program yet still shows the memory of its parent.
+        found = [_resident(each) for each in (self._pid, *below) if each == self._pid or _command(each) != own]
         self._process = max([self._process, *(high for _, high in found)])
         self._tree = max(self._tree, sum(now for now, _ in found))
 
@@ -110,6 +113,10 @@ def folder_size(folder: Path) -> int:
 def now() -> float:
     """Seconds of a clock that only goes forward."""
     return time.perf_counter()
+
+
+def _command(pid: int) -> str:
+    return _quietly(Path(f"/proc/{pid}/cmdline").read_text, "")
 
 
 def _resident(pid: int) -> tuple[int, int]:
