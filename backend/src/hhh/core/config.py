@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hhh.core.errors import ConfigurationError
-from hhh.core.files import write_private
+from hhh.core.files import needed, write_private
 
 PREFIX = "HHH_"
 #: Variables of the stores' own tools that a ``.env`` may hold; they are exported for obstore to read.
@@ -119,7 +119,8 @@ def load_settings(environment: Mapping[str, str] | None = None, *, dotenv: Path 
     except ValidationError as error:
         raise ConfigurationError(_describe(error)) from None
     _require(settings)
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with needed(settings.data_dir):
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return settings
 
 
@@ -161,6 +162,12 @@ def _require(settings: Settings) -> None:
 
 
 def _kept_secret(path: Path) -> bytes:
-    if not path.exists():
-        write_private(path, secrets.token_urlsafe(48).encode(), exclusive=True)
-    return path.read_bytes().strip()
+    with needed(path):
+        if not path.exists():
+            write_private(path, secrets.token_urlsafe(48).encode(), exclusive=True)
+        kept = path.read_bytes().strip()
+    if len(kept) < _SHORTEST_SECRET:
+        raise ConfigurationError(
+            f"{path} does not hold the secret that was kept there", hint="restore it, or remove it"
+        )
+    return kept

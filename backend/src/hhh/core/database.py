@@ -21,6 +21,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from hhh.core.errors import ConfigurationError, DatabaseUnavailable
+from hhh.core.files import needed
 
 BUSY_TIMEOUT_SECONDS = 30
 _READ_ONLY = "hhh_read_only"
@@ -137,7 +138,9 @@ def _make_engine(url: URL) -> Engine:
             max_overflow=30,
             connect_args={"connect_timeout": 10},
         )
-    Path(url.database or "").absolute().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = Path(url.database or "").absolute().parent
+    with needed(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(
         url,
         hide_parameters=True,

@@ -5,7 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+
+from hhh.core.errors import ConfigurationError
+
+
+@contextlib.contextmanager
+def needed(path: Path) -> Iterator[None]:
+    """For work on a file or folder that the service can't do without: what the system says of it becomes ours.
+
+    Raises:
+        ConfigurationError: instead of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} can't be used: {error.strerror}", hint="see HHH_DATA_DIR, and who may write where"
+        ) from error
 
 
 def write_private(path: Path, content: bytes, *, exclusive: bool = False) -> None:

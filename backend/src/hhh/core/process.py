@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import io
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -43,6 +44,7 @@ class Child:
         self._process = process
         self._name = name
         self._last_lines: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
+        self._reaping = threading.Lock()
         self._drain = threading.Thread(target=self._drain_stderr, name=f"{name}-stderr", daemon=True)
         self._drain.start()
 
@@ -72,17 +74,20 @@ class Child:
         Raises:
             ToolFailed: it ended with another status than 0.
         """
-        status = self._process.wait()
-        self._drain.join()
-        if status:
+        with contextlib.suppress(ChildProcessError):  # another thread has reaped it
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        self.kill()
+        if status := self._process.returncode:
             raise ToolFailed(f"{self._name} {_ending(status)}: {self._said()}")
 
     def kill(self) -> None:
         """Ends the program and all it started; returns when it is gone. No-op when it has ended."""
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        with self._reaping:
+            # Until it is reaped, nobody else's processes can be of that number.
+            if self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.pid, signal.SIGKILL)
+                self._process.wait()
         self._drain.join()
 
     def close(self) -> None:
@@ -93,10 +98,10 @@ class Child:
                     pipe.close()
 
     def _drain_stderr(self) -> None:
-        with io.TextIOWrapper(cast("IO[bytes]", self._process.stderr), "utf-8", "replace") as lines:
-            for line in lines:
-                if line.strip():
-                    self._last_lines.append(line.strip()[:_KEPT_LINE_LENGTH])
+        with cast("IO[bytes]", self._process.stderr) as pipe:
+            for line in _bounded_lines(pipe):
+                if text := line.decode("utf-8", "replace").strip():
+                    self._last_lines.append(text[:_KEPT_LINE_LENGTH])
 
     def _said(self) -> str:
         return self._last_lines[-1] if self._last_lines else "it said nothing"
@@ -139,7 +144,7 @@ def running(
             start_new_session=True,
             pass_fds=pass_fds,
         )
-    except (FileNotFoundError, PermissionError) as error:
+    except OSError as error:
         raise ToolMissing(f"{name} can't be started: {error.strerror}") from error
     child = Child(process, name)
     try:
@@ -169,6 +174,16 @@ def _pipe_size() -> int:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def _bounded_lines(pipe: IO[bytes]) -> Iterator[bytes]:
+    """Lines, of which the longest are cut: a tool may write as much as it likes without a line break."""
+    begun = b""
+    while chunk := pipe.read(1 << 16):
+        *lines, begun = re.split(rb"[\r\n]", begun + chunk)
+        yield from lines
+        begun = begun[: 4 * _KEPT_LINE_LENGTH]
+    yield begun
 
 
 def _ending(status: int) -> str:

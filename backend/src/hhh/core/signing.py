@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from hhh.core.errors import ConfigurationError
-from hhh.core.files import write_private
+from hhh.core.files import needed, write_private
 
 
 class SigningKey:
@@ -36,20 +36,25 @@ def load_or_make(path: Path) -> SigningKey:
     """Reads the key, a PKCS #8 PEM file, or makes it (0600) where there is none.
 
     Raises:
-        ConfigurationError: the file holds no Ed25519 key.
+        ConfigurationError: the file holds no Ed25519 key, or can't be read or made.
     """
-    if not path.exists():
-        pem = Ed25519PrivateKey.generate().private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        write_private(path, pem, exclusive=True)
+    with needed(path):
+        if not path.exists():
+            write_private(path, _new_pem(), exclusive=True)
+        pem = path.read_bytes()
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError):
         raise ConfigurationError(f"{path} holds no private key in PEM form") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigurationError(f"{path} holds a key that is not Ed25519")
     return SigningKey(key)
+
+
+def _new_pem() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def holds(public_key: str, message: bytes, signature: str) -> bool:

@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from hhh.core.files import needed
+
 
 class Liveness:
     """The lock files of the workers that share one data folder."""
@@ -25,15 +27,12 @@ class Liveness:
     @contextlib.contextmanager
     def alive(self) -> Iterator[str]:
         """Names a new worker, and holds its lock until the block is left."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         worker = str(uuid.uuid4())
         path = self._path(worker)
-        # It gets its name once it is locked: nobody may find it free in between, and take the worker for dead.
-        unlocked = path.with_suffix(".new")
-        descriptor = os.open(unlocked, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        with needed(self._folder):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = _locked(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            unlocked.rename(path)
             yield worker
         finally:
             if worker not in self._left_for_others:
@@ -54,6 +53,15 @@ class Liveness:
 
     def _path(self, worker: str) -> Path:
         return self._folder / f"{worker}.lock"
+
+
+def _locked(path: Path) -> int:
+    # It gets its name once it is locked: nobody may find it free in between, and take the worker for dead.
+    unlocked = path.with_suffix(".new")
+    descriptor = os.open(unlocked, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    unlocked.rename(path)
+    return descriptor
 
 
 def _is_free(path: Path) -> bool:

@@ -1,0 +1,138 @@
+"""Settings: what is accepted, what is refused and how, and what nobody may see."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from hhh.core.config import Settings, load_settings
+from hhh.core.errors import ConfigurationError
+
+KEY = "0123456789abcdef" * 3
+
+
+def load(folder: Path, dotenv: str = "", **names: str) -> Settings:
+    (folder / "settings.env").write_text(dotenv)
+    return load_settings({"HHH_DATA_DIR": str(folder / "data"), **names}, dotenv=folder / "settings.env")
+
+
+def test_defaults_need_nothing_but_a_folder(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert settings.own_database_url == f"sqlite:///{tmp_path}/data/hhh.db"
+    assert settings.default_storage_url == f"file://{tmp_path}/data/backups"
+    assert (settings.env, settings.port, settings.auto_migrate, settings.cookies_are_secure) == (
+        "dev",
+        8000,
+        True,
+        False,
+    )
+    assert settings.scratch_dir == Path("/tmp")
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [("HHH_DATABASE_URI", "HHH_DATABASE_URL"), ("HHH_STORAGE", "HHH_STORAGE_URL"), ("HHH_SECRETKEY", "HHH_SECRET_KEY")],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_right_one(tmp_path: Path, wrong: str, nearest: str) -> None:
+    for where in ({wrong: "x"}, {"dotenv": f"{wrong}=x"}):
+        with pytest.raises(ConfigurationError) as refused:
+            load(tmp_path, **where)
+        assert refused.value.message == f"Unknown setting {wrong}"
+        assert refused.value.hint == f"did you mean {nearest}?"
+
+
+def test_a_name_that_is_near_to_nothing_gets_all_of_them(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="known are HHH_ENV, HHH_DATA_DIR"):
+        load(tmp_path, HHH_Q="x")
+
+
+def test_names_of_others_are_left_alone(tmp_path: Path) -> None:
+    load(tmp_path, PATH="/bin", XHHH_THING="x", dotenv="SOMETHING=else")
+
+
+def test_lists_are_separated_by_commas(tmp_path: Path) -> None:
+    settings = load(tmp_path, HHH_CORS_ORIGINS=" https://a.example , https://b.example,", HHH_RESTORE_DIRS="/a,b")
+    assert settings.cors_origins == ["https://a.example", "https://b.example"]
+    assert settings.restore_dirs == [Path("/a"), Path.cwd() / "b"]
+    assert settings.trusted_proxies == []
+
+
+def test_an_empty_value_is_no_value(tmp_path: Path) -> None:
+    settings = load(tmp_path, HHH_PORT="", HHH_STORAGE_URL="", HHH_PG_BIN_DIR="")
+    assert (settings.port, settings.pg_bin_dir) == (8000, None)
+    assert settings.default_storage_url.startswith("file://")
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    settings = load(tmp_path, dotenv="HHH_PORT=1\nHHH_HOST='0.0.0.0'\n# HHH_NONSENSE=1\n", HHH_PORT="2")
+    assert (settings.port, settings.host) == (2, "0.0.0.0")
+
+
+def test_variables_of_the_stores_are_exported_from_the_file_but_win_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AZURE_STORAGE_ACCOUNT_NAME", "GOOGLE_SERVICE_ACCOUNT", "OTHER_NAME"):
+        monkeypatch.setenv(name, "")  # so that it is put back afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_REGION", "from-the-environment")
+    load(
+        tmp_path,
+        dotenv="AWS_ACCESS_KEY_ID=id\nAZURE_STORAGE_ACCOUNT_NAME=me\nGOOGLE_SERVICE_ACCOUNT=g\nAWS_REGION=x\nOTHER_NAME=o",
+    )
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "id"
+    assert os.environ["AZURE_STORAGE_ACCOUNT_NAME"] == "me"
+    assert os.environ["GOOGLE_SERVICE_ACCOUNT"] == "g"
+    assert os.environ["AWS_REGION"] == "from-the-environment"
+    assert "OTHER_NAME" not in os.environ
+
+
+def test_production_needs_a_secret_key_and_has_secure_cookies(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="HHH_SECRET_KEY is required in production"):
+        load(tmp_path, HHH_ENV="production")
+    settings = load(tmp_path, HHH_ENV="production", HHH_SECRET_KEY=KEY)
+    assert settings.secret == KEY.encode()
+    assert settings.cookies_are_secure
+    assert not load(tmp_path, HHH_ENV="production", HHH_SECRET_KEY=KEY, HHH_COOKIE_SECURE="false").cookies_are_secure
+
+
+def test_in_dev_the_secret_key_is_made_once_and_kept_to_ourselves(tmp_path: Path) -> None:
+    first = load(tmp_path).secret
+    kept = tmp_path / "data" / "secret.key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert load(tmp_path).secret == first
+    assert len(first) >= 32
+    kept.write_text("")
+    with pytest.raises(ConfigurationError, match=r"secret\.key"):
+        _ = load(tmp_path).secret
+
+
+def test_values_of_the_wrong_form_are_named_and_secrets_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load(tmp_path, HHH_PORT="many", HHH_ENV="staging", HHH_COOKIE_SECURE="perhaps", HHH_ADMIN_PASSWORD="hunter2")
+    for name in ("HHH_PORT", "HHH_ENV", "HHH_COOKIE_SECURE"):
+        assert name in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(ConfigurationError, match="HHH_PORT"):
+        load(tmp_path, HHH_PORT="65536")
+
+
+def test_no_secret_is_seen_in_a_repr(tmp_path: Path) -> None:
+    secrets = {
+        "HHH_SECRET_KEY": KEY,
+        "HHH_ADMIN_PASSWORD": "hunter2-admin",
+        "HHH_DATABASE_URL": "postgresql://u:hunter2-db@h/d",
+        "HHH_STORAGE_URL": "s3://bucket/hunter2-prefix",
+    }
+    settings = load(tmp_path, **secrets)
+    for shown in (repr(settings), str(settings), str(settings.model_dump())):
+        assert "hunter2" not in shown
+        assert KEY not in shown
+
+
+def test_a_data_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for unusable in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nowhere")):
+        with pytest.raises(ConfigurationError, match="HHH_DATA_DIR"):
+            load(tmp_path, HHH_DATA_DIR=str(unusable))
