@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from support.documentation import Operator
 from support.postgres import PostgresServer
+from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service
+from support.session import current_session
 
 
 @pytest.fixture
@@ -27,3 +30,23 @@ def own(request: pytest.FixtureRequest, tmp_path: Path, any_postgres: PostgresSe
     name = any_postgres.create_database()
     yield {"database_url": any_postgres.url(name), **tools}
     any_postgres.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def shared_service() -> Iterator[Service]:
+    """One service for all tests of a module that leave it as it was but for more backups, users and targets."""
+    with Service(current_session().new_folder("shared-service")) as running:
+        yield running
+
+
+@pytest.fixture
+def operator(shared_service: Service, tmp_path: Path) -> Operator:
+    """Somebody who copies commands from the runbook, with an empty cookie jar."""
+    return Operator(tmp_path, shared_service)
+
+
+@pytest.fixture
+def super_admin(operator: Operator) -> Operator:
+    """An operator who has signed in."""
+    assert operator.sign_in(ADMIN_EMAIL, ADMIN_PASSWORD).status == 200
+    return operator

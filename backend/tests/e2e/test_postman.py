@@ -1,0 +1,145 @@
+"""The Postman collection: what the runbook says of it, and all its tests against a running service, by newman."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.documentation import DOCS, ROOT
+from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service
+from support.sqlite_data import make_sqlite_database
+
+COLLECTION = DOCS / "HHH_API.postman_collection.json"
+HERE = Path(__file__).parent
+_NPM_SECONDS = 90
+
+
+def collection() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(COLLECTION.read_text(encoding="utf-8"))
+    return content
+
+
+def test_it_has_the_variables_and_requests_of_the_runbook() -> None:
+    variables = {each["key"]: each["value"] for each in collection()["variable"]}
+    requests = {each["name"]: each["request"] for each in collection()["item"]}
+
+    assert variables["base_url"] == "http://localhost:8000"
+    assert variables["csrf_token"] == ""
+    assert variables["password"] == ""
+    calls = {name: (request["method"], request["url"]["raw"]) for name, request in requests.items()}
+    assert calls["Auth – Health"] == ("GET", "{{base_url}}/api/v1/auth/health")
+    assert calls["Backups – Trigger"] == ("POST", "{{base_url}}/api/v1/backups/trigger")
+    assert calls["Backups – Logs"] == ("GET", "{{base_url}}/api/v1/backups/logs?limit=50&offset=0")
+    assert calls["Backups – Stats"] == ("GET", "{{base_url}}/api/v1/backups/stats")
+    assert {"key": "X-CSRF-Token", "value": "{{csrf_token}}"} in requests["Backups – Trigger"]["header"]
+
+
+def test_its_order_is_the_runbooks() -> None:
+    names = [each["name"] for each in collection()["item"]]
+
+    wanted = ["Auth – Health", "Auth – Login", "Backups – Trigger", "Backups – Logs", "Backups – Stats"]
+    assert [name for name in names if name in wanted] == wanted
+
+
+def test_every_request_has_tests_and_is_described() -> None:
+    for item in collection()["item"]:
+        scripts = {event["listen"]: "\n".join(event["script"]["exec"]) for event in item["event"]}
+        assert "pm.test(" in scripts["test"], item["name"]
+
+
+def test_newman_is_pinned_exactly_and_the_lock_names_no_registry() -> None:
+    package = json.loads((HERE / "package.json").read_text())
+    lock = json.loads((HERE / "package-lock.json").read_text())
+
+    version = package["dependencies"]["newman"]
+    assert lock["packages"]["node_modules/newman"]["version"] == version
+    for name, entry in lock["packages"].items():
+        assert "resolved" not in entry, name
+        assert not name or entry.get("bundled") or entry["integrity"].startswith("sha512-"), name
+
+
+def test_all_its_tests_pass_against_a_running_service(service: Service, newman: list[str], tmp_path: Path) -> None:
+    make_sqlite_database(tmp_path / "shop.db")
+    variables = {"target_name": "shop", "target_url": f"sqlite:///{tmp_path}/shop.db"}
+
+    report = run_collection(newman, service, tmp_path, variables)
+
+    ran = [execution["item"]["name"] for execution in report["run"]["executions"]]
+    assert {each["name"] for each in collection()["item"]} <= set(ran)
+    assert report["run"]["stats"]["assertions"]["total"] >= 30
+
+
+def test_it_can_be_run_again_and_adds_no_target_unless_it_is_told_one(
+    service: Service, newman: list[str], tmp_path: Path
+) -> None:
+    for _ in range(2):
+        run_collection(newman, service, tmp_path, {})
+
+    with service.signed_in_client() as client:
+        assert [target["name"] for target in client.get("/api/v1/targets").json()] == ["app"]
+
+
+def run_collection(newman: list[str], service: Service, folder: Path, variables: dict[str, str]) -> dict[str, Any]:
+    """Runs the whole collection unattended; the report. AssertionError with newman's own output if a test fails."""
+    given = {"base_url": service.base_url, "email": ADMIN_EMAIL, "password": ADMIN_PASSWORD, **variables}
+    environment, report = folder / "environment.json", folder / "report.json"
+    values = [{"key": name, "value": value, "enabled": True} for name, value in given.items()]
+    environment.write_text(json.dumps({"name": "test", "values": values}))
+    options = ["--environment", str(environment), "--reporters", "cli,json", "--reporter-json-export", str(report)]
+    done = subprocess.run(
+        [*newman, "run", COLLECTION, *options, "--timeout", "90000", "--color", "off", "--disable-unicode"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{service.log()}"
+    content: dict[str, Any] = json.loads(report.read_text())
+    return content
+
+
+@pytest.fixture(scope="session")
+def newman() -> list[str]:
+    """How to start newman: installed from the lock into a cache outside of the sources, once for each lock."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("node and npm are not installed on this machine: the Postman collection is not run")
+    folder = cache_folder()
+    with (folder.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            install(npm, folder)
+    return [node, str(folder / "node_modules/newman/bin/newman.js")]
+
+
+def cache_folder() -> Path:
+    """Of this very lock; in `.venv`, which git ignores and `make clean` removes."""
+    digest = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:16]
+    folder = ROOT / ".venv" / "newman" / digest
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def install(npm: str, folder: Path) -> None:
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(HERE / name, folder)
+    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier", "--fetch-retries=1"]
+    try:
+        done = subprocess.run(
+            [npm, "ci", *options], cwd=folder, capture_output=True, text=True, timeout=_NPM_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm could not install newman within {_NPM_SECONDS} s: the Postman collection is not run")
+    if any(code in done.stderr for code in ("EINTEGRITY", "EUSAGE")):
+        pytest.fail(f"package.json and package-lock.json do not fit what npm found:\n{done.stderr}")
+    if done.returncode != 0:
+        last = [line for line in done.stderr.splitlines() if "error" in line][-1:] or [f"status {done.returncode}"]
+        pytest.skip(f"npm could not install newman, so that the Postman collection is not run: {last[0]}")
+    (folder / "complete").touch()
