@@ -45,7 +45,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_right_one(tmp_path: Path, w
 
 def test_a_name_that_is_near_to_nothing_gets_all_of_them(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="known are HHH_ENV, HHH_DATA_DIR"):
-        load(tmp_path, HHH_Q="x")
+        load(tmp_path, HHH_XYZZYXYZZYXYZZYXYZZY="x")
 
 
 def test_names_of_others_are_left_alone(tmp_path: Path) -> None:

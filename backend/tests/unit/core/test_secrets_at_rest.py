@@ -104,11 +104,15 @@ def test_a_private_file_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_scratch_folder_is_private_and_goes_however_it_is_left(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), scratch.scratch_folder(tmp_path / "new", "me") as folder:
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        (folder / "sub").mkdir()
-        (folder / "sub" / "file").write_text("x")
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with scratch.scratch_folder(tmp_path / "new", "me") as folder:
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+            (folder / "sub").mkdir()
+            (folder / "sub" / "file").write_text("x")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list((tmp_path / "new").iterdir()) == []
 
 
