@@ -126,6 +126,7 @@ def hold_snapshot(session: Session, *, lock_timeout: float) -> Snapshot:
                 return _try_to_hold(session)
             except (_Moved, errors.UndefinedTable, errors.InvalidSchemaName, errors.WrongObjectType):
                 session.rows(sql.SQL("ROLLBACK"))
+                session.rows(sql.SQL("DEALLOCATE ALL"))  # what was prepared outlasts the transaction
     raise TargetBusy("Tables come and go faster than they can be locked", hint="try again when it is quieter")
 
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -226,6 +226,35 @@ def test_a_sequence_that_became_a_view_is_not_read(
         other.commit()
         with pytest.raises(postgresql_snapshot._Moved):
             postgresql_snapshot._read_chunk(session, listed)
+
+
+def test_a_sequence_that_is_made_anew_while_it_is_read_is_looked_at_again(
+    any_postgres: PostgresServer, database: str, other: psycopg.Connection[Any], scratch: Path
+) -> None:
+    from hhh.engines.postgresql_connection import Session, open_connection, passfile
+    from hhh.engines.postgresql_snapshot import hold_snapshot
+    from hhh.engines.postgresql_url import parse_url
+
+    class SessionThatMeetsAChange(Session):
+        changed = False
+
+        def rows(self, query: sql.SQL | sql.Composed, parameters: Mapping[str, Any] | None = None) -> list[Any]:
+            if "PREPARE" in query.as_string() and not self.changed:
+                other.execute("DROP SEQUENCE s; CREATE SEQUENCE s START 7")
+                other.commit()
+                self.changed = True
+            return super().rows(query, parameters)
+
+    other.execute("CREATE SEQUENCE s")
+    other.commit()
+    address = parse_url(any_postgres.url(database))
+    with (
+        passfile(address, scratch) as file,
+        contextlib.closing(SessionThatMeetsAChange(open_connection(address, file))) as session,
+    ):
+        snapshot = hold_snapshot(session, lock_timeout=5)
+    assert session.changed
+    assert [sequence.last_value for sequence in snapshot.sequences] == [7]
 
 
 # ------------------------------------------------------------------------------------------ locks
