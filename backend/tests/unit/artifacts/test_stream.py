@@ -161,3 +161,14 @@ def test_a_cancelled_run_stops_between_two_pieces(recipients: Recipients) -> Non
 def test_a_store_that_fails_ends_the_stream_with_its_own_error(recipients: Recipients) -> None:
     with source_of(rows(PIECE)) as source, pytest.raises(StorageFull, match="no space left"):
         copy_stream(source, [Kept(), Full()], recipients=recipients, run=Unattended())
+
+
+@pytest.mark.parametrize("recipients", [NOBODY, SOMEBODY], ids=["plain", "sealed"])
+def test_a_cancelled_run_does_not_wait_for_a_source_that_gives_nothing(recipients: Recipients) -> None:
+    class CancelledWhileItWaits(Watched):
+        def raise_if_cancelled(self) -> None:
+            raise Cancelled("by the operator")
+
+    reading, writing = os.pipe()
+    with io.FileIO(reading) as source, io.FileIO(writing, "w"), pytest.raises(Cancelled, match="by the operator"):
+        copy_stream(source, [Kept()], recipients=recipients, run=CancelledWhileItWaits())
