@@ -58,7 +58,7 @@ class Publication:
             self.withdraw(error)
 
     def keep(self) -> None:
-        """Leaves everything where it is, whatever comes: for when nobody can tell whether the backup was recorded."""
+        """Leaves everything where it is, whatever comes but `withdraw`: for when it may be recorded already."""
         self._kept = True
 
     def store_dump(self, dump: Dump) -> tuple[StoredObject, DumpResult]:

@@ -44,6 +44,7 @@ def run(
     """Take a backup now, and wait until it is stored."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with opened_services() as services, working(services) as worker:
+        worker.tidy()  # where no server runs, nobody else does
         backup_id = worker.create_backup(target)
         with _progress_bar(target) as observer:
             worker.execute(backup_id, observer)

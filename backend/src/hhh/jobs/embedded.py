@@ -67,7 +67,8 @@ class EmbeddedQueue(JobQueue):
 
         Returns also when a job's thread hangs, e.g. in a store that does not answer: the job is recorded as failed.
         """
-        self._stopping.set()
+        with self._lock:  # whoever submits now is done with it before the pool is shut
+            self._stopping.set()
         self._tidier.join()
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
@@ -112,7 +113,8 @@ class EmbeddedQueue(JobQueue):
                 log.warning("tidy_failed", error=str(error))
 
     def _tidy(self) -> None:
-        for job_id in self._worker.tidy():
+        self._worker.tidy()
+        for job_id in self._worker.adopt_queued():
             self._submit(job_id)
 
 

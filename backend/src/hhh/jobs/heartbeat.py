@@ -106,7 +106,7 @@ class Heartbeat:
     def _beat(self) -> None:
         expires = utcnow() + LEASE
         with self._database.transaction() as session:
-            rows.renew_queued(session, worker=self._worker, lease_expires_at=expires)
+            rows.renew_queued(session, [self._worker], lease_expires_at=expires)
             for run in self.runs():
                 progress = dataclasses.asdict(run.progress) if run.progress else None
                 cancelled = rows.renew(session, run.job_id, run.attempt, lease_expires_at=expires, progress=progress)

@@ -101,7 +101,7 @@ class Worker:
         try:
             attempt = self._claim(job_id)
         except (HHHError, SQLAlchemyError) as error:
-            # It stays queued, and `tidy` names it again.
+            # It stays queued, and `adopt_queued` names it again.
             log.warning("job_not_claimed", job_id=job_id, error=str(error))
             return
         if attempt is None:
@@ -129,31 +129,29 @@ class Worker:
             log.error("backup_abandoned", backup_id=run.job_id, error=str(reason))
             self._record(_Ending(run.job_id, run.attempt, JobState.FAILED, str(reason)))
 
-    def tidy(self) -> list[str]:
-        """Sees to what dead workers left: running jobs are failed, scratch is removed, queued jobs become ours.
-
-        Returns:
-            The ids of all jobs that are ours to run, also of those that wait here already.
-        """
+    def tidy(self) -> None:
+        """Sees to what dead workers left: running jobs are failed, scratch is removed, queued jobs are let go of."""
         self._record_endings()
         dead = self._liveness.dead()
         with self._database.transaction() as session:
             for job in rows.expired(session, now=utcnow(), dead_workers=dead):
-                if job.state == JobState.RUNNING:
-                    _give_up(session, job)
-                else:
-                    job.worker, job.lease_expires_at = self.name, utcnow() + LEASE
-            session.flush()
-            ours = [*rows.queued_of(session, self.name)]
+                _give_up(session, job)
+            rows.renew_queued(session, dead, lease_expires_at=utcnow())
         scratch.sweep(self._settings.scratch_dir, dead)
         for worker in dead:
             self._liveness.bury(worker)
-        return ours
+
+    def adopt_queued(self) -> list[str]:
+        """Makes queued jobs ours that nobody keeps; returns the ids of all that wait for us, also of those before."""
+        now = utcnow()
+        with self._database.transaction() as session:
+            rows.adopt(session, worker=self.name, lease_expires_at=now + LEASE, now=now)
+            return [*rows.queued_of(session, self.name)]
 
     def release_queued(self) -> None:
         """Lets go of what was queued here and not begun, for another worker to adopt at once."""
         with self._database.transaction() as session:
-            rows.renew_queued(session, worker=self.name, lease_expires_at=utcnow())
+            rows.renew_queued(session, [self.name], lease_expires_at=utcnow())
 
     def _claim(self, job_id: str) -> Attempt | None:
         now = utcnow()

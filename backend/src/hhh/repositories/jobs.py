@@ -19,6 +19,15 @@ def get(session: Session, job_id: str) -> Job | None:
     return session.get(Job, job_id)
 
 
+def settled(session: Session, job_id: str) -> Job | None:
+    """The job, if no other transaction is changing it: one whose connection was lost may still be committed.
+
+    Raises:
+        DatabaseUnavailable: another transaction is.
+    """
+    return session.scalar(select(Job).where(Job.id == job_id).with_for_update(nowait=True))
+
+
 def active_of(session: Session, target: str) -> Job | None:
     """The job that keeps a target busy."""
     return session.scalar(select(Job).where(Job.target == target, ACTIVE))
@@ -53,20 +62,21 @@ def claim(session: Session, job_id: str, *, worker: str, lease_expires_at: datet
     return claimed.scalar_one_or_none()
 
 
-def adopt(session: Session, job_id: str, *, worker: str, lease_expires_at: datetime, now: datetime) -> bool:
-    """Makes a queued job, whose worker never took it, ours to queue; False when it is somebody else's."""
-    adopted = session.execute(
+def adopt(session: Session, *, worker: str, lease_expires_at: datetime, now: datetime) -> None:
+    """Makes every queued job whose lease ran out that worker's."""
+    session.execute(
         update(Job)
-        .where(Job.id == job_id, Job.state == JobState.QUEUED, Job.lease_expires_at < now)
+        .where(Job.state == JobState.QUEUED, Job.lease_expires_at <= now)
         .values(worker=worker, lease_expires_at=lease_expires_at)
     )
-    return _changed(adopted)
 
 
-def renew_queued(session: Session, *, worker: str, lease_expires_at: datetime) -> None:
-    """Keeps the leases of what waits in this worker's own queue."""
+def renew_queued(session: Session, workers: Collection[str], *, lease_expires_at: datetime) -> None:
+    """Moves the end of the leases of what waits for these workers; to now, where they let go of it."""
     session.execute(
-        update(Job).where(Job.worker == worker, Job.state == JobState.QUEUED).values(lease_expires_at=lease_expires_at)
+        update(Job)
+        .where(Job.worker.in_(workers), Job.state == JobState.QUEUED)
+        .values(lease_expires_at=lease_expires_at)
     )
 
 
@@ -97,11 +107,11 @@ def finish(session: Session, job_id: str, attempt: int, *, state: JobState, erro
     return _changed(finished)
 
 
-def expired(session: Session, *, now: datetime, dead_workers: Collection[str] = ()) -> Sequence[Job]:
-    """Active jobs whose lease ran out, or whose worker is known to be dead."""
+def expired(session: Session, *, now: datetime, dead_workers: Collection[str]) -> Sequence[Job]:
+    """Running jobs whose lease ran out, or whose worker is known to be dead."""
     return session.scalars(
         select(Job).where(
-            Job.state.in_([JobState.QUEUED, JobState.RUNNING]),
+            Job.state == JobState.RUNNING,
             (Job.lease_expires_at < now) | Job.worker.in_(dead_workers),
         )
     ).all()

@@ -27,7 +27,6 @@ from hhh.core.run import Progress, Run
 from hhh.core.scratch import scratch_folder
 from hhh.engines.base import Workplace
 from hhh.models import BackupCopy, BackupStatus, JobState
-from hhh.repositories import backups as backup_rows
 from hhh.repositories import jobs as job_rows
 from hhh.services import catalogue
 from hhh.services.catalogue import Outcome
@@ -116,57 +115,61 @@ class BackupService:
         )
 
     def _record(self, attempt: Attempt, manifest: Manifest, signed: bytes, publication: Publication) -> None:
+        # A commit that fails, or that an interrupt comes after, may have been done: what is stored stays until the
+        # database says that it was not.
+        publication.keep()
         try:
             self._write_success(attempt, manifest, signed)
-        except (HHHError, SQLAlchemyError) as error:
-            # A commit that seems to fail may have been done: only the database can tell.
+        except BaseException as error:
             recorded = self._is_recorded(attempt)
-            if recorded is None:
-                publication.keep()
-                raise OutcomeUnknown(str(error), withdraw=functools.partial(_withdraw, publication, attempt)) from error
-            if recorded:
-                return
-            if isinstance(error, HHHError):
+            if recorded is False:
+                publication.withdraw(error)
                 raise
-            raise DatabaseUnavailable(f"The catalogue refused the backup: {last_line(error)}") from error
+            if not isinstance(error, HHHError):
+                raise
+            if recorded is None:
+                raise OutcomeUnknown(str(error), withdraw=functools.partial(_withdraw, publication, attempt)) from error
 
     def _write_success(self, attempt: Attempt, manifest: Manifest, signed: bytes) -> None:
-        now = utcnow()
+        outcome = self._success(manifest, signed)
+        try:
+            with self._database.transaction() as session:
+                if not job_rows.finish(
+                    session,
+                    attempt.backup_id,
+                    attempt.number,
+                    state=JobState.SUCCESS,
+                    error=None,
+                    now=outcome.finished_at,
+                ):
+                    raise LeaseLost("The backup was given up while it ran; another worker may have it now")
+                catalogue.finish(session, attempt.backup_id, outcome)
+        except SQLAlchemyError as error:
+            raise DatabaseUnavailable(f"The catalogue refused the backup: {last_line(error)}") from error
+
+    def _success(self, manifest: Manifest, signed: bytes) -> Outcome:
         stored = manifest.object
-        with self._database.transaction() as session:
-            if not job_rows.finish(
-                session, attempt.backup_id, attempt.number, state=JobState.SUCCESS, error=None, now=now
-            ):
-                raise LeaseLost("The backup was given up while it ran; another worker may have it now")
-            catalogue.finish(
-                session,
-                attempt.backup_id,
-                Outcome(
-                    BackupStatus.SUCCESS,
-                    now,
-                    stored_size=stored.size,
-                    raw_size=stored.raw_size,
-                    sha256=stored.sha256,
-                    manifest=json.loads(signed),
-                    copies=[
-                        BackupCopy(
-                            storage=destination.name,
-                            key=stored.key,
-                            status="stored",
-                            size=stored.size,
-                            sha256=stored.sha256,
-                        )
-                        for destination in self._destinations
-                    ],
-                ),
-            )
+        return Outcome(
+            BackupStatus.SUCCESS,
+            utcnow(),
+            stored_size=stored.size,
+            raw_size=stored.raw_size,
+            sha256=stored.sha256,
+            manifest=json.loads(signed),
+            copies=[
+                BackupCopy(
+                    storage=destination.name, key=stored.key, status="stored", size=stored.size, sha256=stored.sha256
+                )
+                for destination in self._destinations
+            ],
+        )
 
     def _is_recorded(self, attempt: Attempt) -> bool | None:
-        """Whether the catalogue has this backup as stored; None when it can't be asked."""
+        """Whether the catalogue has this backup as stored; None when it can't be asked, or does not know yet."""
         try:
-            with self._database.snapshot() as session:
-                row = backup_rows.get(session, attempt.backup_id)
-                return row is not None and row.status == BackupStatus.SUCCESS
+            with self._database.transaction() as session:
+                job = job_rows.settled(session, attempt.backup_id)
+                return job is not None and job.state == JobState.SUCCESS
         except (HHHError, SQLAlchemyError):
             return None
 

@@ -100,10 +100,10 @@ def test_an_unknown_target_leaves_no_row(services: Services, worker: Worker) -> 
 def test_a_job_whose_lease_ran_out_is_failed_by_whoever_tidies_up(services: Services, worker: Worker) -> None:
     backup_id = worker.create_backup("source")
     claim(services, backup_id)
-    assert worker.tidy() == []
+    worker.tidy()
     assert state(services, backup_id) == JobState.RUNNING
     change(services, backup_id, lease_expires_at=LONG_AGO)
-    assert worker.tidy() == []
+    worker.tidy()
     assert status(services, backup_id)[0] == "failed"
     assert services.catalogue.stats().failed_backups == 1
 
@@ -122,7 +122,7 @@ def test_a_job_whose_lease_ran_out_does_not_keep_its_target_busy(services: Servi
 def test_a_queued_job_whose_worker_is_gone_is_adopted(services: Services, worker: Worker) -> None:
     backup_id = worker.create_backup("source")
     change(services, backup_id, worker="gone", lease_expires_at=LONG_AGO)
-    assert worker.tidy() == [backup_id]
+    assert worker.adopt_queued() == [backup_id]
     worker.execute(backup_id)
     assert state(services, backup_id) == JobState.SUCCESS
 
@@ -138,7 +138,8 @@ def test_a_worker_that_died_is_known_at_once(services: Services, worker: Worker,
         assert (state(services, running), left.exists()) == (JobState.RUNNING, True)
         process.kill()
         process.wait()
-    assert worker.tidy() == [queued]
+    worker.tidy()
+    assert worker.adopt_queued() == [queued]
     assert (status(services, running)[0], left.exists()) == ("failed", False)
     assert Liveness(services.settings.data_dir).dead() == []
 
