@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from logging import INFO
 from typing import Annotated
 
 import typer
-import uvicorn
-from fastapi.concurrency import run_in_threadpool
 from rich.markup import escape
 
 from hhh import migrations
@@ -19,25 +16,6 @@ from hhh.cli.session import settings
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError
-from hhh.jobs.embedded import ENDING, GRACE
-from hhh.jobs.runtime import Jobs
-from hhh.main import create_app
-
-#: Seconds for the last answers, once all jobs have ended.
-_ANSWERING = 2.0
-
-
-class _Server(uvicorn.Server):
-    """Ends jobs while it waits for open requests: it is jobs that most of them wait for."""
-
-    def __init__(self, config: uvicorn.Config, jobs: Jobs) -> None:
-        super().__init__(config)
-        self._jobs = jobs
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        ending = asyncio.create_task(run_in_threadpool(self._jobs.stop))
-        await super().shutdown(sockets)
-        await ending
 
 
 def serve(
@@ -45,23 +23,15 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port, instead of HHH_PORT.")] = None,
 ) -> None:
     """Start the service: API, jobs, everything."""
+    from hhh.cli import server
+
     loaded = settings(level=INFO)
     database = Database(loaded.own_database_url)
     with _listening(host or loaded.host, loaded.port if port is None else port) as listener:
         made_password = _prepare(loaded, database)
         _print_where_to_go(loaded, listener)
         show_password(loaded, made_password)
-        app = create_app(loaded, database)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            # Whoever waits for a backup still hears how it ended.
-            timeout_graceful_shutdown=round(GRACE + ENDING + _ANSWERING),
-        )
-        _Server(config, app.state.jobs).run(sockets=[listener])
+        server.run(loaded, database, listener)
     database.close()
 
 

@@ -105,7 +105,8 @@ def last_line(error: Exception) -> str:
     origin = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     if isinstance(origin, psycopg.Error) and origin.diag.message_primary:
         return origin.diag.message_primary
-    lines = [line.strip() for line in str(origin).splitlines() if line.strip()]
+    # What libpq indents is advice.
+    lines = [line.strip() for line in str(origin).splitlines() if line.strip() and not line[0].isspace()]
     return lines[-1] if lines else type(origin).__name__
 
 

@@ -36,8 +36,8 @@ def examine(services: Services) -> Iterator[Finding]:
     yield _finding("signing key", lambda: f"Ed25519 {services.identity.signing_key.public_key}")
     yield _finding("encryption", lambda: _encryption(settings))
     yield from _store(settings.default_storage_url)
-    for target in services.targets.list():
-        yield _finding(f"target {target.name}", lambda target=target: _target(settings, target))  # type: ignore[misc]
+    for name in services.targets.names():
+        yield _finding(f"target {name}", lambda name=name: _target(settings, services.targets.find(name)))  # type: ignore[misc]
 
 
 def _finding(subject: str, look: Callable[[], str]) -> Finding:

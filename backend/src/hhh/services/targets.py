@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -71,6 +72,11 @@ class TargetService:
         with self._database.snapshot() as session:
             registered = rows.all_by_name(session)
         return [self._app(), *(self._opened(row) for row in registered)]
+
+    def names(self) -> Sequence[str]:
+        """The names of all targets, in the order of `list`; asks for no secret."""
+        with self._database.snapshot() as session:
+            return [APP, *(row.name for row in rows.all_by_name(session))]
 
     def add(self, name: str, url: str) -> Target:
         """Registers a database; its URL is kept encrypted. The database itself is not opened.

@@ -1,0 +1,50 @@
+"""The web server of ``hhh serve``; apart from the command, so that other commands need not load it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import uvicorn
+from fastapi.concurrency import run_in_threadpool
+
+from hhh.core.config import Settings
+from hhh.core.database import Database
+from hhh.jobs.embedded import ENDING, GRACE
+from hhh.jobs.runtime import Jobs
+from hhh.main import create_app
+
+#: Seconds for the last answers, once all jobs have ended.
+_ANSWERING = 2.0
+
+
+def run(loaded: Settings, database: Database, listener: socket.socket) -> None:
+    """Serves until the process is asked to stop.
+
+    Raises:
+        ConfigurationError, InvalidInput: a setting can't be used.
+    """
+    app = create_app(loaded, database)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        # Whoever waits for a backup still hears how it ended.
+        timeout_graceful_shutdown=round(GRACE + ENDING + _ANSWERING),
+    )
+    _Server(config, app.state.jobs).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Ends jobs while it waits for open requests: it is jobs that most of them wait for."""
+
+    def __init__(self, config: uvicorn.Config, jobs: Jobs) -> None:
+        super().__init__(config)
+        self._jobs = jobs
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        ending = asyncio.create_task(run_in_threadpool(self._jobs.stop))
+        await super().shutdown(sockets)
+        await ending
