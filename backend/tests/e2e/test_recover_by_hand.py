@@ -78,6 +78,7 @@ def test_an_encrypted_postgresql_backup(postgres: PostgresServer, shop: str, ope
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize("postgres", [16], indirect=True)
 def test_a_plain_postgresql_backup(postgres: PostgresServer, shop: str, operator: Operator) -> None:
     take_backup(operator, "shop", operator.environment["SHOP_URL"])
 
