@@ -5,6 +5,7 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -68,7 +69,7 @@ class SqliteRig(EngineRig):
         self._path = folder / "database #1 ü%20.db"
         sqlite3.connect(self._path).close()
         self._path.touch()
-        super().__init__(EngineKind.SQLITE, f"sqlite:///{self._path}", workplace)
+        super().__init__(EngineKind.SQLITE, f"sqlite:///{quote(str(self._path))}", workplace)
 
     @property
     def url_of_nothing(self) -> str:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from hhh.core.errors import ConfigurationError
 from hhh.core.files import needed, write_private
@@ -36,17 +36,15 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
-CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split_commas)]
+CommaSeparated = Annotated[list[str], BeforeValidator(_split_commas)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
-Paths = Annotated[list[AbsolutePath], NoDecode, BeforeValidator(_split_commas)]
+Paths = Annotated[list[AbsolutePath], BeforeValidator(_split_commas)]
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings, typed. Each is the environment variable ``HHH_<NAME>``; lists are comma-separated."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     env: Literal["dev", "production"] = "dev"
     data_dir: AbsolutePath = Field(default=Path("var"), validate_default=True)
@@ -72,12 +70,12 @@ class Settings(BaseSettings):
     @property
     def own_database_url(self) -> str:
         """The URL of the service's own database, which is also the target ``app``."""
-        return self.database_url.get_secret_value() or f"sqlite:///{self.data_dir / 'hhh.db'}"
+        return self.database_url.get_secret_value() or f"sqlite:///{quote(str(self.data_dir / 'hhh.db'))}"
 
     @property
     def default_storage_url(self) -> str:
         """The URL of the store that backups go to."""
-        return self.storage_url.get_secret_value() or f"file://{self.data_dir / 'backups'}"
+        return self.storage_url.get_secret_value() or (self.data_dir / "backups").as_uri()
 
     @property
     def signing_key_path(self) -> Path:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from hhh.core.errors import HHHError, InvalidInput, ScratchError, SourceUnreadable, TargetBusy, ToolFailed
 from hhh.core.process import Child, running
@@ -48,7 +49,7 @@ class SqliteEngine(Engine):
         self._busy_timeout = round(busy_timeout_seconds * 1000)
 
     def validate(self, url: str) -> str:
-        return f"{_SCHEME}{_path_in(url)}"
+        return f"{_SCHEME}{quote(str(_path_in(url)), safe=' /')}"
 
     def inspect(self, url: str, workplace: Workplace) -> SourceInfo:
         with self._conversation("inspect", _path_in(url), workplace, Unattended()) as child:
@@ -152,7 +153,7 @@ class _SqliteDump(Dump):
 
 
 def _path_in(url: str) -> Path:
-    """The absolute path that a URL names, read as SQLAlchemy reads it: literally, with no escapes.
+    """The absolute path that a URL names, read as SQLAlchemy 2.1 reads it: ``%41`` is ``A``.
 
     Raises:
         InvalidInput: another kind of URL, a database in memory, or options.
@@ -164,6 +165,7 @@ def _path_in(url: str) -> Path:
         raise InvalidInput("The URL names no SQLite file", hint=_EXAMPLE)
     if "?" in name:
         raise InvalidInput("The URL of a SQLite file can't have options after a '?'", hint=_EXAMPLE)
-    if "\0" in name:
+    path = unquote(name)
+    if "\0" in path:
         raise InvalidInput("The path of a SQLite file can't hold a zero character", hint=_EXAMPLE)
-    return Path(name).absolute()
+    return Path(path).absolute()

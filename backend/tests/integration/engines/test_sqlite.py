@@ -11,6 +11,7 @@ from pathlib import Path
 import apsw
 import psutil
 import pytest
+from sqlalchemy import make_url
 
 from hhh.core.errors import Cancelled, InvalidInput, ScratchError, SourceUnreadable, ToolFailed
 from hhh.core.run import Progress, Unattended
@@ -44,12 +45,15 @@ def source(tmp_path: Path) -> SqliteSource:
     [
         ("sqlite:////var/lib/app.db", "sqlite:////var/lib/app.db"),
         ("sqlite:////var//lib/./app.db", "sqlite:////var/lib/app.db"),
-        ("sqlite:////var/ü 100%20 #1.db", "sqlite:////var/ü 100%20 #1.db"),
+        ("sqlite:////var/ü #1.db", "sqlite:////var/%C3%BC %231.db"),
+        ("sqlite:////var/%C3%BC%20%231.db", "sqlite:////var/%C3%BC %231.db"),
+        ("sqlite:////var/100%25.db", "sqlite:////var/100%25.db"),
         ("sqlite:///relative/app.db", f"sqlite:///{Path.cwd()}/relative/app.db"),
     ],
 )
-def test_a_path_is_taken_literally_and_made_absolute(url: str, normal: str) -> None:
-    assert SqliteEngine().validate(url) == normal
+def test_a_path_is_read_as_sqlalchemy_reads_it_and_made_absolute(url: str, normal: str) -> None:
+    assert SqliteEngine().validate(url) == SqliteEngine().validate(normal) == normal
+    assert Path(make_url(normal).database or "") == Path(make_url(url).database or "").absolute()
 
 
 @pytest.mark.parametrize(
@@ -63,6 +67,7 @@ def test_a_path_is_taken_literally_and_made_absolute(url: str, normal: str) -> N
         "sqlite:///file::memory:",
         "sqlite:////var/app.db?mode=ro",
         "sqlite:////var/app.db\0",
+        "sqlite:////var/app.db%00",
         "sqlite:////var/folder/",
         "sqlite://host/app.db",
         "sqlite+pysqlite:////var/app.db",

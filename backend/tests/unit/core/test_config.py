@@ -5,9 +5,14 @@ import stat
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from hhh.core.config import Settings, load_settings
+from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError
+from hhh.engines.base import Workplace
+from hhh.services.targets import TargetService
+from hhh.storages.registry import open_storage
 
 KEY = "0123456789abcdef" * 3
 
@@ -136,3 +141,25 @@ def test_a_data_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
     for unusable in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nowhere")):
         with pytest.raises(ConfigurationError, match="HHH_DATA_DIR"):
             load(tmp_path, HHH_DATA_DIR=str(unusable))
+
+
+def test_only_what_is_given_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HHH_PORT", "9")
+    monkeypatch.setenv("hhh_host", "192.0.2.1")
+    settings = load(tmp_path)
+    assert (settings.port, settings.host) == (8000, "127.0.0.1")
+
+
+@pytest.mark.parametrize("name", ["dätä", "a b", "100%", "a%41", "a#b", "a?b", "a:b@c,(d)+e"])
+def test_a_folder_of_any_name_holds_database_and_backups(tmp_path: Path, name: str) -> None:
+    settings = load(tmp_path, HHH_DATA_DIR=str(tmp_path / name))
+    database, storage = Database(settings.own_database_url), open_storage(settings.default_storage_url)
+    with database.transaction() as session:
+        session.execute(text("SELECT 1"))
+    database.close()
+    storage.create("a", b"1")
+    assert (tmp_path / name / "hhh.db").is_file()
+    assert (tmp_path / name / "backups" / "a").is_file()
+    own = TargetService(settings, database).find("app")
+    assert own.engine.inspect(own.url, Workplace(tmp_path)).description == "SQLite, 0 tables"
+    assert own.engine.validate(own.masked_url) == own.engine.validate(own.url)
