@@ -71,6 +71,25 @@ def test_a_full_disk_leaves_nothing_and_the_next_write_works(small_filesystem: S
     assert storage.head("a/b").size == 3 * MEBIBYTE
 
 
+@pytest.mark.parametrize("goes_on", [True, False], ids=["writes more", "commits"])
+def test_a_write_that_a_full_disk_failed_is_not_taken_for_a_whole_one(
+    small_filesystem: SmallFilesystem, goes_on: bool
+) -> None:
+    storage = LocalStorage(small_filesystem(4 * MEBIBYTE) / "store")
+
+    def go_on() -> None:
+        with storage.open_writer("a/b") as writer:
+            with pytest.raises(StorageFull):
+                writer.write(bytes(8 * MEBIBYTE))
+            if goes_on:
+                writer.write(b"")
+
+    with pytest.raises(StorageUnavailable, match="failed before"):
+        go_on()
+    assert list(storage.list()) == []
+    assert list(storage.unfinished()) == []
+
+
 def test_a_disk_too_full_for_a_small_object_says_so(small_filesystem: SmallFilesystem) -> None:
     storage = LocalStorage(small_filesystem(2 * MEBIBYTE) / "store")
     write_large(storage, mebibytes=1)

@@ -146,13 +146,18 @@ class _FileWriter(ObjectWriter):
         self.path = path
         self._size = 0
         self._asked = 0
+        self._failed = False
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def write(self, chunk: bytes) -> None:
+        if self._failed:  # what came now would stand behind a hole
+            raise StorageUnavailable(f"Writing {self.path} failed before")
+        self._failed = True
         with _mapped_errors(self.path):
             rest = memoryview(chunk)
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
+        self._failed = False
         self._size += len(chunk)
         if self._size - self._asked >= _WRITE_BACK:
             self._begin_write_back()
@@ -165,6 +170,8 @@ class _FileWriter(ObjectWriter):
         self._asked = self._size
 
     def make_durable(self) -> None:
+        if self._failed:
+            raise StorageUnavailable(f"Writing {self.path} failed before")
         os.fsync(self._descriptor)
 
     def close(self) -> None:
