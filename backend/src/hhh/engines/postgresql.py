@@ -95,7 +95,7 @@ class PostgresqlEngine(Engine):
         tools = Tools(
             pg_dump=tool,
             warnings=(warning,) if warning else (),
-            environment=tool_environment(address, password_file, connection),
+            environment=tool_environment(password_file, connection),
             scratch=workplace.scratch,
             lock_timeout=self._dump_lock_timeout,
         )

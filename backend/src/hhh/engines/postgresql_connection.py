@@ -26,8 +26,9 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 APPLICATION_NAME = "hhh-backup"
 READ_ALL_HINT = "a superuser can help: GRANT pg_read_all_data TO the role"
 _CONNECT_TIMEOUT_SECONDS = "10"
-#: So that a firewall does not forget a connection that only holds a snapshot while a long dump runs.
-_KEEPALIVE_SECONDS = "60"
+#: libpq's parameters: no firewall forgets a connection that only holds a snapshot while a long dump runs, and a server
+#: whose machine is gone is noticed after some two minutes. They have no variables; pg_dump takes them by argument.
+KEEPALIVE: Mapping[str, str] = {"keepalives_idle": "60", "keepalives_interval": "10", "keepalives_count": "6"}
 _POLL_SECONDS = 0.2
 _CANCEL_SECONDS = 3.0
 
@@ -85,10 +86,14 @@ def open_connection(address: Address, password_file: Path) -> Connection:
         return connection
 
 
-def tool_environment(address: Address, password_file: Path, connection: Connection) -> dict[str, str]:
-    """The variables by which PostgreSQL's programs reach the very server that the connection is on."""
-    given = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS, "application_name": APPLICATION_NAME, **address.parameters}
-    environment = {VARIABLES[name]: value for name, value in given.items()}
+def tool_environment(password_file: Path, connection: Connection) -> dict[str, str]:
+    """The variables by which PostgreSQL's programs reach the very server that the connection is on, as it does.
+
+    Taken from the connection and not from the URL: libpq adds what the service's own environment says (``PGUSER``,
+    ``PGSSLMODE``), of which a child hears nothing otherwise.
+    """
+    used = connection.info.get_parameters()
+    environment = {VARIABLES[name]: value for name, value in used.items() if name in VARIABLES}
     if connection.info.hostaddr:  # a name may lead to several servers, but the snapshot is on this one
         environment["PGHOSTADDR"] = connection.info.hostaddr
     # Messages of libpq and the programs are read by us too: without a translation.
@@ -195,7 +200,7 @@ def _conninfo(address: Address, password_file: Path) -> str:
     parameters = {
         "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
         "application_name": APPLICATION_NAME,
-        "keepalives_idle": _KEEPALIVE_SECONDS,
+        **KEEPALIVE,
         **address.parameters,
         # Empty, so that neither PGPASSWORD nor a password file of the service's own account is asked: pg_dump, which
         # must be let in by the same means, knows neither.

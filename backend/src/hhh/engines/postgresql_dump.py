@@ -13,13 +13,14 @@ from functools import partial
 from pathlib import Path
 
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from hhh.core.errors import EngineError, ScratchError, TargetBusy, ToolFailed
 from hhh.core.process import Child, running
 from hhh.core.run import Run
 from hhh.engines.base import Attachment, Dump, DumpResult, facts_warning
 from hhh.engines.postgresql_binaries import Tool
-from hhh.engines.postgresql_connection import Session, mapped_errors, wait_for
+from hhh.engines.postgresql_connection import KEEPALIVE, Session, mapped_errors, wait_for
 from hhh.engines.postgresql_facts import take_facts
 from hhh.engines.postgresql_snapshot import Snapshot
 from hhh.schemas.facts import PostgresqlFacts
@@ -142,7 +143,9 @@ def _schema_command(tools: Tools, snapshot: Snapshot) -> list[str | Path]:
 
 def _common_options(tools: Tools, snapshot: Snapshot) -> list[str]:
     lock_timeout = f"--lock-wait-timeout={round(tools.lock_timeout * 1000)}"
-    return ["--compress=0", f"--snapshot={snapshot.identifier}", lock_timeout, "--no-password"]
+    # All else of the connection comes by the environment: other users of the machine can read arguments.
+    connection = f"--dbname={make_conninfo(**KEEPALIVE)}"
+    return ["--compress=0", f"--snapshot={snapshot.identifier}", lock_timeout, "--no-password", connection]
 
 
 def _wait_for_locks(main: Child, schema: Child, file: Path, run: Run) -> None:

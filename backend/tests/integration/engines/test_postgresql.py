@@ -70,6 +70,18 @@ def test_the_database_itself_is_described(postgres: PostgresServer, postgres_dat
     assert [(each.name, each.schema_name) for each in facts.extensions] == [("plpgsql", "pg_catalog")]
 
 
+def test_what_the_services_environment_says_of_the_connection_counts_for_pg_dump_too(
+    any_postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = any_postgres.create_database()
+    monkeypatch.setenv("PGUSER", any_postgres.superuser)
+    monkeypatch.setenv("PGPORT", str(any_postgres.port))
+    url = f"postgresql://{any_postgres.host}/{database}?password={quote(any_postgres.password, safe='')}"
+    archive, _ = take_dump(any_postgres, url, tmp_path)
+    assert archive.startswith(b"PGDMP")
+    any_postgres.drop_database(database)
+
+
 def test_a_database_with_icu_says_so(postgres: PostgresServer, tmp_path: Path) -> None:
     name = f"icu_{os.getpid()}"
     try:

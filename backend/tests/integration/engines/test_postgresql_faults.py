@@ -139,8 +139,22 @@ def pg_dumps() -> list[psutil.Process]:
 
 
 def main_pg_dump() -> psutil.Process:
-    [main] = [child for child in pg_dumps() if "--no-privileges" in child.cmdline()]
+    alive = [child for child in pg_dumps() if child.status() != psutil.STATUS_ZOMBIE]
+    [main] = [child for child in alive if "--no-privileges" in child.cmdline()]
     return main
+
+
+def seconds_to_keepalive(port: int) -> float:
+    """Until the kernel asks whether the other side of the connection from that port is alive; 0 where it won't.
+
+    https://www.kernel.org/doc/Documentation/networking/proc_net_tcp.txt
+    """
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, _, _, timer, *_ = line.split()
+        kind, _, jiffies = timer.partition(":")
+        if int(local.rpartition(":")[2], 16) == port and kind == "02":
+            return int(jiffies, 16) / os.sysconf("SC_CLK_TCK")
+    return 0
 
 
 # ------------------------------------------------------------------------------------ consistency
@@ -255,6 +269,16 @@ def test_a_sequence_that_is_made_anew_while_it_is_read_is_looked_at_again(
         snapshot = hold_snapshot(session, lock_timeout=5)
     assert session.changed
     assert [sequence.last_value for sequence in snapshot.sequences] == [7]
+
+
+def test_a_server_whose_machine_is_gone_is_noticed_within_minutes(
+    any_postgres: PostgresServer, database: str, other: psycopg.Connection[Any], scratch: Path
+) -> None:
+    other.execute("CREATE TABLE t AS SELECT repeat('x', 1000) FROM generate_series(1, 20_000)")
+    other.commit()
+    with dumping(any_postgres, any_postgres.url(database), scratch):
+        [connection] = main_pg_dump().net_connections("tcp4")
+        wait_until(lambda: 0 < seconds_to_keepalive(connection.laddr.port) <= 60, what="a timer of a minute")
 
 
 # ------------------------------------------------------------------------------------------ locks
