@@ -60,7 +60,7 @@ def run() -> int:
 
 
 def _failed(error: HHHError, code: int) -> int:
-    problems.print(f"[bold red]Error:[/] {escape(error.message)}", soft_wrap=True)
+    problems.print(f"[bold red]Error:[/] {escape(error.message)}")
     if error.hint:
-        problems.print(f"  → {escape(error.hint)}", soft_wrap=True)
+        problems.print(f"  → {escape(error.hint)}")
     return code

@@ -87,7 +87,7 @@ def show(backup_id: Annotated[str, typer.Argument(help="The id of a backup.")], 
         print_json(backup)
         return
     for name, value in _description(backup):
-        console.print(f"[bold]{name:12}[/] {value}", soft_wrap=True)
+        console.print(f"[bold]{name:12}[/] {value}")
 
 
 def _row(backup: BackupResource) -> tuple[str, ...]:

@@ -31,4 +31,4 @@ def doctor(*, as_json: JsonOption = False) -> None:
 
 def _print(finding: Finding) -> None:
     mark = "[green]ok[/]  " if finding.ok else "[bold red]FAIL[/]"
-    console.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail)}", soft_wrap=True)
+    console.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail)}")

@@ -12,13 +12,16 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 from rich.filesize import decimal
+from rich.markup import escape
 from rich.table import Table
 
 #: The option that every command has which prints data.
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-console = Console(highlight=False)
-problems = Console(stderr=True, highlight=False)
+#: Lines are never broken here: a terminal does that by itself, and whoever copies an id wants it whole.
+console = Console(highlight=False, soft_wrap=True)
+problems = Console(stderr=True, highlight=False, soft_wrap=True)
+_WIDEST_TABLE = 1_000
 
 
 def print_json(data: BaseModel | Sequence[BaseModel] | Sequence[dict[str, object]] | dict[str, object]) -> None:
@@ -34,10 +37,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=True)
     for row in rows:
-        table.add_row(*(cell.replace("[", r"\[") for cell in row))
-    console.print(table)
+        table.add_row(*map(escape, row))
+    console.print(table, width=_WIDEST_TABLE)
 
 
 def size(count: int | None) -> str:

@@ -233,4 +233,5 @@ def _said(error: BaseException) -> str:
 
 
 def _in_progress(target: str) -> BackupInProgress:
-    return BackupInProgress(f"A backup or restore of {target!r} is in progress", hint="wait for it, or cancel it")
+    hint = "wait until it has ended; `hhh backup list` shows it"
+    return BackupInProgress(f"A backup or restore of {target!r} is in progress", hint=hint)

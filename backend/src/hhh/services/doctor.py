@@ -16,6 +16,9 @@ from hhh.services.targets import Target
 from hhh.storages.check import check_storage
 from hhh.storages.registry import open_storage
 
+#: How long a store is asked again: a backup waits longer, but the operator sits in front of this.
+_PATIENCE_SECONDS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -62,7 +65,7 @@ def _encryption(settings: Settings) -> str:
 
 def _store(url: str) -> Iterator[Finding]:
     try:
-        storage = open_storage(url)
+        storage = open_storage(url, retry_seconds=_PATIENCE_SECONDS)
     except HHHError as error:
         yield Finding("store default", ok=False, detail=str(error))
         return
