@@ -121,12 +121,20 @@ def normalise(url: str) -> URL:
     except ArgumentError:
         raise ConfigurationError("HHH_DATABASE_URL is not a URL", hint="e.g. sqlite:////var/lib/hhh/hhh.db") from None
     if parsed.drivername in {"postgresql", "postgres", "postgresql+psycopg"}:
-        return parsed.set(drivername="postgresql+psycopg")
+        return _with_password_in_its_place(parsed.set(drivername="postgresql+psycopg"))
     if parsed.drivername == "sqlite" and parsed.database:
         return parsed
     raise ConfigurationError(
         f"HHH_DATABASE_URL names the database {parsed.drivername!r}", hint="use sqlite:////path or postgresql://…"
     )
+
+
+def _with_password_in_its_place(url: URL) -> URL:
+    # libpq understands it among the options too, but it is masked only where it belongs, before the @.
+    given = url.query.get("password")
+    if not isinstance(given, str):
+        return url
+    return url.set(password=given).difference_update_query(["password"])
 
 
 def _make_engine(url: URL) -> Engine:
