@@ -18,7 +18,8 @@ Row = tuple[Any, ...]
 
 _SEED = 20_250_101
 _VOCABULARY = 2_000
-_CORPUS_WORDS = 1_500_000
+#: With its space, the shortest.
+_WORD_LENGTH = 3
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 _CONSONANTS, _VOWELS = "bdfghklmnprstvz", "aeiouü"
 _STATES = ("open", "paid", "sent", "returned")
@@ -65,7 +66,13 @@ class Shop:
     def __init__(self, many: Amounts) -> None:
         self._many = many
         self._random = random.Random(_SEED)
-        self._corpus = self._make_corpus()
+        self._words = [self._word() for _ in range(_VOCABULARY)]
+        # As in any language, few words are most of the text.
+        self._weights = list(itertools.accumulate(1 / (rank + 2) for rank in range(_VOCABULARY)))
+        self._streets = self._pool(3_000, 8, 24)
+        self._pages = ["/" + text.replace(" ", "/") for text in self._pool(2_000, 8, 40)]
+        self._tags = self._pool(300, 4, 12)
+        self._phrases = self._pool(3_000, 20, 120)
 
     def tables(self) -> Iterator[tuple[str, Iterator[Row]]]:
         """Each table's name and rows; a table's rows are to be taken before the next table is asked for."""
@@ -76,19 +83,29 @@ class Shop:
         yield "events", self._events()
         yield "messages", self._messages()
 
-    def _make_corpus(self) -> str:
-        words = [self._word() for _ in range(_VOCABULARY)]
-        # As in any language, few words are most of the text.
-        weights = list(itertools.accumulate(1 / (rank + 2) for rank in range(_VOCABULARY)))
-        return " ".join(self._random.choices(words, cum_weights=weights, k=_CORPUS_WORDS))
-
     def _word(self) -> str:
         syllables = (self._random.choice(_CONSONANTS) + self._random.choice(_VOWELS) for _ in itertools.count())
         return "".join(itertools.islice(syllables, self._random.randint(1, 4)))
 
     def _text(self, shortest: int, longest: int) -> str:
-        start = self._random.randrange(len(self._corpus) - longest)
-        return self._corpus[start : start + self._random.randint(shortest, longest)].strip()
+        """Some words, between that many characters long; no text is a part of another."""
+        length = self._random.randint(shortest, longest)
+        words = self._random.choices(self._words, cum_weights=self._weights, k=length // _WORD_LENGTH + 2)
+        return " ".join(words)[:length].strip()
+
+    def _pool(self, many: int, shortest: int, longest: int) -> list[str]:
+        """What comes again and again in a database: streets, pages, sentences of answers and notices."""
+        return [self._text(shortest, longest) for _ in range(many)]
+
+    def _address(self) -> str:
+        return (
+            f"{self._random.choice(self._streets).title()} {self._random.randrange(200)}, {self._text(6, 14).title()}"
+        )
+
+    def _message(self) -> str:
+        """Half of it is free, half are phrases that others use as well."""
+        free = self._text(30, 300)
+        return ". ".join([*self._random.choices(self._phrases, k=self._random.randrange(5)), free])
 
     def _moment(self, number: int, of: int) -> datetime:
         # They go on through the year, each a little out of order.
@@ -108,7 +125,7 @@ class Shop:
                 each,
                 email,
                 name,
-                self._text(20, 60),
+                self._address(),
                 born,
                 self._moment(each, self._many.customers),
                 json.dumps(profile),
@@ -123,7 +140,7 @@ class Shop:
         for each in range(1, self._many.orders + 1):
             customer = self._random.randint(1, self._many.customers)
             state = _STATES[min(3, int(self._random.expovariate(1.0)))]
-            yield each, customer, state, self._price(), self._text(20, 60), self._moment(each, self._many.orders)
+            yield each, customer, state, self._price(), self._address(), self._moment(each, self._many.orders)
 
     def _order_items(self) -> Iterator[Row]:
         per_order = max(1, self._many.order_items // self._many.orders)
@@ -136,10 +153,10 @@ class Shop:
         for each in range(1, self._many.events + 1):
             payload = {
                 "session": f"{self._random.getrandbits(64):016x}",
-                "page": "/" + self._text(5, 30).replace(" ", "/"),
+                "page": self._random.choice(self._pages),
                 "agent": _AGENTS[self._random.randrange(len(_AGENTS))],
                 "milliseconds": self._random.randrange(4000),
-                "tags": self._text(5, 40).split(),
+                "tags": self._random.choices(self._tags, k=self._random.randrange(5)),
             }
             identifier = uuid.UUID(int=self._random.getrandbits(128), version=4)
             customer = self._random.randint(1, self._many.customers)
@@ -150,7 +167,7 @@ class Shop:
         for each in range(1, self._many.messages + 1):
             customer = self._random.randint(1, self._many.customers)
             order = self._random.randint(1, self._many.orders) if each % 3 else None
-            yield each, customer, order, self._moment(each, self._many.messages), self._text(60, 700)
+            yield each, customer, order, self._moment(each, self._many.messages), self._message()
 
     def _price(self) -> float:
         return round(self._random.lognormvariate(3.5, 1.0), 2)
