@@ -6,7 +6,7 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -61,7 +61,7 @@ class DumpResult:
     attachments: tuple[Attachment, ...] = ()
     #: Told to the operator and kept in the manifest, in clear: they name nothing of the content. What does so goes into
     #: the facts' own warnings.
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
 
 def facts_warning(count: int) -> tuple[str, ...]:

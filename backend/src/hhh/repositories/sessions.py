@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from hhh.models import LoginFailure, RefreshToken, User, UserSession
@@ -89,16 +89,17 @@ class LoginFailureRepository:
 
     def of_account(self, failure: LoginFailure, since: datetime) -> tuple[int, datetime | None]:
         """How many others of its account are newer than ``since``, and when the oldest of them was."""
-        query = select(func.count(), func.min(LoginFailure.created_at)).where(
-            LoginFailure.account == failure.account, LoginFailure.created_at > since, LoginFailure.id != failure.id
-        )
-        count, oldest = self._session.execute(query).one()
-        return count, oldest
+        return self._others(failure, LoginFailure.account == failure.account, since)
 
     def of_address(self, failure: LoginFailure, since: datetime) -> tuple[int, datetime | None]:
         """How many others from its address are newer than ``since``, and when the oldest of them was."""
+        return self._others(failure, LoginFailure.address == failure.address, since)
+
+    def _others(
+        self, failure: LoginFailure, alike: ColumnElement[bool], since: datetime
+    ) -> tuple[int, datetime | None]:
         query = select(func.count(), func.min(LoginFailure.created_at)).where(
-            LoginFailure.address == failure.address, LoginFailure.created_at > since, LoginFailure.id != failure.id
+            alike, LoginFailure.created_at > since, LoginFailure.id != failure.id
         )
         count, oldest = self._session.execute(query).one()
         return count, oldest

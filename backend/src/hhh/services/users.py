@@ -147,5 +147,5 @@ def _checked_password(password: str) -> str:
     if len(password) < SHORTEST_PASSWORD:
         raise InvalidInput(f"The password is too short: at least {SHORTEST_PASSWORD} characters are needed")
     if len(password) > LONGEST_PASSWORD:
-        raise InvalidInput(f"The password is too long: at most {LONGEST_PASSWORD} characters are looked at")
+        raise InvalidInput(f"The password is too long: at most {LONGEST_PASSWORD} characters are taken")
     return password
