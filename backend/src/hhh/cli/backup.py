@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -87,7 +88,7 @@ def show(backup_id: Annotated[str, typer.Argument(help="The id of a backup.")], 
         print_json(backup)
         return
     for name, value in _description(backup):
-        console.print(f"[bold]{name:12}[/] {value}")
+        console.print(f"[bold]{name:12}[/] {escape(value)}")
 
 
 def _row(backup: BackupResource) -> tuple[str, ...]:

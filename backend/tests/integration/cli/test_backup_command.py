@@ -8,8 +8,11 @@ from typer.testing import CliRunner
 
 from hhh.cli import backup as command
 from hhh.core.config import Settings
+from hhh.core.database import Database
 from hhh.jobs.liveness import Liveness
+from hhh.jobs.worker import working
 from support.backing_up import scratch_leftovers
+from support.local_services import services_with_a_target
 
 
 def test_a_run_that_was_killed_leaves_nothing_once_the_next_one_has_run(
@@ -27,3 +30,19 @@ def test_a_run_that_was_killed_leaves_nothing_once_the_next_one_has_run(
     assert result.exit_code == 0, result.output
     assert scratch_leftovers(scratch) == []
     assert Liveness(settings.data_dir).dead() == []
+
+
+def test_what_looks_like_markup_is_shown_as_it_is(
+    sqlite_database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    services = services_with_a_target(tmp_path, sqlite_database)
+    services.targets.add("odd", f"sqlite:///{tmp_path}/[/x] [bold]y.db")
+    with working(services) as worker:
+        backup_id = worker.create_backup("odd")
+        worker.execute(backup_id)
+
+    result = CliRunner().invoke(command.app, ["show", backup_id], env={"HHH_DATA_DIR": str(settings.data_dir)})
+
+    assert result.exit_code == 0, result.output
+    assert f"{tmp_path}/[/x] [bold]y.db can't be opened" in result.output
