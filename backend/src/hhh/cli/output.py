@@ -10,10 +10,9 @@ from typing import Annotated
 
 import typer
 from pydantic import BaseModel
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.filesize import decimal
-from rich.markup import escape
-from rich.table import Table
 
 #: The option that every command has which prints data.
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -21,7 +20,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 #: Lines are never broken here: a terminal does that by itself, and whoever copies an id wants it whole.
 console = Console(highlight=False, soft_wrap=True)
 problems = Console(stderr=True, highlight=False, soft_wrap=True)
-_WIDEST_TABLE = 1_000
 
 
 def print_json(data: BaseModel | Sequence[BaseModel] | Sequence[dict[str, object]] | dict[str, object]) -> None:
@@ -35,12 +33,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
     if not rows:
         console.print(empty)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table, width=_WIDEST_TABLE)
+    # Not Rich's own table: it is never wider than the terminal, or than 80 columns in a pipe, and would cut ids off.
+    widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
+    for number, row in enumerate((columns, *rows)):
+        cells = (set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
+        console.print("  ".join(cells).rstrip(), markup=False, style="bold" if number == 0 else None)
 
 
 def size(count: int | None) -> str:

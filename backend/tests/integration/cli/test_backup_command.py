@@ -42,7 +42,9 @@ def test_what_looks_like_markup_is_shown_as_it_is(
         backup_id = worker.create_backup("odd")
         worker.execute(backup_id)
 
-    result = CliRunner().invoke(command.app, ["show", backup_id], env={"HHH_DATA_DIR": str(settings.data_dir)})
+    environment = {"HHH_DATA_DIR": str(settings.data_dir)}
+    result = CliRunner().invoke(command.app, ["show", backup_id], env=environment)
 
     assert result.exit_code == 0, result.output
     assert f"{tmp_path}/[/x] [bold]y.db can't be opened" in result.output
+    assert backup_id in CliRunner().invoke(command.app, ["list"], env=environment).output
