@@ -1,7 +1,6 @@
 """Scratch folders and stores that fail: each backup ends in a clear error, leaves nothing, and the next one works."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -83,17 +82,13 @@ def test_a_full_scratch_folder_for_postgresql(
 def test_a_scratch_folder_that_can_not_be_written(service_factory: ServiceFactory, tmp_path: Path) -> None:
     a_file = tmp_path / "a-file"
     a_file.write_text("not a folder")
-    for unusable in (a_file, a_file / "below", Path("/proc/nowhere")):
-        service = service_factory(scratch_dir=unusable)
-        with service.signed_in_client() as client:
-            reason = assert_failed(trigger(client), client, saying=str(unusable))
-            assert "HHH_SCRATCH_DIR" in reason
-            assert stored_files(service) == []
-            if unusable == a_file:
-                a_file.unlink()
-                assert_stored(trigger(client))
-                a_file.rmdir()
-                a_file.write_text("not a folder")
+    service = service_factory(scratch_dir=a_file)
+    with service.signed_in_client() as client:
+        reason = assert_failed(trigger(client), client, saying=str(a_file))
+        assert "HHH_SCRATCH_DIR" in reason
+        assert stored_files(service) == []
+        a_file.unlink()
+        assert_stored(trigger(client))
 
 
 def test_a_full_local_store(
@@ -135,21 +130,18 @@ def the_facts(request: Request) -> bool:
 
 
 @pytest.mark.s3
-@pytest.mark.parametrize("where", [upload_of_a_dump, the_facts, a_manifest], ids=["dump", "facts", "manifest"])
-def test_an_object_store_that_refuses(
-    service_factory: ServiceFactory, faulty_s3: FaultyS3, scratch: Path, where: Callable[[Request], bool]
-) -> None:
+def test_an_object_store_that_refuses(service_factory: ServiceFactory, faulty_s3: FaultyS3, scratch: Path) -> None:
     service = service_factory(**store_settings(faulty_s3), scratch_dir=scratch)
     with service.signed_in_client() as client:
-        fault = faulty_s3.proxy.answer(403, where=where)
-        assert_failed(trigger(client), client, saying="403 Forbidden")
-        assert fault.hits > 0
-        keys, uploads = faulty_s3.bucket.keys(), faulty_s3.bucket.unfinished_uploads()
-        assert keys == uploads == scratch_leftovers(scratch) == []
-
-        faulty_s3.proxy.clear()
+        for where in (upload_of_a_dump, the_facts, a_manifest):
+            fault = faulty_s3.proxy.answer(403, where=where)
+            assert_failed(trigger(client), client, saying="403 Forbidden")
+            assert fault.hits > 0
+            keys, uploads = faulty_s3.bucket.keys(), faulty_s3.bucket.unfinished_uploads()
+            assert keys == uploads == scratch_leftovers(scratch) == []
+            faulty_s3.proxy.clear()
         assert_stored(trigger(client))
-        assert assert_totals_add_up(client)["failed_backups"] == 1
+        assert assert_totals_add_up(client)["failed_backups"] == 3
     assert scratch_leftovers(scratch) == []
 
 
