@@ -6,7 +6,7 @@ from html import escape
 
 from bench.report import Line, Part
 
-_WIDTH, _NAMES, _BAR, _ROW, _TOP = 900, 330, 430, 30, 64
+_WIDTH, _NAMES, _BAR, _ROW, _TOP = 960, 370, 440, 30, 64
 
 
 def svg(part: Part) -> str:

@@ -25,7 +25,7 @@ _SHELL = "pg_dump -Z0 | zstd -1"
 _OURS = "ours: encrypted, with facts"
 _OURS_BARE = "ours: encrypted, without facts"
 _OURS_OPEN = "ours: with facts, not encrypted"
-_OURS_CLI = "ours: encrypted, with facts, by the command line"
+_OURS_CLI = "ours: the same by the command line"
 
 
 def default_major() -> int:
