@@ -27,8 +27,7 @@ from hhh.core.errors import BackupFailed
 from hhh.jobs.heartbeat import Observer
 from hhh.jobs.worker import working
 from hhh.models import BackupStatus
-from hhh.repositories.backups import BackupFilter
-from hhh.schemas.backup import BackupResource
+from hhh.schemas.backup import BackupFilter, BackupResource
 from hhh.services.targets import APP
 
 app = typer.Typer(help="Take backups and look at them.", no_args_is_help=True)

@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -74,20 +75,7 @@ class Worker:
                 busy = rows.active_of(session, target)
                 if busy is not None and not self._give_up_if_dead(session, busy):
                     raise _in_progress(target)
-                session.add(
-                    Job(
-                        id=backup_id,
-                        kind=JobKind.BACKUP,
-                        target=target,
-                        state=JobState.QUEUED,
-                        attempt=0,
-                        worker=self.name,
-                        lease_expires_at=now + LEASE,
-                        cancel_requested=False,
-                        created_at=now,
-                    )
-                )
-                session.flush()
+                rows.add(session, self._queued_backup(backup_id, target, now))
                 catalogue.begin(session, backup_id, target=target, created_at=now)
         except IntegrityError:  # another process was first
             raise _in_progress(target) from None
@@ -153,14 +141,26 @@ class Worker:
         with self._database.transaction() as session:
             rows.renew_queued(session, [self.name], lease_expires_at=utcnow())
 
+    def _queued_backup(self, backup_id: str, target: str, now: datetime) -> Job:
+        return Job(
+            id=backup_id,
+            kind=JobKind.BACKUP,
+            target=target,
+            state=JobState.QUEUED,
+            attempt=0,
+            worker=self.name,
+            lease_expires_at=now + LEASE,
+            cancel_requested=False,
+            created_at=now,
+        )
+
     def _claim(self, job_id: str) -> Attempt | None:
         now = utcnow()
         with self._database.transaction() as session:
             job = rows.claim(session, job_id, worker=self.name, lease_expires_at=now + LEASE, now=now)
-            backup = backup_rows.get(session, job_id)
+            backup = catalogue.start(session, job_id) if job is not None else None
             if job is None or backup is None:
                 return None
-            backup.status = BackupStatus.RUNNING
             return Attempt(job_id, job.attempt, job.target, backup.backup_file, backup.created_at, self.name)
 
     def _record_failure(self, attempt: Attempt, error: BaseException, text: str) -> None:
@@ -188,8 +188,12 @@ class Worker:
     def _record_endings(self) -> None:
         with self._recording:
             for backup_id, ending in list(self._unrecorded.items()):
-                self._write(ending)
-                del self._unrecorded[backup_id]
+                try:
+                    self._write(ending)
+                except (HHHError, SQLAlchemyError) as error:
+                    log.warning("failure_not_recorded", backup_id=backup_id, error=str(error))
+                else:
+                    del self._unrecorded[backup_id]
 
     def _write(self, ending: _Ending) -> None:
         with self._database.transaction() as session:

@@ -13,20 +13,11 @@ from sqlalchemy.orm import Session, defer, selectinload
 from hhh.core.database import UtcDateTime
 from hhh.models import BackupLog, BackupStatus, BackupTotals
 from hhh.models.backup_log import FINISHED
+from hhh.schemas.backup import BackupFilter
 
 _Row = TypeVar("_Row")
 #: A manifest is larger than all the rest of its row.
 _WITHOUT_MANIFEST = defer(BackupLog.manifest, raiseload=True)
-
-
-@dataclass(frozen=True, slots=True)
-class BackupFilter:
-    """What a listing of backups is narrowed to; None means no limit."""
-
-    target: str | None = None
-    status: BackupStatus | None = None
-    created_from: datetime | None = None
-    created_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +31,11 @@ class Position:
 def get(session: Session, backup_id: str) -> BackupLog | None:
     """The backup of that id, with its copies."""
     return session.get(BackupLog, backup_id, options=[selectinload(BackupLog.copies)])
+
+
+def add(session: Session, row: BackupLog) -> None:
+    """Writes a new backup."""
+    session.add(row)
 
 
 def first_free_file(session: Session, target: str, names: Iterable[str]) -> str:

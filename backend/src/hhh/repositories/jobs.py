@@ -45,6 +45,16 @@ def queued_of(session: Session, worker: str) -> Sequence[str]:
     return session.scalars(select(Job.id).where(Job.worker == worker, Job.state == JobState.QUEUED)).all()
 
 
+def add(session: Session, job: Job) -> None:
+    """Writes a new job.
+
+    Raises:
+        IntegrityError: its target has an active one.
+    """
+    session.add(job)
+    session.flush()
+
+
 def claim(session: Session, job_id: str, *, worker: str, lease_expires_at: datetime, now: datetime) -> Job | None:
     """Takes a queued job: it is running, one attempt further, and ours; None when somebody else has it."""
     claimed = session.execute(

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
+from hhh.models import BackupStatus
 from hhh.schemas.base import ApiModel, Moment
 
 State = Literal["queued", "running", "success", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class BackupFilter:
+    """What a listing of backups is narrowed to; None means no limit."""
+
+    target: str | None = None
+    status: BackupStatus | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
 
 
 class TriggerRequest(ApiModel):

@@ -18,8 +18,9 @@ from hhh.core.errors import InvalidInput, NotFound
 from hhh.models import BackupCopy, BackupLog, BackupStatus, Job
 from hhh.repositories import backups as rows
 from hhh.repositories import jobs as job_rows
-from hhh.repositories.backups import BackupFilter, Position
+from hhh.repositories.backups import Position
 from hhh.schemas.backup import (
+    BackupFilter,
     BackupPage,
     BackupResource,
     CopyResource,
@@ -112,7 +113,15 @@ def begin(session: Session, backup_id: str, *, target: str, created_at: datetime
         backup_size=0,
         pinned=False,
     )
-    session.add(row)
+    rows.add(session, row)
+    return row
+
+
+def start(session: Session, backup_id: str) -> BackupLog | None:
+    """Writes that a worker is on the backup; None if it is not in the catalogue."""
+    row = rows.get(session, backup_id)
+    if row is not None:
+        row.status = BackupStatus.RUNNING
     return row
 
 

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from hhh.core.database import Database
 from hhh.models import BackupLog, BackupStatus
 from hhh.repositories import backups, jobs
-from hhh.repositories.backups import BackupFilter, Position
+from hhh.repositories.backups import Position
+from hhh.schemas.backup import BackupFilter
 
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 POSITION = Position(NOON, "x")

@@ -9,7 +9,7 @@ import pytest
 from hhh.core.database import Database
 from hhh.core.errors import InvalidInput, NotFound
 from hhh.models import BackupStatus
-from hhh.repositories.backups import BackupFilter
+from hhh.schemas.backup import BackupFilter
 from hhh.services import catalogue
 from hhh.services.catalogue import Catalogue, Outcome
 

@@ -9,9 +9,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from hhh.core.errors import BackupFailed
 from hhh.models import BackupStatus
-from hhh.repositories.backups import BackupFilter
 from hhh.schemas.backup import (
     AcceptedResponse,
+    BackupFilter,
     BackupPage,
     BackupResource,
     LogEntry,
