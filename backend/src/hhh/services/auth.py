@@ -20,8 +20,9 @@ from hhh.core.database import Database
 from hhh.core.errors import CsrfInvalid, InvalidCredentials, SessionExpired
 from hhh.core.security import hash_token, new_token, verify_password
 from hhh.models import RefreshToken, Role, User, UserSession
-from hhh.repositories.sessions import LoginFailureRepository, SessionRepository
-from hhh.repositories.users import UserRepository
+from hhh.repositories import login_failures as failure_rows
+from hhh.repositories import sessions as session_rows
+from hhh.repositories import users as user_rows
 from hhh.services.login_limits import count_attempt
 from hhh.services.tokens import AccessToken, AccessTokens
 from hhh.services.users import normalise_email
@@ -69,14 +70,14 @@ def sign_in(
     attempt = count_attempt(database, settings, email=email, address=address, now=now)
     with database.snapshot() as session:
         # What can't be an e-mail is nobody's; PostgreSQL would refuse some of it with an error.
-        user = UserRepository(session).by_email(email) if email.isprintable() else None
+        user = user_rows.by_email(session, email) if email.isprintable() else None
     matches, better_hash = verify_password(password, user.password_hash if user else None)
     if user is None or not matches:
         log.warning("sign-in failed", address=address)
         raise _wrong()
     with database.transaction() as session:
         signed_in = _start(session, settings, user, better_hash, now)
-        LoginFailureRepository(session).forget(attempt)
+        failure_rows.forget(session, attempt)
     log.info("signed in", email=user.email, address=address, session=signed_in.principal.session_id)
     return signed_in
 
@@ -103,30 +104,28 @@ def refresh(
         CsrfInvalid: the token is of another session than expected.
     """
     now = now or utcnow()
-    sessions = SessionRepository(session)
-    found = sessions.of_token(hash_token(token)) if token else None
+    found = session_rows.of_token(session, hash_token(token)) if token else None
     if token is None or found is None:
         raise _ended()
     user_session, user = found
     if expected_session not in {None, user_session.id}:
         raise CsrfInvalid
     if user_session.expires_at <= now:
-        sessions.end(user_session.id)
+        session_rows.end(session, user_session.id)
         raise _ended()
-    if not sessions.use_token(hash_token(token), now):
+    if not session_rows.use_token(session, hash_token(token), now):
         log.warning("refresh token used twice, session ended", email=user.email, session=user_session.id)
-        sessions.end(user_session.id)
+        session_rows.end(session, user_session.id)
         raise _ended()
     following = new_token()
-    sessions.add_token(_refresh_token(user_session, following, now))
+    session_rows.add_token(session, _refresh_token(user_session, following, now))
     return _signed_in(settings, user, user_session, following, now)
 
 
 def sign_out(session: Session, *, session_id: str | None, refresh_token: str | None) -> None:
     """Ends the session of that id, and the one of that refresh token; a no-op where there is none."""
-    sessions = SessionRepository(session)
     for ending in {session_id, session_of_refresh_token(session, refresh_token)} - {None}:
-        sessions.end(str(ending))
+        session_rows.end(session, str(ending))
 
 
 def principal(session: Session, access: AccessToken, *, now: datetime | None = None) -> Principal:
@@ -137,7 +136,7 @@ def principal(session: Session, access: AccessToken, *, now: datetime | None = N
     """
     if access.expired:
         raise SessionExpired("The access token has expired", hint="POST /api/v1/auth/refresh gives another")
-    user = SessionRepository(session).live_user(access.session_id, access.user_id, now or utcnow())
+    user = session_rows.live_user(session, access.session_id, access.user_id, now or utcnow())
     if user is None:
         raise _ended()
     return _principal(user, access.session_id)
@@ -145,22 +144,21 @@ def principal(session: Session, access: AccessToken, *, now: datetime | None = N
 
 def session_of_refresh_token(session: Session, token: str | None) -> str | None:
     """The id of the session that a refresh token, used or not, belongs to."""
-    found = SessionRepository(session).of_token(hash_token(token)) if token else None
+    found = session_rows.of_token(session, hash_token(token)) if token else None
     return found[0].id if found else None
 
 
 def _start(session: Session, settings: Settings, verified: User, better_hash: str | None, now: datetime) -> SignedIn:
     # Locked and read again: a password that was changed since must not be good for a session that outlives the change.
-    user = UserRepository(session).by_email(verified.email, lock=True)
+    user = user_rows.by_email(session, verified.email, lock=True)
     if user is None or user.password_hash != verified.password_hash:
         raise _wrong()
     if better_hash:
         user.password_hash = better_hash
-    sessions = SessionRepository(session)
-    sessions.prune(now)
+    session_rows.prune(session, now)
     user_session = UserSession(id=str(uuid.uuid4()), user_id=user.id, created_at=now, expires_at=now + SESSION_LIFETIME)
     token = new_token()
-    sessions.add(user_session, _refresh_token(user_session, token, now))
+    session_rows.add(session, user_session, _refresh_token(user_session, token, now))
     return _signed_in(settings, user, user_session, token, now)
 
 

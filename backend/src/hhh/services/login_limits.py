@@ -7,12 +7,14 @@ import math
 import uuid
 from datetime import datetime, timedelta
 
+from sqlalchemy.orm import Session
+
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import RateLimited
 from hhh.core.security import authentication_code, derive_key
 from hhh.models import LoginFailure
-from hhh.repositories.sessions import LoginFailureRepository
+from hhh.repositories import login_failures as rows
 
 WINDOW = timedelta(minutes=15)
 FAILURES_PER_ACCOUNT = 10
@@ -22,7 +24,7 @@ _IPV6_PREFIX = 64
 
 
 def count_attempt(database: Database, settings: Settings, *, email: str, address: str, now: datetime) -> str:
-    """Counts an attempt as failed before its password is looked at; `LoginFailureRepository.forget` takes it back.
+    """Counts an attempt as failed before its password is looked at; `login_failures.forget` takes it back.
 
     It is committed before the others are counted, so that however many try at once, no more than the limit get
     through, on any database and from any number of processes.
@@ -48,14 +50,13 @@ def count_attempt(database: Database, settings: Settings, *, email: str, address
         created_at=now,
     )
     with database.transaction() as session:
-        failures = LoginFailureRepository(session)
-        failures.prune(now - WINDOW)
-        failures.add(attempt)
+        rows.prune(session, now - WINDOW)
+        rows.add(session, attempt)
     with database.snapshot() as session:
-        wait = _wait(LoginFailureRepository(session), attempt, now)
+        wait = _wait(session, attempt, now)
     if wait is not None:
         with database.transaction() as session:
-            LoginFailureRepository(session).forget(attempt.id)
+            rows.forget(session, attempt.id)
         raise RateLimited("Too many failed sign-ins", retry_after=wait, hint=f"try again in {wait} seconds")
     return attempt.id
 
@@ -73,11 +74,11 @@ def address_group(address: str) -> str:
     return str(ipaddress.ip_network((parsed, _IPV6_PREFIX), strict=False))
 
 
-def _wait(failures: LoginFailureRepository, attempt: LoginFailure, now: datetime) -> int | None:
+def _wait(session: Session, attempt: LoginFailure, now: datetime) -> int | None:
     since = now - WINDOW
     limits = (
-        (FAILURES_PER_ACCOUNT, failures.of_account(attempt, since)),
-        (FAILURES_PER_ADDRESS, failures.of_address(attempt, since)),
+        (FAILURES_PER_ACCOUNT, rows.of_account(session, attempt, since)),
+        (FAILURES_PER_ADDRESS, rows.of_address(session, attempt, since)),
     )
     waits = [_seconds(oldest, now) for limit, (count, oldest) in limits if count >= limit and oldest is not None]
     return max(waits, default=None)

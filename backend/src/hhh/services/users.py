@@ -15,8 +15,8 @@ from hhh.core.config import Settings
 from hhh.core.errors import ConfigurationError, InvalidInput, NotFound
 from hhh.core.security import hash_password, new_token
 from hhh.models import Role, User
-from hhh.repositories.sessions import SessionRepository
-from hhh.repositories.users import UserRepository
+from hhh.repositories import sessions as session_rows
+from hhh.repositories import users as user_rows
 from hhh.schemas.auth import LONGEST_PASSWORD
 
 #: The first super admin's name where no setting gives one.
@@ -46,7 +46,7 @@ def create_user(session: Session, *, email: str, password: str, role: Role) -> U
         created_at=utcnow(),
     )
     try:
-        UserRepository(session).add(user)
+        user_rows.add(session, user)
     except IntegrityError:
         raise InvalidInput(f"There is a user {user.email} already") from None
     log.info("user created", email=user.email, role=str(role))
@@ -55,7 +55,7 @@ def create_user(session: Session, *, email: str, password: str, role: Role) -> U
 
 def list_users(session: Session) -> Sequence[User]:
     """Everybody, by e-mail."""
-    return UserRepository(session).all()
+    return user_rows.all_by_email(session)
 
 
 def set_role(session: Session, *, email: str, role: Role) -> User:
@@ -65,9 +65,8 @@ def set_role(session: Session, *, email: str, role: Role) -> User:
         NotFound: nobody has that e-mail.
         InvalidInput: nobody would be super admin any more.
     """
-    users = UserRepository(session)
-    super_admins = users.lock_super_admins()
-    user = _existing(users, email)
+    super_admins = user_rows.lock_super_admins(session)
+    user = _existing(session, email)
     if role != Role.SUPER_ADMIN and [admin.id for admin in super_admins] == [user.id]:
         raise InvalidInput(f"{user.email} is the last super admin", hint="make somebody else one first")
     user.role = role
@@ -83,9 +82,9 @@ def set_password(session: Session, *, email: str, password: str) -> User:
         InvalidInput: the password is too short or too long.
     """
     hashed = hash_password(_checked_password(password))
-    user = _existing(UserRepository(session), email)
+    user = _existing(session, email)
     user.password_hash = hashed
-    SessionRepository(session).end_all_of(user.id)
+    session_rows.end_all_of(session, user.id)
     log.info("password set", email=user.email)
     return user
 
@@ -102,21 +101,20 @@ def ensure_first_super_admin(settings: Settings, session: Session) -> str | None
     Raises:
         ConfigurationError: the e-mail or the password of the settings does not do.
     """
-    users = UserRepository(session)
-    if users.has_super_admin():
+    if user_rows.has_super_admin(session):
         return None
     email = settings.admin_email or DEFAULT_ADMIN_EMAIL
     given = settings.admin_password.get_secret_value()
     password = given or new_token()
     try:
-        if users.by_email(normalise_email(email)) is None:
+        if user_rows.by_email(session, normalise_email(email)) is None:
             create_user(session, email=email, password=password, role=Role.SUPER_ADMIN)
         else:
             set_role(session, email=email, role=Role.SUPER_ADMIN)
             set_password(session, email=email, password=password)
     except InvalidInput as error:
         # Another worker, started at the same moment, may have been first.
-        if users.has_super_admin():
+        if user_rows.has_super_admin(session):
             return None
         raise ConfigurationError(
             f"The first super admin can't be made: {error.message}", hint="see HHH_ADMIN_EMAIL and HHH_ADMIN_PASSWORD"
@@ -124,8 +122,8 @@ def ensure_first_super_admin(settings: Settings, session: Session) -> str | None
     return None if given else password
 
 
-def _existing(users: UserRepository, email: str) -> User:
-    user = users.by_email(normalise_email(email), lock=True)
+def _existing(session: Session, email: str) -> User:
+    user = user_rows.by_email(session, normalise_email(email), lock=True)
     if user is None:
         raise NotFound(f"There is no user {email}", hint="see `hhh users list`")
     return user
