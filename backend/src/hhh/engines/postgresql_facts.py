@@ -137,8 +137,14 @@ def _tables(session: Session, snapshot: Snapshot) -> list[TableFacts]:
 
 
 def _count(session: Session, tables: Sequence[Relation]) -> list[tuple[int, int]]:
+    """Position and rows of each table.
+
+    To plan a count, the server locks all indexes of the table. Going back to a savepoint lets go of them: kept to the
+    end, those of thousands of tables fill the server's table of locks, for everybody.
+    """
     query = sql.SQL(" UNION ALL ").join(
         sql.SQL("SELECT {}, pg_catalog.count(*) FROM ONLY {}").format(sql.Literal(number), table.identifier)
         for number, table in enumerate(tables)
     )
-    return [(number, rows) for number, rows in session.rows(sql.SQL("{} ORDER BY 1").format(query))]
+    with session.connection.transaction(force_rollback=True):
+        return [(number, rows) for number, rows in session.rows(sql.SQL("{} ORDER BY 1").format(query))]

@@ -293,3 +293,14 @@ def test_a_standby_is_dumped_without_its_unlogged_tables(private_postgres: Priva
     assert "public.fleeting" in noted
     [warning] = result.warnings
     assert "fleeting" not in warning  # in clear in the manifest
+
+
+def test_the_indexes_of_many_tables_do_not_fill_the_servers_table_of_locks(
+    private_postgres: PrivatePostgres, tmp_path: Path
+) -> None:
+    server = private_postgres(settings={"max_locks_per_transaction": "10", "max_connections": "20"})
+    with server.connect(autocommit=True) as connection:
+        for number in range(120):  # each in a transaction of its own: making them takes locks, too
+            indexes = "; ".join(f"CREATE INDEX ON t{number} ((a + {index}))" for index in range(9))
+            connection.execute(f"CREATE TABLE t{number} (a integer); {indexes}")
+    assert len(facts_of(server, "postgres", tmp_path).tables) == 120
