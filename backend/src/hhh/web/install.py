@@ -11,6 +11,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from hhh.core.config import Settings
 from hhh.core.errors import ConfigurationError
+from hhh.web.body_limit import BodyLimit
 from hhh.web.csrf import HEADER as CSRF_HEADER
 from hhh.web.csrf import CsrfProtection
 from hhh.web.errors import LastResort, add_error_handlers
@@ -18,7 +19,7 @@ from hhh.web.headers import REQUEST_ID, RequestContext
 
 
 def install(app: FastAPI, settings: Settings) -> None:
-    """Error handler, CSRF protection, CORS, security headers, request ids and trusted proxies.
+    """Error handler, CSRF protection, a limit for bodies, CORS, security headers, request ids and trusted proxies.
 
     The server in front must leave proxies' headers alone (uvicorn: ``proxy_headers=False``), since by itself it
     believes whoever connects from the same machine.
@@ -29,6 +30,7 @@ def install(app: FastAPI, settings: Settings) -> None:
     add_error_handlers(app)
     # Each goes around those before it.
     app.add_middleware(CsrfProtection)
+    app.add_middleware(BodyLimit)
     app.add_middleware(LastResort)
     if settings.cors_origins:
         app.add_middleware(
