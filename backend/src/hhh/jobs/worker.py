@@ -17,7 +17,7 @@ from hhh.core import scratch
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import BackupInProgress, Cancelled, HHHError, LeaseLost, OutcomeUnknown
+from hhh.core.errors import BackupInProgress, Cancelled, HHHError, LeaseLost, NotFound, OutcomeUnknown
 from hhh.jobs.heartbeat import LEASE, Heartbeat, Observer
 from hhh.jobs.liveness import Liveness
 from hhh.models import BackupStatus, Job, JobKind, JobState
@@ -227,7 +227,10 @@ def _give_up(session: Session, job: Job) -> None:
 def _end(session: Session, backup_id: str, attempt: int, state: JobState, text: str) -> None:
     now = utcnow()
     if rows.finish(session, backup_id, attempt, state=state, error=text, now=now):
-        catalogue.finish(session, backup_id, Outcome(BackupStatus(state.upper()), now, error=text))
+        # Where an operator has removed the row, nothing is left to tell; the job must end all the same, or it would
+        # keep its target busy, and whoever tidies up from what others left.
+        with contextlib.suppress(NotFound):
+            catalogue.finish(session, backup_id, Outcome(BackupStatus(state.upper()), now, error=text))
 
 
 def _said(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from hhh.core.clock import utcnow
 from hhh.core.errors import BackupInProgress, Cancelled, LeaseLost, NotFound
@@ -19,7 +19,7 @@ from hhh.jobs import heartbeat as heartbeats
 from hhh.jobs.heartbeat import Heartbeat
 from hhh.jobs.liveness import Liveness
 from hhh.jobs.worker import Worker, working
-from hhh.models import Job, JobState
+from hhh.models import BackupLog, Job, JobState
 from hhh.repositories import jobs as rows
 from hhh.services.container import Services
 from support.backing_up import files_below, scratch_leftovers
@@ -114,6 +114,20 @@ def test_a_job_whose_lease_ran_out_does_not_keep_its_target_busy(services: Servi
     with pytest.raises(BackupInProgress):
         worker.create_backup("source")
     change(services, dead, lease_expires_at=LONG_AGO)
+    worker.execute(worker.create_backup("source"))
+    stats = services.catalogue.stats()
+    assert (stats.failed_backups, stats.successful_backups) == (1, 1)
+
+
+def test_a_job_whose_backup_was_removed_by_hand_holds_up_nobody(services: Services, worker: Worker) -> None:
+    removed, left = worker.create_backup("source"), worker.create_backup("app")
+    for job_id in (removed, left):
+        claim(services, job_id)
+        change(services, job_id, lease_expires_at=LONG_AGO)
+    with services.database.transaction() as session:
+        session.execute(delete(BackupLog).where(BackupLog.id == removed))
+    worker.tidy()
+    assert [state(services, job_id) for job_id in (removed, left)] == [JobState.FAILED] * 2
     worker.execute(worker.create_backup("source"))
     stats = services.catalogue.stats()
     assert (stats.failed_backups, stats.successful_backups) == (1, 1)
