@@ -10,7 +10,7 @@ import typer
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput
-from hhh.services.targets import Target
+from hhh.services.targets import ListedTarget
 
 app = typer.Typer(help="The databases that are backed up.", no_args_is_help=True)
 
@@ -34,7 +34,7 @@ def add(
             "next time give `-` and the URL on standard input."
         )
     if as_json:
-        print_json(_row(added))
+        print_json(_row(added.listed))
     else:
         console.print(f"Added {added.name}. Take its first backup with: hhh backup run {added.name}")
 
@@ -47,7 +47,7 @@ def index(*, as_json: JsonOption = False) -> None:
     if as_json:
         print_json([_row(target) for target in targets])
         return
-    rows = [(target.name, target.engine.kind, target.masked_url, moment(target.created_at)) for target in targets]
+    rows = [(target.name, target.engine, _url_or_problem(target), moment(target.created_at)) for target in targets]
     print_table(["NAME", "ENGINE", "URL", "ADDED (UTC)"], rows, empty="No targets.")
 
 
@@ -58,10 +58,15 @@ def _first_line() -> str:
     return line
 
 
-def _row(target: Target) -> dict[str, object]:
+def _url_or_problem(target: ListedTarget) -> str:
+    return target.url or f"({target.problem})"
+
+
+def _row(target: ListedTarget) -> dict[str, object]:
     return {
         "name": target.name,
-        "engine": str(target.engine.kind),
-        "url": target.masked_url,
+        "engine": str(target.engine),
+        "url": target.url,
+        "problem": target.problem,
         "created_at": target.created_at and target.created_at.isoformat(),
     }

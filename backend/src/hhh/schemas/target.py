@@ -15,9 +15,10 @@ class TargetRequest(ApiModel):
 
 
 class TargetResource(ApiModel):
-    """A registered database; its URL comes without the password."""
+    """A registered database; its URL comes without the password, or is null with the problem that it has."""
 
     name: str
     engine: str
-    url: str
+    url: str | None
+    problem: str | None = Field(description="Why the URL can't be opened, e.g. with another secret key.")
     created_at: Moment | None

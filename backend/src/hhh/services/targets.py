@@ -14,15 +14,29 @@ from hhh.artifacts.naming import valid_target_name
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import InvalidInput, NotFound
+from hhh.core.errors import ConfigurationError, InvalidInput, NotFound
 from hhh.core.secretbox import SecretBox
-from hhh.engines.base import Engine
+from hhh.engines.base import Engine, EngineKind
 from hhh.engines.registry import engine_for
 from hhh.models import Target as TargetRow
 from hhh.repositories import targets as rows
 
 #: The target that is the service's own database; it is always there.
 APP = "app"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTarget:
+    """A target as it may be shown."""
+
+    name: str
+    engine: EngineKind
+    #: Without its password; None if it can't be opened.
+    url: str | None
+    #: Why it can't be opened, and what to do.
+    problem: str | None
+    #: None for `APP`.
+    created_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,11 @@ class Target:
     def masked_url(self) -> str:
         """The URL as it may be shown."""
         return make_url(self.url).render_as_string(hide_password=True)
+
+    @property
+    def listed(self) -> ListedTarget:
+        """What may be shown of it."""
+        return ListedTarget(self.name, self.engine.kind, self.masked_url, None, self.created_at)
 
 
 class TargetService:
@@ -67,11 +86,11 @@ class TargetService:
             raise NotFound(f"No target is named {name!r}", hint="see `hhh target list`")
         return self._opened(row)
 
-    def list(self) -> list[Target]:
-        """`APP`, then all registered ones in the order of their names."""
+    def list(self) -> list[ListedTarget]:
+        """`APP`, then all registered ones in the order of their names; one that can't be opened says so."""
         with self._database.snapshot() as session:
             registered = rows.all_by_name(session)
-        return [self._app(), *(self._opened(row) for row in registered)]
+        return [self._app().listed, *(self._listed(row) for row in registered)]
 
     def names(self) -> Sequence[str]:
         """The names of all targets, in the order of `list`; asks for no secret."""
@@ -117,6 +136,12 @@ class TargetService:
 
     def _app(self) -> Target:
         return Target(APP, self._app_url, engine_for(self._app_url), created_at=None)
+
+    def _listed(self, row: TargetRow) -> ListedTarget:
+        try:
+            return self._opened(row).listed
+        except ConfigurationError as error:
+            return ListedTarget(row.name, EngineKind(row.engine), None, str(error), row.created_at)
 
     def _opened(self, row: TargetRow) -> Target:
         url = self._box.open(row.sealed_url, owner=_owner(row.name))

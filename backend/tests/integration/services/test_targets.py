@@ -67,6 +67,19 @@ def test_with_another_secret_key_the_error_says_so(tmp_path: Path, own_database:
         TargetService(settings_in(tmp_path, secret_key="two " * 16), own_database).find("shop")
 
 
+def test_a_target_that_can_not_be_opened_is_listed_with_its_problem_beside_the_others(
+    tmp_path: Path, own_database: Database
+) -> None:
+    TargetService(settings_in(tmp_path, secret_key="one " * 16), own_database).add("closed", URL)
+    targets = TargetService(settings_in(tmp_path, secret_key="two " * 16), own_database)
+    targets.add("open", URL)
+    app, closed, opened = targets.list()
+    assert (app.problem, opened.problem) == (None, None)
+    assert opened.url == "postgresql://reader:***@db.example.com/shop"
+    assert (closed.name, closed.engine, closed.url) == ("closed", "postgresql", None)
+    assert "HHH_SECRET_KEY" in str(closed.problem)
+
+
 def test_all_processes_agree_on_the_installation(tmp_path: Path, own_database: Database) -> None:
     settings = load_settings({"HHH_DATA_DIR": str(tmp_path / "data")}, dotenv=tmp_path / "none.env")
     identities = [Identity(settings, own_database) for _ in range(8)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 
 from hhh.schemas.target import TargetRequest, TargetResource
-from hhh.services.targets import Target
+from hhh.services.targets import ListedTarget
 from hhh.web.session import super_admin
 from hhh.web.state import services
 
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/api/v1/targets", tags=["targets"], dependencies=[Dep
 @router.post("", status_code=201)
 def add(request: Request, body: TargetRequest) -> TargetResource:
     """Registers a database; its URL is kept encrypted and comes back without the password."""
-    return _resource(services(request).targets.add(body.name, body.url.get_secret_value()))
+    return _resource(services(request).targets.add(body.name, body.url.get_secret_value()).listed)
 
 
 @router.get("")
@@ -24,7 +24,11 @@ def index(request: Request) -> list[TargetResource]:
     return [_resource(target) for target in services(request).targets.list()]
 
 
-def _resource(target: Target) -> TargetResource:
+def _resource(target: ListedTarget) -> TargetResource:
     return TargetResource(
-        name=target.name, engine=target.engine.kind, url=target.masked_url, created_at=target.created_at
+        name=target.name,
+        engine=target.engine,
+        url=target.url,
+        problem=target.problem,
+        created_at=target.created_at,
     )
