@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,21 @@ from support.backing_up import (
 )
 from support.faulty_proxy import FaultyS3
 from support.service import Service, ServiceFactory, hhh_command
+from support.session import current_session
 from support.sqlite_data import make_sqlite_database
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.s3
+
+_IMPATIENT = """
+from functools import partial
+from hhh.cli import main
+from hhh.jobs import embedded, runtime
+runtime.embedded_queue = partial(embedded.embedded_queue, grace=0.1, ending=0.1)
+main()
+"""
+#: `hhh serve` that gives jobs next to no time to end.
+IMPATIENT = [sys.executable, "-c", _IMPATIENT, "serve"]
 
 
 def manifests(store: FaultyS3) -> list[str]:
@@ -135,25 +147,19 @@ def test_a_service_that_is_asked_to_stop_lets_a_running_backup_end_and_answers(
         assert assert_totals_add_up(client)["total_backups"] == 1
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_service_that_is_asked_to_stop_does_not_wait_for_a_store_that_hangs(
-    service_factory: ServiceFactory, faulty_s3: FaultyS3, scratch: Path
+    faulty_s3: FaultyS3, scratch: Path, how: signal.Signals
 ) -> None:
-    service = service_factory(**store_settings(faulty_s3), scratch_dir=scratch)
-    with service.signed_in_client() as client:
-        stall = faulty_s3.proxy.stall(where=upload_of_a_dump)
-        with triggering(client) as waiting:
-            stall.wait_for_hit()
-            service.terminate()
-            answer = waiting.result()
-            assert (answer.status_code, answer.json()["error"]["code"]) == (500, "ERR_BACKUP_FAILED")
-            assert "stopped" in answer.json()["detail"]
-    faulty_s3.proxy.clear()
-    service.start()
-    with service.signed_in_client() as client:
-        assert newest(client)["error"] in answer.json()["detail"]
-        assert_stored(trigger(client))
-        assert assert_totals_add_up(client)["failed_backups"] == 1
+    settings = {"storage_url": faulty_s3.bucket.url(), "scratch_dir": scratch}
+    folder, environment = current_session().new_folder("service"), faulty_s3.bucket.environment()
+    with Service(folder, settings, environment=environment, command=IMPATIENT) as service:
+        stop_while_the_store_hangs(service, faulty_s3, how)
+        service.start()
+        with service.signed_in_client() as client:
+            assert "stopped" in newest(client)["error"]
+            assert_stored(trigger(client))
+            assert assert_totals_add_up(client)["failed_backups"] == 1
     assert scratch_leftovers(scratch) == []
     assert len(manifests(faulty_s3)) == 1
 
@@ -172,6 +178,18 @@ def test_the_command_backs_up_without_a_server(service_factory: ServiceFactory) 
 def add_sqlite_target(client: httpx.Client, folder: Path, number: int) -> str:
     make_sqlite_database(folder / f"t{number}.db", megabytes=0.02)
     return register(client, f"t{number}", f"sqlite:///{folder}/t{number}.db")
+
+
+def stop_while_the_store_hangs(service: Service, store: FaultyS3, how: signal.Signals) -> None:
+    with service.signed_in_client() as client:
+        stall = store.proxy.stall(where=upload_of_a_dump)
+        with triggering(client) as waiting:
+            stall.wait_for_hit()
+            service.terminate(how)
+            answer = waiting.result()
+            assert (answer.status_code, answer.json()["error"]["code"]) == (500, "ERR_BACKUP_FAILED")
+            assert "stopped" in answer.json()["detail"]
+    store.proxy.clear()
 
 
 def begin_command(service: Service) -> "subprocess.Popen[bytes]":

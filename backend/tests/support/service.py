@@ -116,9 +116,9 @@ class Service:
             raise RuntimeError("the service was never started")
         self._process.send_signal(number)
 
-    def terminate(self) -> None:
-        """SIGTERM and wait for an orderly end; AssertionError if it takes more than half a minute."""
-        self._end(signal.SIGTERM)
+    def terminate(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to stop and wait for an orderly end; AssertionError if it takes more than half a minute."""
+        self._end(how)
 
     def restart(self) -> Self:
         """Stop it if it runs and start it again: same data dir, same port, same settings."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 
 import uvicorn
@@ -19,7 +20,7 @@ _ANSWERING = 2.0
 
 
 def run(loaded: Settings, database: Database, listener: socket.socket) -> None:
-    """Serves until the process is asked to stop.
+    """Serves until the process is asked to stop; once all is in order, the signal that asked for it ends the process.
 
     Raises:
         ConfigurationError, InvalidInput: a setting can't be used.
@@ -34,6 +35,9 @@ def run(loaded: Settings, database: Database, listener: socket.socket) -> None:
         # Whoever waits for a backup still hears how it ended.
         timeout_graceful_shutdown=round(GRACE + ENDING + _ANSWERING),
     )
+    # uvicorn raises the signal again when it is done. Python's own handler of SIGINT would make an exception of it, and
+    # at its usual end the interpreter joins the threads of jobs, of which one may hang in a store that does not answer.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _Server(config, app.state.jobs).run(sockets=[listener])
 
 
