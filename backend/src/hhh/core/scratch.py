@@ -9,9 +9,13 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+import structlog
+
 from hhh.core.errors import ScratchError
 
 _PREFIX = "hhh-scratch-"
+
+log = structlog.get_logger(__name__)
 
 
 @contextlib.contextmanager
@@ -36,7 +40,7 @@ def scratch_folder(parent: Path, worker: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
 
 
 def sweep(parent: Path, workers: Collection[str]) -> int:
@@ -47,6 +51,13 @@ def sweep(parent: Path, workers: Collection[str]) -> int:
             # Another process may be sweeping at the same time.
             with contextlib.suppress(FileNotFoundError):
                 if folder.stat(follow_symlinks=False).st_uid == os.geteuid():
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _remove(folder)
                     removed += 1
     return removed
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if os.path.lexists(folder):
+        # What lies there may be a copy of a database in clear.
+        log.warning("scratch_left_behind", folder=str(folder), hint="remove it by hand")

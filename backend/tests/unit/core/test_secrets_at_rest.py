@@ -12,6 +12,9 @@ from hhh.core import scratch, signing
 from hhh.core.errors import ConfigurationError, ScratchError
 from hhh.core.files import write_private
 from hhh.core.secretbox import SecretBox, derive_key
+from support.logs import Log, log
+
+__all__ = ["log"]
 
 SECRET = b"key material"
 
@@ -114,6 +117,18 @@ def test_a_scratch_folder_is_private_and_goes_however_it_is_left(tmp_path: Path)
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_scratch_folder_that_stays_behind_is_logged(tmp_path: Path, log: Log) -> None:
+    with scratch.scratch_folder(tmp_path, "me") as gone:
+        pass
+    assert log.lines("scratch_left_behind") == []
+    with scratch.scratch_folder(tmp_path, "me") as kept:
+        kept.rename(tmp_path / "elsewhere")
+        kept.symlink_to(tmp_path / "elsewhere")  # what is no folder is not removed
+    (line,) = log.lines("scratch_left_behind")
+    assert not gone.exists()
+    assert (line["level"], line["folder"]) == ("warning", str(kept))
 
 
 def test_a_scratch_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
