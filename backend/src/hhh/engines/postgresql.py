@@ -18,6 +18,7 @@ from hhh.engines.postgresql_connection import (
     mapped_errors,
     open_connection,
     passfile,
+    protect,
     tool_environment,
 )
 from hhh.engines.postgresql_dump import LocksCrossedError, PostgresqlDump, Tools, dumping
@@ -57,6 +58,7 @@ class PostgresqlEngine(Engine):
             passfile(address, workplace.scratch) as password_file,
             contextlib.closing(open_connection(address, password_file)) as connection,
         ):
+            protect(connection)
             self._find_pg_dump(connection, workplace)
             with mapped_errors("The database could not be looked at"):
                 [(size,)] = connection.execute(_DATABASE_SIZE)
@@ -90,6 +92,7 @@ class PostgresqlEngine(Engine):
         run.raise_if_cancelled()
         connection = open_connection(address, password_file)
         session = stack.enter_context(contextlib.closing(Session(connection)))
+        session.call(partial(protect, connection), run)
         tool, warning = self._find_pg_dump(connection, workplace)
         snapshot = session.call(partial(hold_snapshot, session, lock_timeout=self._lock_timeout), run)
         tools = Tools(

@@ -71,19 +71,25 @@ def passfile(address: Address, scratch: Path) -> Iterator[Path]:
 
 
 def open_connection(address: Address, password_file: Path) -> Connection:
-    """A connection in autocommit, made safe against what the database's owner could have put in its way.
+    """A connection in autocommit; `protect` it before anything else.
 
     Raises:
         TargetUnreachable: no connection.
     """
     with mapped_errors("No connection"):
-        connection = psycopg.connect(_conninfo(address, password_file), autocommit=True, prepare_threshold=None)
-        try:
-            connection.execute(_protection(connection.info.server_version))
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return psycopg.connect(_conninfo(address, password_file), autocommit=True, prepare_threshold=None)
+
+
+def protect(connection: Connection) -> None:
+    """Makes a new connection safe against what the database's owner could have put in its way.
+
+    Whoever signed us in may let us wait here, like a pooler that is paused: a run does this in its `Session`.
+
+    Raises:
+        TargetUnreachable: the connection was lost.
+    """
+    with mapped_errors("No connection"):
+        connection.execute(_protection(connection.info.server_version))
 
 
 def tool_environment(password_file: Path, connection: Connection) -> dict[str, str]:

@@ -21,6 +21,7 @@ from hhh.schemas.facts import SqliteFacts
 
 #: How long a lock on the database is waited for, before the dump fails with `TargetBusy`.
 BUSY_TIMEOUT_SECONDS = 10.0
+THOROUGH_CHECK_SIZE = 128 << 20
 #: How often a run is asked whether it was cancelled, while the child works.
 _CANCEL_POLL_MILLISECONDS = 100
 _PROGRAM = Path(__file__).with_name("sqlite_child.py")
@@ -41,12 +42,17 @@ class SqliteEngine(Engine):
 
     Args:
         busy_timeout_seconds: how long a lock of somebody else is waited for.
+        thorough_check_size: bytes of a database up to which each row is looked up in each index. Above, that would
+            take longer than all the rest of the backup; see ``docs/decisions/0006``.
     """
 
     kind = EngineKind.SQLITE
 
-    def __init__(self, *, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, *, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS, thorough_check_size: int = THOROUGH_CHECK_SIZE
+    ) -> None:
         self._busy_timeout = round(busy_timeout_seconds * 1000)
+        self._thorough_check_size = thorough_check_size
 
     def validate(self, url: str) -> str:
         return f"{_SCHEME}{quote(str(_path_in(url)), safe=' /')}"
@@ -70,6 +76,7 @@ class SqliteEngine(Engine):
             "source": str(path),
             "copy": str(workplace.scratch / _COPY_NAME),
             "busy_timeout": self._busy_timeout,
+            "thorough_check_size": self._thorough_check_size,
         }
         with contextlib.ExitStack() as stack:
             reports, reports_of_child = os.pipe()
@@ -168,4 +175,6 @@ def _path_in(url: str) -> Path:
     path = unquote(name)
     if "\0" in path:
         raise InvalidInput("The path of a SQLite file can't hold a zero character", hint=_EXAMPLE)
+    if path != path.encode("utf-8", "replace").decode():
+        raise InvalidInput("The path of a SQLite file can't hold half of a surrogate pair", hint=_EXAMPLE)
     return Path(path).absolute()

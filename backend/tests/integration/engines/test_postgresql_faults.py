@@ -3,11 +3,12 @@
 import contextlib
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import psycopg
@@ -28,6 +29,7 @@ from hhh.engines.base import DumpResult, Workplace
 from hhh.engines.postgresql import PostgresqlEngine
 from hhh.schemas.facts import PostgresqlFacts
 from support.filesystems import SmallFilesystem
+from support.ports import LOOPBACK
 from support.postgres import PostgresServer, PrivatePostgres
 from support.postgres_data import make_realistic_database
 from support.postgres_dumps import dumping, listing, read_to_end, take_dump
@@ -502,6 +504,67 @@ def test_a_cancelled_run_does_not_wait_for_locks(
     with pytest.raises(Cancelled):
         taken.result()
     assert not someone_waits_for_a_lock(watcher, database)
+
+
+def test_a_cancelled_run_does_not_wait_for_who_lets_it_sign_in_and_then_is_silent(
+    any_postgres: PostgresServer, thread: ThreadPoolExecutor, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hhh.engines.postgresql_connection._CANCEL_SECONDS", 0.1)
+    run = CancellableRun()
+
+    def dump(url: str) -> None:
+        with dumping(any_postgres, url, scratch, run=run):
+            pytest.fail("nobody answers")
+
+    with PausedPooler(any_postgres) as pooler:
+        taken = thread.submit(dump, pooler.url)
+        assert pooler.asked.wait(timeout=30)
+        run.cancelled.set()
+        with pytest.raises(Cancelled):
+            taken.result(timeout=30)
+
+
+class PausedPooler:
+    """Hands on what signs a client in, and keeps its first query for itself; who comes after that is turned away."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self._listener = socket.create_server((LOOPBACK, 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self.asked = threading.Event()
+        port = self._listener.getsockname()[1]
+        self.url = server.url().replace(f":{server.port}/", f":{port}/") + "?sslmode=disable&gssencmode=disable"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(timeout=30)
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with (
+            self._listener.accept()[0] as client,
+            socket.create_connection((self._server.host, self._server.port)) as server,
+        ):
+            self._listener.close()
+            back = threading.Thread(target=hand_on, args=(server, client), daemon=True)
+            back.start()
+            # A start-up message begins with its length, below 16 MiB; a password's with its type.
+            while (message := client.recv(1 << 16))[:1] in {b"\0", b"p"}:
+                server.sendall(message)
+            self.asked.set()
+            client.recv(1)  # until the client goes
+            server.shutdown(socket.SHUT_RDWR)
+            back.join()
+
+
+def hand_on(one: socket.socket, other: socket.socket) -> None:
+    """Until the end of the one, or of the other."""
+    with contextlib.suppress(OSError):
+        while piece := one.recv(1 << 16):
+            other.sendall(piece)
 
 
 def test_leaving_the_block_early_leaves_nothing_behind(

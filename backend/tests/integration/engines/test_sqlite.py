@@ -68,6 +68,7 @@ def test_a_path_is_read_as_sqlalchemy_reads_it_and_made_absolute(url: str, norma
         "sqlite:////var/app.db?mode=ro",
         "sqlite:////var/app.db\0",
         "sqlite:////var/app.db%00",
+        "sqlite:////var/\ud800.db",
         "sqlite:////var/folder/",
         "sqlite://host/app.db",
         "sqlite+pysqlite:////var/app.db",
