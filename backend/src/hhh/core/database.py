@@ -7,6 +7,7 @@ SQLite library drops the first one's POSIX locks (https://www.sqlite.org/howtoco
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from sqlalchemy.types import TypeDecorator
 
 from hhh.core.errors import ConfigurationError, DatabaseUnavailable
 from hhh.core.files import needed
+from hhh.core.logging import mask
 
 BUSY_TIMEOUT_SECONDS = 30
 _READ_ONLY = "hhh_read_only"
@@ -61,7 +63,12 @@ class Database:
         self._reader = self.engine.execution_options(**{_READ_ONLY: True})
 
     def __repr__(self) -> str:
-        return f"Database({self.url.render_as_string(hide_password=True)})"
+        return f"Database({shown(self.url)})"
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite database; beside it may be its ``-wal`` and ``-shm``."""
+        return _file_of(self.url) if self.url.get_backend_name() == "sqlite" else None
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -110,6 +117,11 @@ def last_line(error: Exception) -> str:
     return lines[-1] if lines else type(origin).__name__
 
 
+def shown(url: URL) -> str:
+    """The URL as it may be shown: without its passwords, of which that of a client certificate is among the options."""
+    return mask(url.render_as_string(hide_password=True))
+
+
 def normalise(url: str) -> URL:
     """Parses the URL of an own database; ``postgresql://`` means psycopg 3.
 
@@ -147,9 +159,11 @@ def _make_engine(url: URL) -> Engine:
             max_overflow=30,
             connect_args={"connect_timeout": 10},
         )
-    folder = Path(url.database or "").absolute().parent
-    with needed(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = _file_of(url)
+    with needed(file.parent):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with needed(file):
+        _make_private(file)
     engine = create_engine(
         url,
         hide_parameters=True,
@@ -160,6 +174,17 @@ def _make_engine(url: URL) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(file: Path) -> None:
+    # SQLite would let everybody read it, and its -wal and -shm are as it is. One that is there is not even opened
+    # here: closing it would drop the locks of this process.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _file_of(url: URL) -> Path:
+    return Path(url.database or "").absolute()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
