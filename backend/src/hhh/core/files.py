@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,15 @@ def write_private(path: Path, content: bytes, *, exclusive: bool = False) -> Non
         fsync_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def readable_by_others(path: Path) -> bool:
+    """Whether its group or everybody may read a file, and may enter all the folders that it is in."""
+    path = path.resolve()
+    return any(
+        path.stat().st_mode & may_read and all(folder.stat().st_mode & may_enter for folder in path.parents)
+        for may_read, may_enter in ((stat.S_IRGRP, stat.S_IXGRP), (stat.S_IROTH, stat.S_IXOTH))
+    )
 
 
 def fsync_folder(folder: Path) -> None:

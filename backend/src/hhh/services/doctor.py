@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from hhh.artifacts.encryption import Recipients
 from hhh.core.config import Settings
-from hhh.core.errors import HHHError
+from hhh.core.database import Database, shown
+from hhh.core.errors import ConfigurationError, HHHError
+from hhh.core.files import needed, readable_by_others
 from hhh.core.scratch import scratch_folder
 from hhh.engines.base import Workplace
 from hhh.services.container import Services
@@ -34,7 +36,7 @@ class Finding:
 def examine(services: Services) -> Iterator[Finding]:
     """Looks at scratch, keys, stores and targets, one after the other; each finding is given as soon as it is known."""
     settings = services.settings
-    yield _finding("own database", lambda: f"{services.database.url.render_as_string()}, migrations are done")
+    yield _finding("own database", lambda: _own_database(services.database))
     yield _finding("scratch folder", lambda: _scratch(settings))
     yield _finding("signing key", lambda: f"Ed25519 {services.identity.signing_key.public_key}")
     yield _finding("encryption", lambda: _encryption(settings))
@@ -48,6 +50,18 @@ def _finding(subject: str, look: Callable[[], str]) -> Finding:
         return Finding(subject, ok=True, detail=look())
     except HHHError as error:
         return Finding(subject, ok=False, detail=str(error))
+
+
+def _own_database(database: Database) -> str:
+    if (file := database.file) is not None:
+        with needed(file):
+            open_to_others = readable_by_others(file)
+        if open_to_others:
+            raise ConfigurationError(
+                f"{file} holds hashes of passwords, and other accounts of this machine may read it",
+                hint=f"chmod 600 {file}*",
+            )
+    return f"{shown(database.url)}, migrations are done"
 
 
 def _scratch(settings: Settings) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from hhh.artifacts.naming import valid_target_name
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
-from hhh.core.database import Database
+from hhh.core.database import Database, shown
 from hhh.core.errors import ConfigurationError, InvalidInput, NotFound
 from hhh.core.secretbox import SecretBox
 from hhh.engines.base import Engine, EngineKind
@@ -53,7 +53,7 @@ class Target:
     @property
     def masked_url(self) -> str:
         """The URL as it may be shown."""
-        return make_url(self.url).render_as_string(hide_password=True)
+        return shown(make_url(self.url))
 
     @property
     def listed(self) -> ListedTarget:
