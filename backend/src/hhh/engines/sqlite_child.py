@@ -6,7 +6,7 @@ so that it starts in some 20 ms.
 
 * Argument: the number of the descriptor that takes reports.
 * Standard input: one line of JSON, ``{"operation": "inspect" or "dump", "source": path, "copy": path, "busy_timeout":
-  milliseconds}``. It stays open; its end means that nobody waits for us any more, and we end at once.
+  milliseconds, "thorough_check_size": bytes}``. It stays open; its end means that nobody waits for us any more, and we end at once.
 * Standard output: for ``dump`` the bytes of the copy, nothing else.
 * Reports: one JSON object a line, told apart by ``event``: ``copying`` (``done``, ``total`` in bytes), ``copied``
   (``size`` in bytes) and last one of ``inspected``, ``facts`` and ``failed`` (``reason``, ``message``, ``hint``).
@@ -312,8 +312,8 @@ class Stream(threading.Thread):
 # ------------------------------------------------------------------------------------------------- facts
 
 
-def take_facts(path: str) -> dict[str, Any]:
-    """Checks a copy and says what is in it.
+def take_facts(path: str, *, thorough: bool) -> dict[str, Any]:
+    """Checks a copy, thoroughly or not, and says what is in it.
 
     Returns:
         ``facts`` in the form of `hhh.schemas.facts.SqliteFacts`, ``warnings`` and ``versions``.
@@ -322,7 +322,7 @@ def take_facts(path: str) -> dict[str, Any]:
     harden(connection)
     names = [name for (name,) in connection.execute(f"SELECT name {_NAMES_OF_TABLES} ORDER BY name")]
     connection.pragma("cache_size", -CHECK_CACHE)
-    warnings = check_integrity(connection, names)
+    warnings = check_integrity(connection, names, thorough=thorough)
     tables = count_all_rows(connection, names)
     if len(tables) < len(names):
         warnings.append(f"The rows of {len(names) - len(tables)} tables were not counted: {_NEEDS_APPLICATION}")
@@ -332,7 +332,8 @@ def take_facts(path: str) -> dict[str, Any]:
         "sqlite_version": apsw.sqlite_lib_version(),
         "journal_mode": "wal" if _is_wal(path) else "delete",
         **{name: connection.pragma(name) for name in names_of_pragmas},
-        "integrity_check": "ok",
+        "integrity_check": "ok" if thorough else None,
+        "quick_check": "ok",
         "tables": tables,
         "objects": connection.execute(
             "SELECT type, name FROM sqlite_schema WHERE type <> 'table' ORDER BY type, name"
@@ -342,8 +343,8 @@ def take_facts(path: str) -> dict[str, Any]:
     return {"facts": facts, "warnings": warnings, "versions": versions}
 
 
-def check_integrity(connection: apsw.Connection, tables: list[str]) -> list[str]:
-    """``PRAGMA integrity_check``, and warnings of what it could not look at.
+def check_integrity(connection: apsw.Connection, tables: list[str], *, thorough: bool) -> list[str]:
+    """``PRAGMA integrity_check``, or ``quick_check`` and a count of each index; warnings of what could not be seen.
 
     A collation or function that only the application has keeps SQLite from checking the whole; then it is asked for
     table after table.
@@ -351,17 +352,48 @@ def check_integrity(connection: apsw.Connection, tables: list[str]) -> list[str]
     Raises:
         apsw.CorruptError: the copy, and so the source, is damaged; with the first line that SQLite says about it.
     """
+    pragma = "integrity_check" if thorough else "quick_check"
+    if not thorough:
+        for name in tables:
+            compare_index_counts(connection, name)
     try:
-        _expect_ok(connection, "PRAGMA integrity_check(1)")
+        _expect_ok(connection, f"PRAGMA {pragma}(1)")
     except apsw.SQLError:
-        unchecked = sum(not _is_checked(connection, name) for name in tables)
+        unchecked = sum(not _is_checked(connection, pragma, name) for name in tables)
         return [f"Tables were checked one by one, and {unchecked} of them not at all: {_NEEDS_APPLICATION}"]
     return []
 
 
-def _is_checked(connection: apsw.Connection, table: str) -> bool:
+def compare_index_counts(connection: apsw.Connection, table: str) -> None:
+    """Finds entries that an index lacks or has too many, which a quick check does not look for.
+
+    Raises:
+        apsw.CorruptError: in the words of ``PRAGMA integrity_check``.
+    """
+    rows = _count(connection, f"{quoted(table)} NOT INDEXED")
+    for _, index, _, origin, partial in _indexes(connection, table):
+        entries = (
+            None if partial or origin == "pk" else _count(connection, f"{quoted(table)} INDEXED BY {quoted(index)}")
+        )
+        if entries not in {rows, None}:
+            raise apsw.CorruptError(f"wrong # of entries in index {index}")
+
+
+def _indexes(connection: apsw.Connection, table: str) -> list[tuple[Any, ...]]:
+    return connection.execute(f"PRAGMA index_list({quoted(table)})").fetchall()
+
+
+def _count(connection: apsw.Connection, source: str) -> int | None:
+    """The rows of a table, read in a certain way; None where that is not possible here."""
     try:
-        _expect_ok(connection, f"PRAGMA integrity_check({quoted(table)})")
+        return int(connection.execute(f"SELECT count(*) FROM {source}").get)  # noqa: S608  quoted by the caller
+    except apsw.SQLError:
+        return None
+
+
+def _is_checked(connection: apsw.Connection, pragma: str, table: str) -> bool:
+    try:
+        _expect_ok(connection, f"PRAGMA {pragma}({quoted(table)})")
     except apsw.SQLError:
         return False
     return True
@@ -376,12 +408,8 @@ def _expect_ok(connection: apsw.Connection, pragma: str) -> None:
 
 def count_all_rows(connection: apsw.Connection, tables: list[str]) -> list[dict[str, Any]]:
     """The rows of each table, without those that can't be counted; neither a trigger nor a view runs."""
-    counted = []
-    for name in tables:
-        with contextlib.suppress(apsw.SQLError):
-            rows = connection.execute(f"SELECT count(*) FROM {quoted(name)}").get  # noqa: S608  quoted
-            counted.append({"schema_name": "", "name": name, "rows": rows})
-    return counted
+    counts = {name: _count(connection, quoted(name)) for name in tables}
+    return [{"schema_name": "", "name": name, "rows": rows} for name, rows in counts.items() if rows is not None]
 
 
 def quoted(name: str) -> str:
@@ -410,7 +438,7 @@ def dump(request: dict[str, Any], reports: Reports) -> None:
     # Only now: page 1 is the last that an online backup writes.
     stream = Stream(request["copy"])
     stream.start()
-    result = take_facts(request["copy"])
+    result = take_facts(request["copy"], thorough=size <= request["thorough_check_size"])
     stream.finish()
     reports.send("facts", **result)
 

@@ -94,7 +94,9 @@ class SqliteFacts(FactsModel):
     user_version: int
     application_id: int
     auto_vacuum: int
-    integrity_check: Literal["ok"] = "ok"
+    #: None for a copy too large to look up each row in each index while it is stored.
+    integrity_check: Literal["ok"] | None
+    quick_check: Literal["ok"]
     tables: list[TableFacts]
     #: ``type name`` of every index, view and trigger.
     objects: list[tuple[str, str]]

@@ -103,6 +103,8 @@ def test_the_facts_tell_what_the_file_is(source: SqliteSource) -> None:
         user_version=-7,
         application_id=1234567,
         auto_vacuum=2,
+        integrity_check="ok",
+        quick_check="ok",
         tables=facts.tables,
         objects=[("index", "i"), ("index", "sqlite_autoindex_a_1"), ("trigger", "t"), ("view", "v")],
     )
@@ -238,7 +240,19 @@ def test_a_damaged_page_is_found_and_told_in_the_words_of_sqlite(source: SqliteS
         source.take()
 
 
-def test_an_index_that_lost_an_entry_is_found(source: SqliteSource) -> None:
+def test_a_large_database_is_checked_quickly_and_the_facts_say_so(source: SqliteSource) -> None:
+    expected = make_odd_names_sqlite_database(source.path)
+    source.engine = SqliteEngine(thorough_check_size=0)
+    result = source.take()
+    facts = SqliteFacts.model_validate(result.facts)
+    assert (facts.integrity_check, facts.quick_check) == (None, "ok")
+    assert rows_by_table(facts).items() >= expected.items()
+    assert result.warnings == ()
+
+
+@pytest.mark.parametrize("thorough_check_size", [0, 1 << 30])
+def test_an_index_that_lost_an_entry_is_found(source: SqliteSource, thorough_check_size: int) -> None:
+    source.engine = SqliteEngine(thorough_check_size=thorough_check_size)
     make_sqlite_database(source.path)
     with source.connected() as connection:
         ((sql,),) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'note_author'").fetchall()
@@ -248,7 +262,7 @@ def test_an_index_that_lost_an_entry_is_found(source: SqliteSource) -> None:
         connection.execute("INSERT INTO note VALUES (999999, 1, 'not in the index', '')")
         connection.execute("PRAGMA writable_schema = on")
         connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'note_author'", [sql])
-    with pytest.raises(SourceUnreadable, match=r"is damaged: .* index note_author"):
+    with pytest.raises(SourceUnreadable, match=r"is damaged: .*index note_author"):
         source.take()
 
 

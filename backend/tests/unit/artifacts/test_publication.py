@@ -31,6 +31,8 @@ FACTS = SqliteFacts(
     user_version=0,
     application_id=0,
     auto_vacuum=0,
+    integrity_check="ok",
+    quick_check="ok",
     tables=[],
     objects=[],
 )
