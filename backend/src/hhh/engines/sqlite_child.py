@@ -6,7 +6,8 @@ so that it starts in some 20 ms.
 
 * Argument: the number of the descriptor that takes reports.
 * Standard input: one line of JSON, ``{"operation": "inspect" or "dump", "source": path, "copy": path, "busy_timeout":
-  milliseconds, "thorough_check_size": bytes}``. It stays open; its end means that nobody waits for us any more, and we end at once.
+  milliseconds, "thorough_check_size": bytes}``. It stays open; its end means that nobody waits for us any more, and we
+  end at once.
 * Standard output: for ``dump`` the bytes of the copy, nothing else.
 * Reports: one JSON object a line, told apart by ``event``: ``copying`` (``done``, ``total`` in bytes), ``copied``
   (``size`` in bytes) and last one of ``inspected``, ``facts`` and ``failed`` (``reason``, ``message``, ``hint``).
