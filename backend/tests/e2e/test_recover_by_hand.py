@@ -82,9 +82,12 @@ def test_an_encrypted_postgresql_backup(postgres: PostgresServer, shop: str, ope
 def test_a_plain_postgresql_backup(postgres: PostgresServer, shop: str, operator: Operator) -> None:
     take_backup(operator, "shop", operator.environment["SHOP_URL"])
 
-    operator.must_run("pick", "check", "postgresql-plain")
+    printed = operator.must_run("pick", "check", "postgresql-plain", "count-rows")
 
     check_same(postgres, shop)
+    with postgres.connect(shop) as connection:
+        counted = {f"{name}|{len(rows)}" for name, rows in contents(connection).items() if name.startswith("public.")}
+    assert counted <= set(printed.splitlines())
 
 
 @pytest.mark.postgres
