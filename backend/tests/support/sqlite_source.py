@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 
@@ -27,11 +28,16 @@ class SqliteSource:
         self.workplace.scratch.mkdir(mode=0o700)
         self.engine = SqliteEngine(busy_timeout_seconds=0.05)
 
+    @property
+    def url(self) -> str:
+        """The URL of the target; a `%` of the path is written as `%25`."""
+        return f"sqlite:///{quote(str(self.path), safe=' /')}"
+
     @contextlib.contextmanager
     def dumping(self, run: Run | None = None) -> Iterator[Dump]:
         """A dump, after which its scratch is emptied."""
         try:
-            with self.engine.dump(f"sqlite:///{self.path}", self.workplace, run or Unattended()) as dump:
+            with self.engine.dump(self.url, self.workplace, run or Unattended()) as dump:
                 yield dump
         finally:
             for file in self.workplace.scratch.iterdir():
@@ -53,7 +59,7 @@ class SqliteSource:
 
     def inspect(self) -> str:
         """What a look tells."""
-        return self.engine.inspect(f"sqlite:///{self.path}", self.workplace).description
+        return self.engine.inspect(self.url, self.workplace).description
 
     @contextlib.contextmanager
     def connected(self) -> Iterator[sqlite3.Connection]:
