@@ -8,6 +8,7 @@ import json
 import os
 import select
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ BUSY_TIMEOUT_SECONDS = 10.0
 THOROUGH_CHECK_SIZE = 128 << 20
 #: How often a run is asked whether it was cancelled, while the child works.
 _CANCEL_POLL_MILLISECONDS = 100
+#: How long a child that nobody waits for any more may take to close the source.
+_CLOSING_SECONDS = 2.0
 _PROGRAM = Path(__file__).with_name("sqlite_child.py")
 _NAME = "The SQLite copier"
 _SCHEME = "sqlite:///"
@@ -90,7 +93,11 @@ class SqliteEngine(Engine):
                 os.close(reports_of_child)
             with contextlib.suppress(BrokenPipeError):  # it has ended already: `wait_for` finds out why
                 child.stdin.write(json.dumps(request).encode() + b"\n")
-            yield _Conversation(child, reports, run)
+            conversation = _Conversation(child, reports, run)
+            try:
+                yield conversation
+            finally:
+                conversation.end()
 
 
 class _Conversation:
@@ -115,6 +122,16 @@ class _Conversation:
             if report["event"] == "copying":
                 self._run.report(Progress("snapshot", expected_bytes=report["total"]))
         return report
+
+    def end(self) -> None:
+        """Gives the child time to close the source: killed before, it would leave a ``-wal`` and a ``-shm`` behind."""
+        with contextlib.suppress(BrokenPipeError):
+            self.child.stdin.close()
+        poll = select.poll()
+        poll.register(self._reports, select.POLLIN)
+        deadline = time.monotonic() + _CLOSING_SECONDS
+        while poll.poll(max(0, deadline - time.monotonic()) * 1000) and os.read(self._reports, 1 << 16):
+            pass
 
     def _next(self) -> Mapping[str, Any]:
         while b"\n" not in self._received:

@@ -2,12 +2,12 @@
 
 apsw may never be used in the service's own process: two SQLite libraries in one process drop each other's POSIX locks
 (https://www.sqlite.org/howtocorrupt.html, section 2.2). It stands alone (standard library and apsw, nothing of `hhh`),
-so that it starts in some 20 ms.
+so that it starts in some 20 ms; and it is one file of this length because ``python -I`` finds no second one beside it.
 
 * Argument: the number of the descriptor that takes reports.
 * Standard input: one line of JSON, ``{"operation": "inspect" or "dump", "source": path, "copy": path, "busy_timeout":
-  milliseconds, "thorough_check_size": bytes}``. It stays open; its end means that nobody waits for us any more, and we
-  end at once.
+  milliseconds, "thorough_check_size": bytes}``. It stays open; its end means that nobody waits for us any more: the
+  source is closed, and we end.
 * Standard output: for ``dump`` the bytes of the copy, nothing else.
 * Reports: one JSON object a line, told apart by ``event``: ``copying`` (``done``, ``total`` in bytes), ``copied``
   (``size`` in bytes) and last one of ``inspected``, ``facts`` and ``failed`` (``reason``, ``message``, ``hint``).
@@ -26,7 +26,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import apsw
 
@@ -39,6 +39,16 @@ CHECK_CACHE = 64 << 10
 SEND_SIZE = 64 << 20
 #: Seconds between two looks at a lock.
 BUSY_INTERVAL = 0.001
+
+#: Seconds for closing the source once nobody waits for us any more.
+CLOSING = 10
+
+#: Set once nobody waits for us any more.
+ABANDONED = threading.Event()
+#: Cleared while a source is open. Whoever ends meanwhile leaves its -wal and -shm behind, owned by this account: the
+#: application, under another one, could then not open its own database.
+SOURCE_IS_CLOSED = threading.Event()
+SOURCE_IS_CLOSED.set()
 
 #: What SQLite says of these codes; an online backup raises them without a message.
 _MESSAGES = {
@@ -71,6 +81,10 @@ class Failed(Exception):
         self.reason = reason
         self.message = message
         self.hint = hint
+
+
+class Abandoned(Exception):
+    """Nobody waits for us any more."""
 
 
 class Reports:
@@ -151,6 +165,7 @@ class Snapshot:
     def __init__(self, path: str, busy_timeout: int) -> None:
         self.path = path
         self._seen: os.stat_result | None = None
+        SOURCE_IS_CLOSED.clear()
         try:
             self.connection = _begin(path, busy_timeout, immutable=False)
         except _NEEDS_WRITING:
@@ -160,23 +175,40 @@ class Snapshot:
                 raise
             self.connection = _begin(path, busy_timeout, immutable=True)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._let_go()
+
     def close(self) -> None:
         """Ends the transaction.
 
         Raises:
             Failed: nothing kept writers away, and one came: what was read is no snapshot.
         """
-        self.connection.close()
+        self._let_go()
         if self._seen is not None and not (_stands_alone(self.path) and _same(self._seen, os.stat(self.path))):
             hint = "try again, or let this user write to its folder: readers of a WAL database need a -shm there"
             raise Failed("busy", f"{self.path} was changed while it was read", hint)
 
+    def _let_go(self) -> None:
+        self.connection.close()
+        SOURCE_IS_CLOSED.set()
+
 
 def _begin(path: str, busy_timeout: int, *, immutable: bool) -> apsw.Connection:
     connection = _connect(path, immutable=immutable)
-    connection.set_busy_handler(patience(busy_timeout))
-    connection.execute("BEGIN")
-    connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    try:
+        connection.set_busy_handler(patience(busy_timeout))
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -204,7 +236,7 @@ def patience(milliseconds: int) -> Callable[[int], bool]:
 
     def wait(_attempts: int) -> bool:
         time.sleep(BUSY_INTERVAL)
-        return time.monotonic() < deadline
+        return time.monotonic() < deadline and not ABANDONED.is_set()
 
     return wait
 
@@ -270,6 +302,8 @@ def make_copy(snapshot: Snapshot, path: str, reports: Reports) -> int:
         while not backup.done:
             backup.step(STEP_SIZE // page_size)
             total = backup.page_count * page_size
+            if ABANDONED.is_set():
+                raise Abandoned
             reports.send("copying", done=total - backup.remaining * page_size, total=total)
     copy.close()
     return os.stat(path).st_size
@@ -423,18 +457,16 @@ def quoted(name: str) -> str:
 
 def inspect(request: dict[str, Any], reports: Reports) -> None:
     """Looks at a source."""
-    snapshot = Snapshot(request["source"], request["busy_timeout"])
-    tables = snapshot.connection.execute(f"SELECT count(*) {_NAMES_OF_TABLES}").get
-    size = snapshot.connection.pragma("page_count") * snapshot.connection.pragma("page_size")
-    snapshot.close()
+    with Snapshot(request["source"], request["busy_timeout"]) as snapshot:
+        tables = snapshot.connection.execute(f"SELECT count(*) {_NAMES_OF_TABLES}").get
+        size = snapshot.connection.pragma("page_count") * snapshot.connection.pragma("page_size")
     reports.send("inspected", tables=tables, size=size)
 
 
 def dump(request: dict[str, Any], reports: Reports) -> None:
     """Copies a source, then sends the copy and takes its facts side by side."""
-    snapshot = Snapshot(request["source"], request["busy_timeout"])
-    size = make_copy(snapshot, request["copy"], reports)
-    snapshot.close()
+    with Snapshot(request["source"], request["busy_timeout"]) as snapshot:
+        size = make_copy(snapshot, request["copy"], reports)
     reports.send("copied", size=size)
     # Only now: page 1 is the last that an online backup writes.
     stream = Stream(request["copy"])
@@ -463,7 +495,19 @@ def end_with_parent() -> NoReturn:
     """Waits for the end of standard input: the parent is gone, or no longer interested."""
     while os.read(0, 1):
         pass
+    ABANDONED.set()
+    SOURCE_IS_CLOSED.wait(CLOSING)
     os._exit(1)
+
+
+def work(request: dict[str, Any], reports: Reports) -> None:
+    """Does what is asked for."""
+    try:
+        check_file(request["source"])
+        with mapped_errors(request["source"]):
+            OPERATIONS[request["operation"]](request, reports)
+    except Failed as failed:
+        reports.send("failed", reason=failed.reason, message=failed.message, hint=failed.hint)
 
 
 def main() -> None:
@@ -471,11 +515,9 @@ def main() -> None:
     request = read_request()
     threading.Thread(target=end_with_parent, name="parent", daemon=True).start()
     try:
-        check_file(request["source"])
-        with mapped_errors(request["source"]):
-            OPERATIONS[request["operation"]](request, reports)
-    except Failed as failed:
-        reports.send("failed", reason=failed.reason, message=failed.message, hint=failed.hint)
+        work(request, reports)
+    except (Abandoned, BrokenPipeError):
+        os._exit(1)
     # Not the usual end: it would wait for threads that have nothing more to do.
     os._exit(0)
 

@@ -1,6 +1,7 @@
 """Copies of SQLite files of all kinds, and what is said of those that can't be copied."""
 
 import contextlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -287,6 +288,7 @@ def test_full_scratch_is_told_with_the_setting_and_the_next_dump_works(
     roomy, source.workplace = source.workplace, Workplace(small_filesystem(1 << 20))
     with pytest.raises(ScratchError, match=r"database or disk is full.*HHH_SCRATCH_DIR"):
         source.take()
+    assert beside(source) == []
     source.workplace = roomy
     source.take()
 
@@ -312,6 +314,7 @@ def test_a_run_that_is_cancelled_while_the_copy_is_made_ends_there(source: Sqlit
         pass
     assert set(run.stages) == {"snapshot"}
     assert children() <= before
+    assert beside(source) == []
 
 
 class CancelledWhileWaiting:
@@ -369,6 +372,49 @@ with SqliteEngine().dump(sys.argv[1], Workplace(Path(sys.argv[2])), Unattended()
         (child,) = psutil.Process(parent.pid).children()
         parent.kill()
         wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, what="the child's end")
+
+
+def test_a_child_whose_parent_is_gone_while_it_copies_leaves_nothing_beside_the_source(source: SqliteSource) -> None:
+    make_sqlite_database(source.path, megabytes=20)
+    request = {
+        "operation": "dump",
+        "source": str(source.path),
+        "copy": str(source.workplace.scratch / "copy.db"),
+        "busy_timeout": 0,
+        "thorough_check_size": 0,
+    }
+    reader, reports = full_pipe()
+    arguments = [sys.executable, "-I", sqlite_child.__file__, str(reports)]
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[reports]
+    ) as child:
+        os.close(reports)
+        assert child.stdin
+        child.stdin.write(json.dumps(request).encode() + b"\n")
+        child.stdin.flush()
+        wait_until(lambda: beside(source) != [], what="the child to begin")
+        child.stdin.close()
+        os.close(reader)
+        assert child.wait(timeout=30) == 1
+        assert child.stderr
+        assert child.stderr.read() == b""
+    assert beside(source) == []
+
+
+def full_pipe() -> tuple[int, int]:
+    """A pipe that makes whoever writes to it wait."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"\n")
+    os.set_blocking(writer, True)
+    return reader, writer
+
+
+def beside(source: SqliteSource) -> list[str]:
+    """What SQLite keeps beside a database that is open."""
+    return [file.name for file in source.path.parent.glob(f"{source.path.name}-*")]
 
 
 def test_the_program_imports_nothing_of_ours() -> None:
