@@ -58,6 +58,17 @@ def test_backups_are_taken_listed_and_shown_beside_a_server(service: Service, tm
     for text in (hhh(service, "backup", "list").stdout, hhh(service, "backup", "show", taken["id"]).stdout):
         assert taken["backup_file"] in text
         assert taken["id"] in text
+    assert "no, it is stored in clear" in text
+    assert taken["manifest"]["facts"]["sha256"] in text
+
+
+def test_a_command_in_a_wrong_folder_tells_that_it_began_a_new_installation(stopped: Service, tmp_path: Path) -> None:
+    elsewhere = {"HHH_DATA_DIR": str(tmp_path / "elsewhere")}
+
+    first, second = (hhh(stopped, "backup", "run", environment=elsewhere) for _ in range(2))
+
+    assert f"A new installation was begun in {tmp_path / 'elsewhere'}." in first.stderr
+    assert second.stderr == ""
 
 
 def test_wrong_usage_ends_with_2_and_failure_with_1(stopped: Service, tmp_path: Path) -> None:

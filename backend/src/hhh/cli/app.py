@@ -17,7 +17,7 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
-    help="HHH Backup: backs up SQLite and PostgreSQL databases, and gets them back.",
+    help="HHH Backup: backs up SQLite and PostgreSQL databases.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -42,7 +42,7 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """HHH Backup: backs up SQLite and PostgreSQL databases, and gets them back."""
+    """HHH Backup: backs up SQLite and PostgreSQL databases."""
 
 
 def run() -> int:

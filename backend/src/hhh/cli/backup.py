@@ -74,7 +74,7 @@ def index(
     print_table(
         ["TIME (UTC)", "TARGET", "STATE", "STORED", "FILE", "ID"],
         [_row(backup) for backup in page.items],
-        empty="No backups yet. Take the first with: hhh backup run",
+        empty="No backup is like that." if target or status else "No backups yet. Take the first with: hhh backup run",
     )
 
 
@@ -101,10 +101,16 @@ def _description(backup: BackupResource) -> Iterator[tuple[str, str]]:
     yield "state", backup.status + (f": {backup.error}" if backup.error else "")
     yield "begun", f"{moment(backup.created_at)} UTC"
     yield "ended", f"{moment(backup.finished_at)} UTC"
-    yield "size", f"{size(backup.raw_size)} dumped, {size(backup.stored_size)} stored"
+    if backup.status == "success":
+        yield "size", f"{size(backup.raw_size)} dumped, {size(backup.stored_size)} stored"
     for copy in backup.copies:
         yield "copy", f"{copy.storage}: {copy.key} ({copy.status}, sha256 {copy.sha256})"
     manifest = backup.manifest or {}
+    for part in filter(None, (manifest.get("facts"), *manifest.get("attachments", ()))):
+        yield "beside it", f"{part['key']} (sha256 {part['sha256']})"
+    if manifest:
+        recipients = ", ".join(manifest.get("recipients", ()))
+        yield "encrypted", f"with age, for {recipients}" if recipients else "no, it is stored in clear"
     for name, version in manifest.get("versions", {}).items():
         yield "version", f"{name} {version}"
     for warning in manifest.get("warnings", ()):

@@ -6,7 +6,10 @@ import contextlib
 from collections.abc import Iterator
 from logging import WARNING
 
+from rich.markup import escape
+
 from hhh import migrations
+from hhh.cli.output import problems
 from hhh.core import logging
 from hhh.core.config import Settings, load_settings
 from hhh.core.database import Database
@@ -40,5 +43,12 @@ def own_database(loaded: Settings) -> Iterator[Database]:
 def opened_services() -> Iterator[Services]:
     """All services, for one command."""
     loaded = settings()
+    new = not loaded.database_url.get_secret_value() and not (loaded.data_dir / "hhh.db").exists()
     with own_database(loaded) as database:
+        # As a rule it is a command in a wrong folder, e.g. cron's: that must not look as if it had worked on the right one.
+        if new:
+            problems.print(
+                f"[yellow]Note:[/] A new installation was begun in {escape(str(loaded.data_dir))}. If there is one "
+                "already, name its folder in HHH_DATA_DIR."
+            )
         yield assemble(loaded, database)

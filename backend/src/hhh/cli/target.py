@@ -36,7 +36,7 @@ def add(
     if as_json:
         print_json(_row(added.listed))
     else:
-        console.print(f"Added {added.name}. Take its first backup with: hhh backup run {added.name}")
+        console.print(f"Added {added.name}, untried yet. Take its first backup now: hhh backup run {added.name}")
 
 
 @app.command("list")
