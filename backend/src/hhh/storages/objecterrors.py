@@ -77,6 +77,8 @@ def _hint(error: Exception) -> str | None:
         return "make the bucket, or correct the storage URL"
     if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or re.search("status code: 40[13]", text):
         return _CREDENTIALS
+    if "error sending request" in text:
+        return "the server was not reached: check the network, and the endpoint (AWS_ENDPOINT_URL) if one is set"
     return None
 
 

@@ -26,7 +26,9 @@ def _open_local(url: SplitResult) -> Storage:
 
 def _place(url: SplitResult) -> Place:
     if not url.netloc or ":" in url.netloc:
-        raise InvalidInput(f"A {url.scheme}:// storage URL needs a bucket or container", hint=f"known are {_EXAMPLES}")
+        raise InvalidInput(
+            f"The {url.scheme}:// storage URL names no bucket or container", hint=f"known are {_EXAMPLES}"
+        )
     return Place(bucket=url.netloc, prefix=checked_folder(unquote(url.path).removeprefix("/")))
 
 
@@ -54,6 +56,10 @@ def open_storage(url: str, *, retry_seconds: float = 60) -> Storage:
         parts = urlsplit(url)
     except ValueError:
         raise InvalidInput("The storage URL is not a URL", hint=f"known are {_EXAMPLES}") from None
+    if not parts.scheme:
+        raise InvalidInput(
+            "The storage URL names no kind of store", hint=f"a folder is file:///folder; known are {_EXAMPLES}"
+        )
     opener = OPENERS.get(parts.scheme)
     if opener is None:
         raise InvalidInput(f"Unknown kind of store {parts.scheme!r} in the storage URL", hint=f"known are {_EXAMPLES}")

@@ -112,7 +112,10 @@ def _invalid(error: RequestValidationError) -> _Answer:
         for item in error.errors()
     ]
     message = "; ".join(f"{'.'.join(each['loc'])}: {each['message']}" for each in fields) or "The request is invalid"
-    return _Answer(InvalidInput.status, InvalidInput.code, message, more={"fields": fields})
+    # curl's --data alone sends a form: then the whole body is what does not fit.
+    whole_body = any(each["loc"] == ["body"] for each in fields)
+    hint = {"hint": "send a JSON object, with the header Content-Type: application/json"} if whole_body else {}
+    return _Answer(InvalidInput.status, InvalidInput.code, message, more={"fields": fields, **hint})
 
 
 def _http(error: HTTPException) -> _Answer:

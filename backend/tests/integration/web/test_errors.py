@@ -70,6 +70,13 @@ def test_an_invalid_body_names_the_field_and_not_the_password(client: TestClient
     assert "hunter2" not in answer.text
 
 
+def test_a_form_as_curl_sends_it_is_told_what_is_to_be_sent(client: TestClient) -> None:
+    answer = client.post(LOGIN, data={"email": "a@b", "password": "hunter2"})
+
+    assert error_of(answer, 422)["hint"] == "send a JSON object, with the header Content-Type: application/json"
+    assert "hunter2" not in answer.text
+
+
 def test_what_nobody_expected_is_logged_under_the_requests_id_and_not_told(client: TestClient, log: Log) -> None:
     answer = client.get("/unexpected", headers={"X-Request-ID": "find-me"})
 

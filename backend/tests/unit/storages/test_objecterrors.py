@@ -63,7 +63,10 @@ def test_a_connection_that_was_refused_is_told_as_that() -> None:
         'retry_timeout: 2s  - HTTP error: error sending request\n\nDebug source:\nOs { message: "Connection refused" }'
     )
 
-    assert mapped(GenericError(text)).message.endswith("failed: HTTP error: error sending request, Connection refused")
+    error = mapped(GenericError(text))
+
+    assert error.message.endswith("failed: HTTP error: error sending request, Connection refused")
+    assert "AWS_ENDPOINT_URL" in (error.hint or "")
 
 
 def test_no_url_and_no_debug_text_is_passed_on() -> None:

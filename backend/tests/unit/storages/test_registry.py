@@ -68,6 +68,11 @@ def test_an_unknown_kind_is_told_what_is_known() -> None:
         open_storage("ftp://host/folder")
 
 
+def test_a_folder_without_its_kind_is_told_how_to_write_it() -> None:
+    with pytest.raises(InvalidInput, match=r"names no kind of store.*a folder is file:///folder"):
+        open_storage("/srv/backups")
+
+
 def test_credentials_in_a_url_are_refused_and_not_repeated() -> None:
     with pytest.raises(InvalidInput) as raised:
         open_storage("s3://the-key:the-secret@bucket/prefix")
