@@ -16,11 +16,14 @@ from hhh.core.database import Database
 from hhh.core.errors import MigrationsPending
 from hhh.services.container import Services, assemble
 
+#: Log events that a command reports itself, as its error.
+_TOLD = frozenset({"backup_failed"})
+
 
 def settings(*, level: int = WARNING) -> Settings:
     """The settings, with logging set up by them: commands say what they did themselves, so only trouble is logged."""
     loaded = load_settings()
-    logging.configure(loaded.env, level=level)
+    logging.configure(loaded.env, level=level, told=_TOLD if level >= WARNING else ())
     return loaded
 
 
@@ -45,7 +48,7 @@ def opened_services() -> Iterator[Services]:
     loaded = settings()
     new = not loaded.database_url.get_secret_value() and not (loaded.data_dir / "hhh.db").exists()
     with own_database(loaded) as database:
-        # As a rule it is a command in a wrong folder, e.g. cron's: that must not look as if it had worked on the right one.
+        # As a rule a command in a wrong folder, e.g. of cron: it must not look as if it had worked on the right one.
         if new:
             problems.print(
                 f"[yellow]Note:[/] A new installation was begun in {escape(str(loaded.data_dir))}. If there is one "
