@@ -6,10 +6,11 @@ before rendering, tracebacks included, so that no call site can forget it.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TextIO
 
 import structlog
@@ -40,13 +41,17 @@ _SECRET_TEXTS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
-def configure(environment: str, *, level: int = logging.INFO, stream: TextIO | None = None) -> None:
+def configure(
+    environment: str, *, level: int = logging.INFO, stream: TextIO | None = None, told: Collection[str] = ()
+) -> None:
     """Sets up logging for the process; may be called again.
 
     Args:
         environment: ``production`` for JSON lines, anything else for people.
         level: the least severity that is written.
         stream: where to; default standard error.
+        told: events that whoever sits in front of the process is told without a log; they are written only where they
+            hold more: a traceback, or what was left behind.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -75,7 +80,12 @@ def configure(environment: str, *, level: int = logging.INFO, stream: TextIO | N
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            functools.partial(_drop_told, told),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
@@ -92,6 +102,14 @@ def mask(text: str) -> str:
     for pattern, replacement in _SECRET_TEXTS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def _drop_told(told: Collection[str], _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    trouble = event.get("exc_info")
+    unforeseen = trouble is not None and not isinstance(trouble, KeyboardInterrupt)
+    if event["event"] in told and not unforeseen and not event.get("left_behind"):
+        raise structlog.DropEvent
+    return event
 
 
 def _masked(name: object, value: Any) -> Any:

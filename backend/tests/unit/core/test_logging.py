@@ -29,6 +29,18 @@ def test_what_libraries_log_has_the_same_form(log: Log) -> None:
     assert line["logger"] == "uvicorn.error"
 
 
+def test_what_a_command_tells_itself_is_logged_only_where_there_is_more_to_say(log: Log) -> None:
+    configure("production", stream=log.stream, told={"backup_failed"})
+    logger = structlog.get_logger("hhh.test")
+    logger.error("backup_failed", error="no space", exc_info=None, left_behind=None)
+    logger.error("backup_failed", error="interrupted", exc_info=KeyboardInterrupt())
+    assert log.text == ""
+    logger.error("backup_failed", error="a bug", exc_info=ValueError("a bug"))
+    logger.error("backup_failed", error="no store", left_behind=["dump.zst"])
+    logger.warning("scratch_left_behind")
+    assert [line["event"] for line in log.lines()] == ["backup_failed", "backup_failed", "scratch_left_behind"]
+
+
 def test_every_line_of_a_request_has_its_id(log: Log) -> None:
     with structlog.contextvars.bound_contextvars(request_id="abc"):
         structlog.get_logger().info("one")
