@@ -157,6 +157,17 @@ def check_file(path: str) -> None:
         raise Failed("unreadable", f"{path} can't be opened: {error.strerror}", hint) from error
     if not is_file:
         raise Failed("unreadable", f"{path} can't be opened: it is not a regular file")
+    for beside in (os.path.realpath(path) + suffix for suffix in ("-journal", "-wal", "-shm")):
+        if _is_no_file(beside):  # SQLite would open it, and wait for ever for a named pipe
+            raise Failed("unreadable", f"{beside} can't be opened: it is not a regular file")
+
+
+def _is_no_file(path: str) -> bool:
+    """Whether something else is there; what can't be looked at, SQLite itself says more about."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
 
 
 class Snapshot:

@@ -210,6 +210,16 @@ def test_what_is_no_file_is_said_to_be_none(source: SqliteSource, make: Callable
         source.take()
 
 
+@pytest.mark.parametrize("suffix", ["-journal", "-wal", "-shm"])
+def test_a_named_pipe_beside_a_database_keeps_nobody_waiting(source: SqliteSource, suffix: str) -> None:
+    make_sqlite_database(source.path, journal_mode="wal" if suffix != "-journal" else "delete")
+    beside = Path(f"{source.path}{suffix}")
+    beside.unlink(missing_ok=True)
+    os.mkfifo(beside)
+    with pytest.raises(SourceUnreadable, match=f"{beside.name} can't be opened: it is not a regular file"):
+        source.take()
+
+
 def test_a_file_that_may_not_be_read_is_said_to_be_so(source: SqliteSource) -> None:
     make_sqlite_database(source.path)
     source.path.chmod(0)
