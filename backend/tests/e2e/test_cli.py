@@ -126,10 +126,12 @@ def test_the_doctor_looks_at_everything_and_says_what_is_wrong(
 
     (tmp_path / "shop.db").write_bytes(b"something else\n" * 1000)
     faulty_s3.proxy.answer(403, where=lambda request: request.method == "PUT")
-    ill = hhh(service, "doctor", "--json", environment={"HHH_SCRATCH_DIR": "/proc/nowhere"})
+    misplaced = {"HHH_SCRATCH_DIR": "/proc/nowhere", "HHH_PG_BIN_DIR": str(tmp_path)}
+    ill = hhh(service, "doctor", "--json", environment=misplaced)
     assert ill.returncode == 1
     wrong = {finding["subject"]: finding["detail"] for finding in json.loads(ill.stdout) if not finding["ok"]}
     assert "/proc/nowhere" in wrong["scratch folder"]
+    assert "HHH_PG_BIN_DIR" in wrong["PostgreSQL programs"]
     assert any("403" in detail for subject, detail in wrong.items() if subject.startswith("store default"))
     assert "target shop" in wrong
     text = hhh(service, "doctor")

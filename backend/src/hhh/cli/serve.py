@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import sys
 from logging import INFO
 from typing import Annotated
 
@@ -49,8 +52,13 @@ def _listening(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=_family(host), backlog=2048, reuse_port=False)
     except OSError as error:
         raise ConfigurationError(
-            f"Can't listen on {host} port {port}: {error.strerror or error}", hint="choose another HHH_PORT or HHH_HOST"
+            f"Can't listen on {host} port {port}: {_reason(error)}", hint="choose another HHH_PORT or HHH_HOST"
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    # Its own text repeats the address.
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
 
 
 def _family(host: str) -> socket.AddressFamily:
@@ -61,4 +69,5 @@ def _print_where_to_go(loaded: Settings, listener: socket.socket) -> None:
     address, port = listener.getsockname()[:2]
     shown = "localhost" if address in {"127.0.0.1", "0.0.0.0", "::1", "::"} else address  # noqa: S104  compared, not bound
     console.print(f"\n[bold]HHH Backup[/] is at http://{shown}:{port}   (API: http://{shown}:{port}/openapi.json)")
-    console.print(f"Data: {escape(str(loaded.data_dir))}   Look at everything it needs with: hhh doctor")
+    command = "hhh" if shutil.which("hhh") else sys.argv[0]
+    console.print(f"Data: {escape(str(loaded.data_dir))}   Look at everything it needs with: {escape(command)} doctor")

@@ -131,8 +131,8 @@ class SuperAdminRequired(HHHError):
     code = "ERR_SUPERADMIN_REQUIRED"
     status = 403
 
-    def __init__(self) -> None:
-        super().__init__("Super Admin access required")
+    def __init__(self, *, hint: str | None = None) -> None:
+        super().__init__("Super Admin access required", hint=hint)
 
 
 class CsrfInvalid(HHHError):

@@ -22,7 +22,7 @@ from hhh.engines.postgresql_connection import (
     tool_environment,
 )
 from hhh.engines.postgresql_dump import LocksCrossedError, PostgresqlDump, Tools, dumping
-from hhh.engines.postgresql_snapshot import hold_snapshot
+from hhh.engines.postgresql_snapshot import hold_snapshot, refuse_what_can_not_be_dumped
 from hhh.engines.postgresql_url import Address, parse_url
 
 _ATTEMPTS = 3
@@ -57,9 +57,11 @@ class PostgresqlEngine(Engine):
         with (
             passfile(address, workplace.scratch) as password_file,
             contextlib.closing(open_connection(address, password_file)) as connection,
+            contextlib.closing(Session(connection)) as session,
         ):
             protect(connection)
             self._find_pg_dump(connection, workplace)
+            refuse_what_can_not_be_dumped(session)
             with mapped_errors("The database could not be looked at"):
                 [(size,)] = connection.execute(_DATABASE_SIZE)
             version = (connection.info.parameter_status("server_version") or "").partition(" ")[0]

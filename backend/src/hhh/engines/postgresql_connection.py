@@ -193,8 +193,14 @@ def _mapped(doing: str, error: psycopg.Error) -> EngineError:
     if isinstance(error, errors.SerializationFailure):
         return TargetBusy(message, hint=advice or "on a standby, hot_standby_feedback or a longer delay helps")
     if _is_about_connecting(error):
-        return TargetUnreachable(message, hint=advice)
+        return TargetUnreachable(message, hint=advice or _connection_advice(message))
     return EngineError(message, hint=advice)
+
+
+def _connection_advice(message: str) -> str | None:
+    if "password authentication failed" in message:
+        return "check the user and the password of the target's URL; characters such as @ : / are written %40 %3A %2F"
+    return None
 
 
 def _is_about_connecting(error: psycopg.Error) -> bool:

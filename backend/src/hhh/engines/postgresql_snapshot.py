@@ -130,6 +130,16 @@ def hold_snapshot(session: Session, *, lock_timeout: float) -> Snapshot:
     raise TargetBusy("Tables come and go faster than they can be locked", hint="try again when it is quieter")
 
 
+def refuse_what_can_not_be_dumped(session: Session) -> None:
+    """Asks the catalogue, without a lock, whether the role may read all tables and sequences and all their rows.
+
+    Raises:
+        SourceUnreadable: it may not; the message names them.
+    """
+    with mapped_errors("The tables could not be listed"):
+        _refuse_unreadable(_list(session))
+
+
 def _try_to_hold(session: Session) -> Snapshot:
     listed = _list(session)
     _refuse_unreadable(listed)
@@ -213,16 +223,18 @@ def _read_chunk(session: Session, chunk: Sequence[Relation]) -> list[tuple[Any, 
     """Position, last_value and is_called of each sequence.
 
     LOCK does not take sequences, and a view may stand under the name by now. Preparing a query locks what it names and
-    runs nothing: once that is done, the names can be checked, and keep their meaning.
+    runs nothing: once that is done, the names can be checked, and keep their meaning. Going back to a savepoint lets
+    go of them: kept to the end, thousands fill the server's table of locks, for everybody.
     """
     query = sql.SQL(" UNION ALL ").join(
         sql.SQL("SELECT {}, last_value, is_called FROM {}").format(sql.Literal(number), sequence.identifier)
         for number, sequence in enumerate(chunk)
     )
-    session.rows(sql.SQL("PREPARE hhh_sequences AS {} ORDER BY 1").format(query))
     names = {"schemas": [each.schema for each in chunk], "names": [each.name for each in chunk]}
-    if [oid for (oid,) in session.rows(_CURRENT_OIDS, names)] != [each.oid for each in chunk]:
-        raise _Moved
-    rows = session.rows(sql.SQL("EXECUTE hhh_sequences"))
-    session.rows(sql.SQL("DEALLOCATE hhh_sequences"))
+    with session.connection.transaction(force_rollback=True):
+        session.rows(sql.SQL("PREPARE hhh_sequences AS {} ORDER BY 1").format(query))
+        if [oid for (oid,) in session.rows(_CURRENT_OIDS, names)] != [each.oid for each in chunk]:
+            raise _Moved
+        rows = session.rows(sql.SQL("EXECUTE hhh_sequences"))
+        session.rows(sql.SQL("DEALLOCATE hhh_sequences"))
     return rows

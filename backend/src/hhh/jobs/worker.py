@@ -97,6 +97,7 @@ class Worker:
         with self._heartbeat.running(job_id, attempt.number, observer) as run:
             try:
                 self._backups.perform(attempt, run)
+                log.info("backup_stored", backup_id=job_id, target=attempt.target, backup_file=attempt.backup_file)
             except LeaseLost as error:
                 log.warning("lease_lost", backup_id=job_id, target=attempt.target, error=str(error))
             except HHHError as error:

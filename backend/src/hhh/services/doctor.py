@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from hhh.artifacts.encryption import Recipients
 from hhh.core.config import Settings
@@ -40,6 +41,8 @@ def examine(services: Services) -> Iterator[Finding]:
     yield _finding("scratch folder", lambda: _scratch(settings))
     yield _finding("signing key", lambda: f"Ed25519 {services.identity.signing_key.public_key}")
     yield _finding("encryption", lambda: _encryption(settings))
+    if (folder := settings.pg_bin_dir) is not None:
+        yield _finding("PostgreSQL programs", lambda: _pg_dump(folder / "pg_dump"))
     yield from _store(settings.default_storage_url)
     for name in services.targets.names():
         yield _finding(f"target {name}", lambda name=name: _target(settings, services.targets.find(name)))  # type: ignore[misc]
@@ -68,6 +71,12 @@ def _scratch(settings: Settings) -> str:
     with scratch_folder(settings.scratch_dir, "doctor"):
         free = shutil.disk_usage(settings.scratch_dir).free
     return f"{settings.scratch_dir} can be written, {free // 2**20} MiB are free"
+
+
+def _pg_dump(program: Path) -> str:
+    if not program.is_file():
+        raise ConfigurationError(f"HHH_PG_BIN_DIR: there is no {program}", hint="name the folder that pg_dump is in")
+    return f"{program} is there"
 
 
 def _encryption(settings: Settings) -> str:

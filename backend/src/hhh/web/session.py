@@ -64,8 +64,10 @@ def super_admin(request: Request) -> Principal:
         SessionExpired: the access token has run out, or its session has ended.
     """
     principal = _principal(request)
-    if principal is None or principal.role != Role.SUPER_ADMIN:
-        raise SuperAdminRequired
+    if principal is None:
+        raise SuperAdminRequired(hint="nobody is signed in: POST /api/v1/auth/login")
+    if principal.role != Role.SUPER_ADMIN:
+        raise SuperAdminRequired(hint="somebody of another role is signed in: see `hhh users set-role`")
     return principal
 
 

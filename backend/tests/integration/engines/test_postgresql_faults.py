@@ -379,8 +379,11 @@ def test_what_the_role_may_not_read_is_named_with_the_grant_that_helps(
     other.execute(made)
     other.commit()
     workplace = Workplace(scratch, any_postgres.bin_dir)
-    with pytest.raises(SourceUnreadable, match=r"may not read public.closed .*GRANT pg_read_all_data"):
+    told = r"may not read public.closed .*GRANT pg_read_all_data"
+    with pytest.raises(SourceUnreadable, match=told):
         whole_dump(PostgresqlEngine(), stranger, workplace)
+    with pytest.raises(SourceUnreadable, match=told):
+        PostgresqlEngine().inspect(stranger, workplace)
 
 
 def test_pg_read_all_data_is_enough_and_the_system_identifier_comes_if_it_may_be_asked(
