@@ -273,6 +273,24 @@ def test_a_sequence_that_is_made_anew_while_it_is_read_is_looked_at_again(
     assert [sequence.last_value for sequence in snapshot.sequences] == [7]
 
 
+def test_sequences_that_were_read_are_not_kept_locked(
+    any_postgres: PostgresServer,
+    database: str,
+    other: psycopg.Connection[Any],
+    watcher: psycopg.Connection[Any],
+    scratch: Path,
+) -> None:
+    other.execute("CREATE TABLE t (n serial)")
+    other.commit()
+    with dumping(any_postgres, any_postgres.url(database), scratch):
+        [holder] = our_sessions(watcher, database)[:1]
+        locked = other.execute(
+            "SELECT relname FROM pg_locks JOIN pg_class c ON c.oid = relation WHERE pid = %s AND c.oid >= 16384",
+            [holder],
+        )
+        assert locked.fetchall() == [("t",)]
+
+
 def test_a_server_whose_machine_is_gone_is_noticed_within_minutes(
     any_postgres: PostgresServer, database: str, other: psycopg.Connection[Any], scratch: Path
 ) -> None:
