@@ -150,8 +150,7 @@ def test_a_pg_dump_that_is_killed_in_the_middle(
         register(client, "shop", server.url())
         with triggering(client, "shop") as answer:
             dumps.wait_until_held()
-            for pid in dumps.pg_dumps(service.pid):
-                os.kill(pid, signal.SIGKILL)
+            os.kill(dumps.the_held_one(service.pid), signal.SIGKILL)
             dumps.let_go()
             assert_failed(answer.result(), other, target="shop", saying="pg_dump failed with status 137")
         assert_nothing_left(service, scratch)

@@ -43,10 +43,20 @@ class HeldDumps:
         """Let it go on, if it is there still, and those that come later through."""
         self._free.touch()
 
+    def the_held_one(self, pid: int) -> int:
+        """The process that is held, once the schema-only dump beside it has ended."""
+
+        wait_until(lambda: len(self.pg_dumps(pid)) == 1, seconds=30, what="one pg_dump alone")
+        [held] = self.pg_dumps(pid)
+        return held
+
     def pg_dumps(self, pid: int) -> list[int]:
         """The processes of the real pg_dump below that of the service."""
         return [child for child in children_of(pid) if _name(child) == "pg_dump"]
 
 
-def _name(pid: int) -> str:
-    return Path(f"/proc/{pid}/exe").resolve().name
+def _name(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/exe").readlink().name
+    except OSError:  # it has ended meanwhile
+        return None
