@@ -45,7 +45,6 @@ class HeldDumps:
 
     def the_held_one(self, pid: int) -> int:
         """The process that is held, once the schema-only dump beside it has ended."""
-
         wait_until(lambda: len(self.pg_dumps(pid)) == 1, seconds=30, what="one pg_dump alone")
         [held] = self.pg_dumps(pid)
         return held
