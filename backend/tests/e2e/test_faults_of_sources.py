@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import pytest
@@ -42,6 +43,25 @@ def shop(any_postgres: PostgresServer) -> Iterator[str]:
         make_realistic_database(connection, megabytes=0.5)
     yield name
     any_postgres.drop_database(name)
+
+
+class LargeShop(NamedTuple):
+    """A server of its own with a database whose dump can be held in the middle, and a service for it."""
+
+    server: PostgresServer
+    dumps: HeldDumps
+    service: Service
+
+
+@pytest.fixture
+def large_shop(
+    service_factory: ServiceFactory, private_postgres: PrivatePostgres, scratch: Path, tmp_path: Path
+) -> LargeShop:
+    server = private_postgres()
+    with server.connect() as connection:
+        make_realistic_database(connection, megabytes=MEGABYTES)
+    dumps = HeldDumps(tmp_path, server)
+    return LargeShop(server, dumps, service_factory(scratch_dir=scratch, pg_bin_dir=dumps.bin_dir))
 
 
 def assert_nothing_left(service: Service, scratch: Path) -> None:
@@ -112,14 +132,8 @@ def test_servers_that_refuse_and_tools_that_do_not_fit(
 
 
 @pytest.mark.postgres
-def test_a_server_that_dies_in_the_middle_of_a_dump(
-    service_factory: ServiceFactory, private_postgres: PrivatePostgres, scratch: Path, tmp_path: Path
-) -> None:
-    server = private_postgres()
-    with server.connect() as connection:
-        make_realistic_database(connection, megabytes=MEGABYTES)
-    dumps = HeldDumps(tmp_path, server)
-    service = service_factory(scratch_dir=scratch, pg_bin_dir=dumps.bin_dir)
+def test_a_server_that_dies_in_the_middle_of_a_dump(large_shop: LargeShop, scratch: Path) -> None:
+    server, dumps, service = large_shop
     with service.signed_in_client() as client, service.signed_in_client() as other:
         register(client, "shop", server.url())
         with triggering(client, "shop") as answer:
@@ -138,14 +152,8 @@ def test_a_server_that_dies_in_the_middle_of_a_dump(
 
 
 @pytest.mark.postgres
-def test_a_pg_dump_that_is_killed_in_the_middle(
-    service_factory: ServiceFactory, private_postgres: PrivatePostgres, scratch: Path, tmp_path: Path
-) -> None:
-    server = private_postgres()
-    with server.connect() as connection:
-        make_realistic_database(connection, megabytes=MEGABYTES)
-    dumps = HeldDumps(tmp_path, server)
-    service = service_factory(scratch_dir=scratch, pg_bin_dir=dumps.bin_dir)
+def test_a_pg_dump_that_is_killed_in_the_middle(large_shop: LargeShop, scratch: Path) -> None:
+    server, dumps, service = large_shop
     with service.signed_in_client() as client, service.signed_in_client() as other:
         register(client, "shop", server.url())
         with triggering(client, "shop") as answer:

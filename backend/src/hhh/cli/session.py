@@ -46,7 +46,8 @@ def own_database(loaded: Settings) -> Iterator[Database]:
 def opened_services() -> Iterator[Services]:
     """All services, for one command."""
     loaded = settings()
-    new = not loaded.database_url.get_secret_value() and not (loaded.data_dir / "hhh.db").exists()
+    file = loaded.default_database_file
+    new = file is not None and not file.exists()
     with own_database(loaded) as database:
         # As a rule a command in a wrong folder, e.g. of cron: it must not look as if it had worked on the right one.
         if new:

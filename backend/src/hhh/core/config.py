@@ -68,9 +68,15 @@ class Settings(BaseModel):
     auto_migrate: bool = True
 
     @property
+    def default_database_file(self) -> Path | None:
+        """The SQLite file of the own database, where no ``HHH_DATABASE_URL`` names another."""
+        return None if self.database_url.get_secret_value() else self.data_dir / "hhh.db"
+
+    @property
     def own_database_url(self) -> str:
         """The URL of the service's own database, which is also the target ``app``."""
-        return self.database_url.get_secret_value() or f"sqlite:///{quote(str(self.data_dir / 'hhh.db'))}"
+        file = self.default_database_file
+        return f"sqlite:///{quote(str(file))}" if file else self.database_url.get_secret_value()
 
     @property
     def default_storage_url(self) -> str:
