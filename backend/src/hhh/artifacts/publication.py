@@ -71,7 +71,12 @@ class Publication:
         key, expected = self._keys.object, dump.expected_size
         with self._writers(key, expected) as writers:
             result = copy_stream(
-                dump.stdout, writers, recipients=self._recipients, run=self._run, expected_size=expected
+                dump.stdout,
+                writers,
+                recipients=self._recipients,
+                run=self._run,
+                form=dump.form,
+                expected_size=expected,
             )
             finished = dump.finish()
             self._run.raise_if_cancelled()

@@ -8,24 +8,29 @@ from __future__ import annotations
 import hashlib
 import io
 import select
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import zstandard
 
 from hhh.artifacts.encryption import Recipients
 from hhh.core.run import Progress, Run
+from hhh.engines.base import DumpForm
 from hhh.storages.base import ObjectWriter
 
 #: Bytes read, hashed and written at a time.
 PIECE = 1 << 20
-#: Level 1, the fastest, with a larger table of what was seen (2^17 entries, not 2^14) and a window of 2 MiB: dumps of a
-#: shop's rows became 8 to 12 % smaller for a quarter more CPU, and smaller than pg_dump's own gzip; level 2 takes as
-#: much for half of that. The job size keeps each thread from taking four windows at a time.
-#: Two threads: 500 MB on two cores took 2.6 s in our own thread, 2.1 s with one beside it, 1.4 s with two.
-_PARAMETERS = zstandard.ZstdCompressionParameters.from_level(
-    1, window_log=21, hash_log=17, job_size=2 << 20, threads=2, write_checksum=True
-)
+#: How each form of dump is compressed; both are level 1. The job size keeps each thread from taking four windows at a
+#: time. Two threads: 500 MB on two cores took 2.6 s in our own thread, 2.1 s with one beside it, 1.4 s with two.
+_PARAMETERS: Mapping[DumpForm, zstandard.ZstdCompressionParameters] = {
+    #: With a larger table of what was seen (2^17 entries, not 2^14) and a window of 2 MiB: dumps of a shop's rows got
+    #: 8 to 12 % smaller for a quarter more CPU, and smaller than pg_dump's own gzip; level 2 takes as much for half.
+    DumpForm.ROWS: zstandard.ZstdCompressionParameters.from_level(
+        1, window_log=21, hash_log=17, job_size=2 << 20, threads=2, write_checksum=True
+    ),
+    #: As it is: a SQLite file is copied at the speed of the disk, and compression is what it waits for.
+    DumpForm.PAGES: zstandard.ZstdCompressionParameters.from_level(1, job_size=2 << 20, threads=2, write_checksum=True),
+}
 #: How often a run is asked whether it was cancelled, while the source gives nothing.
 _CANCEL_POLL_MILLISECONDS = 200
 
@@ -48,6 +53,7 @@ def copy_stream(
     *,
     recipients: Recipients,
     run: Run,
+    form: DumpForm = DumpForm.ROWS,
     stage: str = "stream",
     expected_size: int | None = None,
 ) -> StreamResult:
@@ -61,6 +67,7 @@ def copy_stream(
         writers: open writers; whoever opened them commits or drops them.
         recipients: whom to encrypt for.
         run: who is told, and may cancel.
+        form: what the source is made of; it is compressed accordingly.
         stage: the name of this part of the work in the progress.
         expected_size: an estimate of the source's bytes, for the progress.
 
@@ -70,7 +77,7 @@ def copy_stream(
     """
     sink = _Sink(writers)
     meter = _Meter(run, stage, expected_size, sink)
-    compressed = _compressed(_pieces(source, meter))
+    compressed = _compressed(_pieces(source, meter), form)
     if recipients:
         recipients.encrypt_to(compressed, sink.write)
     else:
@@ -96,9 +103,9 @@ def _pieces(source: io.RawIOBase, meter: _Meter) -> Iterator[memoryview]:
         yield buffer[:size]
 
 
-def _compressed(pieces: Iterator[memoryview]) -> Iterator[bytes]:
+def _compressed(pieces: Iterator[memoryview], form: DumpForm) -> Iterator[bytes]:
     """One zstd frame with a checksum, in pieces of `PIECE` bytes."""
-    chunker = zstandard.ZstdCompressor(compression_params=_PARAMETERS).chunker(chunk_size=PIECE)
+    chunker = zstandard.ZstdCompressor(compression_params=_PARAMETERS[form]).chunker(chunk_size=PIECE)
     for piece in pieces:
         yield from chunker.compress(piece)
     yield from chunker.finish()  # type: ignore[no-untyped-call]

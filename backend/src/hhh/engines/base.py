@@ -21,6 +21,15 @@ class EngineKind(StrEnum):
     POSTGRESQL = "postgresql"
 
 
+class DumpForm(StrEnum):
+    """What a dump is made of."""
+
+    #: The rows of tables, one after the other.
+    ROWS = "rows"
+    #: The pages of a database file.
+    PAGES = "pages"
+
+
 @dataclass(frozen=True, slots=True)
 class Workplace:
     """Where a dump may work."""
@@ -71,6 +80,9 @@ def facts_warning(count: int) -> tuple[str, ...]:
 
 class Dump(ABC):
     """A dump under way."""
+
+    #: What `stdout` gives.
+    form = DumpForm.ROWS
 
     @property
     @abstractmethod

@@ -16,8 +16,8 @@ from urllib.parse import quote, unquote
 
 from hhh.core.errors import HHHError, InvalidInput, ScratchError, SourceUnreadable, TargetBusy, ToolFailed
 from hhh.core.process import Child, running
-from hhh.core.run import Progress, Run, Unattended
-from hhh.engines.base import Dump, DumpResult, Engine, EngineKind, SourceInfo, Workplace
+from hhh.core.run import Run, Unattended
+from hhh.engines.base import Dump, DumpForm, DumpResult, Engine, EngineKind, SourceInfo, Workplace
 from hhh.schemas.facts import SqliteFacts
 
 #: How long a lock on the database is waited for, before the dump fails with `TargetBusy`.
@@ -69,7 +69,7 @@ class SqliteEngine(Engine):
     @contextlib.contextmanager
     def dump(self, url: str, workplace: Workplace, run: Run) -> Iterator[Dump]:
         with self._conversation("dump", _path_in(url), workplace, run) as child:
-            size = child.wait_for("copied")["size"]
+            size = child.wait_for("copying")["size"]
             yield _SqliteDump(child, size)
 
     @contextlib.contextmanager
@@ -110,7 +110,7 @@ class _Conversation:
         self._received = b""
 
     def wait_for(self, event: str) -> Mapping[str, Any]:
-        """Reads reports up to this one, passes progress on, and asks the run for cancellation meanwhile.
+        """Reads reports up to this one, and asks the run for cancellation meanwhile.
 
         Raises:
             SourceUnreadable, TargetBusy, ScratchError: the child reports it.
@@ -119,8 +119,6 @@ class _Conversation:
         while (report := self._next())["event"] != event:
             if report["event"] == "failed":
                 raise _ERRORS[report["reason"]](report["message"], hint=report["hint"])
-            if report["event"] == "copying":
-                self._run.report(Progress("snapshot", expected_bytes=report["total"]))
         return report
 
     def end(self) -> None:
@@ -154,6 +152,8 @@ class _Conversation:
 
 
 class _SqliteDump(Dump):
+    form = DumpForm.PAGES
+
     def __init__(self, conversation: _Conversation, size: int) -> None:
         self._conversation = conversation
         self._size = size

@@ -9,8 +9,8 @@ so that it starts in some 20 ms; and it is one file of this length because ``pyt
   milliseconds, "thorough_check_size": bytes}``. It stays open; its end means that nobody waits for us any more: the
   source is closed, and we end.
 * Standard output: for ``dump`` the bytes of the copy, nothing else.
-* Reports: one JSON object a line, told apart by ``event``: ``copying`` (``done``, ``total`` in bytes), ``copied``
-  (``size`` in bytes) and last one of ``inspected``, ``facts`` and ``failed`` (``reason``, ``message``, ``hint``).
+* Reports: one JSON object a line, told apart by ``event``: ``copying`` (``size`` in bytes, before the first of them)
+  and last one of ``inspected``, ``facts`` and ``failed`` (``reason``, ``message``, ``hint``).
 """
 
 # pathlib would take as long to import as all the rest.
@@ -19,6 +19,7 @@ so that it starts in some 20 ms; and it is one file of this length because ``pyt
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -30,12 +31,14 @@ from typing import Any, NoReturn, Self
 
 import apsw
 
-#: Bytes copied between two reports of progress.
+#: Bytes copied before they are sent on.
 STEP_SIZE = 16 << 20
 #: KiB of pages that each side of a copy keeps: each page is needed once, and few stay in the processor's cache.
 COPY_CACHE = 256
-#: KiB of pages kept while a copy is checked. More gains nothing; a memory map gains a fifth, but stays resident.
-CHECK_CACHE = 64 << 10
+#: KiB of pages kept while a copy is checked: a thorough check comes back to them, a quick one reads each page once and
+#: was a third faster with few. A memory map gains a fifth more, but stays resident.
+THOROUGH_CHECK_CACHE = 64 << 10
+QUICK_CHECK_CACHE = 1 << 10
 SEND_SIZE = 64 << 20
 #: Seconds between two looks at a lock.
 BUSY_INTERVAL = 0.001
@@ -67,6 +70,10 @@ _WRITE_ERRORS = frozenset(
         apsw.SQLITE_IOERR_DELETE,
     }
 )
+_MAGIC = b"SQLite format 3\0"
+#: What an online backup writes into the first page of a copy by itself (https://www.sqlite.org/fileformat2.html,
+#: section 1.3): the change counter, the schema cookie, and the version that wrote it.
+_WRITTEN_BY_BACKUP = (slice(24, 28), slice(40, 44), slice(92, 100))
 _SCRATCH_HINT = "free some space, or set HHH_SCRATCH_DIR to a folder that is large enough and may be written to"
 #: Warnings stand in the manifest in clear: they name nothing of the database, and no message of SQLite that does.
 _NEEDS_APPLICATION = "they need a module, function, collation or view that only their application has"
@@ -170,11 +177,55 @@ def _is_no_file(path: str) -> bool:
         return False
 
 
+class FirstPage(apsw.VFS):
+    """The usual access to files, which remembers the first page of a database that was read last.
+
+    An online backup writes the first page last, but it must be sent first. Within a read transaction it is read before
+    any other page, from the database or from its WAL.
+    """
+
+    NAME = "first-page"
+
+    def __init__(self) -> None:
+        super().__init__(self.NAME, "")
+        self.content = b""
+        self._watching = True
+
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:  # noqa: N802  apsw's
+        return _WatchedFile(self, name, flags) if self._watching else apsw.VFSFile("", name, flags)
+
+    def see(self, content: bytes) -> None:
+        """A piece of a file that was read."""
+        if self._watching and content.startswith(_MAGIC) and len(content) == _page_size(content):
+            self.content = content
+
+    def stop(self) -> None:
+        """The transaction has begun: what was seen is its first page."""
+        self._watching = False
+
+
+class _WatchedFile(apsw.VFSFile):
+    def __init__(self, first_page: FirstPage, name: str | apsw.URIFilename | None, flags: list[int]) -> None:
+        super().__init__("", name, flags)
+        self._first_page = first_page
+
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802  apsw's
+        content = super().xRead(amount, offset)
+        self._first_page.see(content)
+        return content
+
+
+def _page_size(header: bytes) -> int:
+    size = int.from_bytes(header[16:18], "big")
+    return 1 << 16 if size == 1 else size
+
+
 class Snapshot:
     """A source, with one read transaction held on it."""
 
     def __init__(self, path: str, busy_timeout: int) -> None:
         self.path = path
+        self._first_page = FirstPage()
         self._seen: os.stat_result | None = None
         SOURCE_IS_CLOSED.clear()
         try:
@@ -185,6 +236,22 @@ class Snapshot:
             if not _stands_alone(path):
                 raise
             self.connection = _begin(path, busy_timeout, immutable=True)
+        self._first_page.stop()
+
+    @property
+    def first_page(self) -> bytes:
+        """The page with the header; empty for a database without a page."""
+        return self._first_page.content
+
+    @property
+    def page_size(self) -> int:
+        """Bytes."""
+        return int(self.connection.pragma("page_size"))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all pages."""
+        return int(self.connection.pragma("page_count")) * self.page_size
 
     def __enter__(self) -> Self:
         return self
@@ -228,10 +295,12 @@ def _connect(path: str, *, immutable: bool) -> apsw.Connection:
     # file: a crashed writer's journal must be rolled back, and who opens a WAL database only for reading leaves a -wal
     # and a -shm behind. Nothing else is written: what stands in a WAL that was there before stays in it.
     if immutable:
-        connection = apsw.Connection(immutable_uri(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        connection = apsw.Connection(
+            immutable_uri(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, vfs=FirstPage.NAME
+        )
     else:
         left_by_others = os.path.exists(os.path.realpath(path) + "-wal")
-        connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+        connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=FirstPage.NAME)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(left_by_others))
     harden(connection)
     connection.pragma("query_only", 1)
@@ -296,31 +365,52 @@ def _same(one: os.stat_result, other: os.stat_result) -> bool:
 # -------------------------------------------------------------------------------------------------- copy
 
 
-def make_copy(snapshot: Snapshot, path: str, reports: Reports) -> int:
-    """Copies the snapshot to a new file and returns its size; the read transaction keeps writers from restarting it.
+def make_copy(snapshot: Snapshot, path: str, final: Callable[[int], None]) -> int:
+    """Copies the snapshot to an empty file and returns its size; the read transaction keeps writers from restarting it.
 
-    The copy is the source page by page, but for the change of the schema cookie that every online backup makes: the
-    marks of a WAL database stay in its header, so that what is restored has the journal mode that the source had.
+    The copy is the source page by page, its header included: what is restored has the journal mode that the source had.
+
+    Args:
+        snapshot: what to copy.
+        path: of the copy.
+        final: called with the number of bytes that no longer change, but for the first page.
     """
-    _make_file(path)
     copy = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
     for setting, value in (("locking_mode", "exclusive"), ("journal_mode", "off"), ("synchronous", "off")):
         copy.pragma(setting, value)
     for connection in (copy, snapshot.connection):
         connection.pragma("cache_size", -COPY_CACHE)
-    page_size = snapshot.connection.pragma("page_size")
+    page_size = snapshot.page_size
     with copy.backup("main", snapshot.connection, "main") as backup:
         while not backup.done:
             backup.step(STEP_SIZE // page_size)
-            total = backup.page_count * page_size
             if ABANDONED.is_set():
                 raise Abandoned
-            reports.send("copying", done=total - backup.remaining * page_size, total=total)
+            copy.cache_flush()
+            final((backup.page_count - backup.remaining) * page_size)
     copy.close()
+    _finish_first_page(path, snapshot.first_page)
     return os.stat(path).st_size
 
 
-def _make_file(path: str) -> None:
+def _finish_first_page(path: str, content: bytes) -> None:
+    """Makes the first page of a copy what was sent, and with it the copy what is sent, byte for byte."""
+    with open(path, "r+b", buffering=0) as file:
+        written = file.read(len(content))
+        if _without_marks(written) != _without_marks(content):
+            raise Failed("unreadable", "The first page of the copy is not the one that was sent", "please report this")
+        os.pwrite(file.fileno(), content, 0)
+
+
+def _without_marks(page: bytes) -> bytes:
+    content = bytearray(page)
+    for written in _WRITTEN_BY_BACKUP:
+        content[written] = bytes(written.stop - written.start)
+    return bytes(content)
+
+
+def make_file(path: str) -> None:
+    """Makes a new and empty file that nobody else may read."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
@@ -328,12 +418,39 @@ def _make_file(path: str) -> None:
 
 
 class Stream(threading.Thread):
-    """Sends a file to standard output and closes it, beside the work."""
+    """Sends a growing file to standard output and closes it, beside the work.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        path: of the file.
+        beginning: what will stand at its beginning in the end; without it nothing is sent before the end.
+    """
+
+    def __init__(self, path: str, beginning: bytes) -> None:
         super().__init__(name="stream", daemon=True)
         self._path = path
+        self._beginning = beginning
+        self._final = 0
+        self._is_complete = False
+        self._grown = threading.Condition()
         self._error: OSError | None = None
+
+    def grow(self, final: int) -> None:
+        """The first ``final`` bytes stay as they are."""
+        with self._grown:
+            self._final = final
+            self._grown.notify()
+
+    def end_at(self, size: int) -> None:
+        """The file is complete."""
+        with self._grown:
+            self._final, self._is_complete = size, True
+            self._grown.notify()
+
+    def finish(self) -> None:
+        """Waits until all is sent."""
+        self.join()
+        if self._error is not None:
+            raise Failed("scratch", f"{self._path} can't be sent: {self._error.strerror}")
 
     def run(self) -> None:
         try:
@@ -343,16 +460,23 @@ class Stream(threading.Thread):
         finally:
             os.close(1)
 
-    def finish(self) -> None:
-        """Waits for the end."""
-        self.join()
-        if self._error is not None:
-            raise Failed("scratch", f"{self._path} can't be sent: {self._error.strerror}")
-
     def _send(self) -> None:
+        rest = self._beginning
+        while rest:
+            rest = rest[os.write(1, rest) :]
+        offset = len(self._beginning)
         with open(self._path, "rb", buffering=0) as file:
-            while os.sendfile(1, file.fileno(), None, SEND_SIZE):
-                pass
+            while count := self._ready(offset):
+                sent = os.sendfile(1, file.fileno(), offset, min(count, SEND_SIZE))
+                if not sent:
+                    raise OSError(errno.EIO, "it is shorter than it was")
+                offset += sent
+
+    def _ready(self, offset: int) -> int:
+        """How many bytes may be sent, as soon as there are any; 0 at the end."""
+        with self._grown:
+            self._grown.wait_for(lambda: self._is_complete or (self._beginning and self._final > offset))
+            return max(0, self._final - offset)
 
 
 # ------------------------------------------------------------------------------------------------- facts
@@ -367,7 +491,7 @@ def take_facts(path: str, *, thorough: bool) -> dict[str, Any]:
     connection = apsw.Connection(immutable_uri(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
     harden(connection)
     names = [name for (name,) in connection.execute(f"SELECT name {_NAMES_OF_TABLES} ORDER BY name")]
-    connection.pragma("cache_size", -CHECK_CACHE)
+    connection.pragma("cache_size", -(THOROUGH_CHECK_CACHE if thorough else QUICK_CHECK_CACHE))
     warnings = check_integrity(connection, names, thorough=thorough)
     tables = count_all_rows(connection, names)
     if len(tables) < len(names):
@@ -470,19 +594,21 @@ def inspect(request: dict[str, Any], reports: Reports) -> None:
     """Looks at a source."""
     with Snapshot(request["source"], request["busy_timeout"]) as snapshot:
         tables = snapshot.connection.execute(f"SELECT count(*) {_NAMES_OF_TABLES}").get
-        size = snapshot.connection.pragma("page_count") * snapshot.connection.pragma("page_size")
+        size = snapshot.size
     reports.send("inspected", tables=tables, size=size)
 
 
 def dump(request: dict[str, Any], reports: Reports) -> None:
-    """Copies a source, then sends the copy and takes its facts side by side."""
+    """Copies a source and sends the copy as it grows, then takes its facts."""
+    path = request["copy"]
     with Snapshot(request["source"], request["busy_timeout"]) as snapshot:
-        size = make_copy(snapshot, request["copy"], reports)
-    reports.send("copied", size=size)
-    # Only now: page 1 is the last that an online backup writes.
-    stream = Stream(request["copy"])
-    stream.start()
-    result = take_facts(request["copy"], thorough=size <= request["thorough_check_size"])
+        make_file(path)
+        reports.send("copying", size=snapshot.size)
+        stream = Stream(path, snapshot.first_page)
+        stream.start()
+        size = make_copy(snapshot, path, stream.grow)
+    stream.end_at(size)
+    result = take_facts(path, thorough=size <= request["thorough_check_size"])
     stream.finish()
     reports.send("facts", **result)
 
