@@ -63,6 +63,8 @@ class Settings(BaseModel):
     admin_password: SecretStr = SecretStr("")
     pg_bin_dir: AbsolutePath | None = None
     restore_dirs: Paths = []
+    restore_undo_days: Annotated[float, Field(ge=0, le=3650)] = 7
+    trusted_keys: CommaSeparated = []
     cookie_secure: bool | None = None
     cors_origins: CommaSeparated = []
     auto_migrate: bool = True

@@ -11,6 +11,8 @@
   x CsrfInvalid
   x BackupInProgress
   x BackupFailed
+  x RestoreUnsafe
+  x RestoreFailed
   x Cancelled
   x Interrupted
   x LeaseLost
@@ -28,8 +30,10 @@
     + StorageFull
     + ObjectExists
     + ObjectMissing
+    + ArtifactDamaged
   x ScratchError
   x ManifestInvalid
+  x IdentityMissing
 
 An error knows its code, its HTTP status and whether a retry may help; one handler renders it as JSON
 (`hhh.web.errors`), another as an exit code (`hhh.cli`). A message says what failed, with the tool's own
@@ -38,7 +42,7 @@ last line, and what to do; it never holds a secret.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 
@@ -70,6 +74,11 @@ class HHHError(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """Extra headers of the HTTP answer."""
+        return {}
+
+    @property
+    def details(self) -> dict[str, object]:
+        """Further members of the answer's ``error`` object."""
         return {}
 
 
@@ -160,6 +169,29 @@ class BackupFailed(HHHError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"Backup failed: {reason}")
+
+
+class RestoreUnsafe(HHHError):
+    """A restore was not begun, or touched nothing that was there: checks stand against it."""
+
+    code = "ERR_RESTORE_UNSAFE"
+    status = 409
+
+    def __init__(self, reasons: Sequence[Mapping[str, object]], *, hint: str | None = None) -> None:
+        said = "; ".join(str(reason["message"]) for reason in reasons)
+        super().__init__(f"The restore is not safe: {said}", hint=hint)
+        #: Each a failed check: ``name``, ``status``, ``message``, ``acknowledge``.
+        self.reasons = tuple(reasons)
+
+    @property
+    def details(self) -> dict[str, object]:
+        return {"reasons": [dict(reason) for reason in self.reasons]}
+
+
+class RestoreFailed(HHHError):
+    """A restore ended with an error or a difference; what was there before is as it was."""
+
+    code = "ERR_RESTORE_FAILED"
 
 
 class Cancelled(HHHError):
@@ -256,9 +288,23 @@ class ObjectMissing(StorageError):
     """No object under that key."""
 
 
+class ArtifactDamaged(StorageError):
+    """What the store gives is not what was stored: another size, another hash, or it can't be unpacked."""
+
+    code = "ERR_RESTORE_UNSAFE"
+    status = 409
+
+
 class ScratchError(HHHError):
     """The scratch folder can't be written, or is full."""
 
 
 class ManifestInvalid(HHHError):
     """A manifest is damaged, of an unknown version, or its signature does not hold."""
+
+
+class IdentityMissing(HHHError):
+    """A backup is encrypted, and no identity is here that opens it."""
+
+    code = "ERR_RESTORE_UNSAFE"
+    status = 409

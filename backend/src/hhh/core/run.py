@@ -10,9 +10,10 @@ from typing import Protocol
 class Progress:
     """How far a run has come."""
 
-    #: What is being done now: ``snapshot``, ``stream``, ``finalise``.
+    #: What is being done now; of a backup ``snapshot``, ``stream``, ``finalise``; of a restore ``checks``, ``download``,
+    #: ``restore``, ``compare``, ``swap``.
     stage: str
-    #: Bytes read from the dump so far.
+    #: Bytes of the dump read so far; of a restore, of its object in the store.
     raw_bytes: int = 0
     #: Bytes written to the stores so far.
     stored_bytes: int = 0

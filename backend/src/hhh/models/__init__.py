@@ -4,6 +4,7 @@ from hhh.core.database import Base
 from hhh.models.backup_log import BackupCopy, BackupLog, BackupStatus, BackupTotals
 from hhh.models.installation import Installation
 from hhh.models.job import Job, JobKind, JobState
+from hhh.models.restore import Restore
 from hhh.models.session import LoginFailure, RefreshToken, UserSession
 from hhh.models.target import Target
 from hhh.models.user import Role, User
@@ -20,6 +21,7 @@ __all__ = [
     "JobState",
     "LoginFailure",
     "RefreshToken",
+    "Restore",
     "Role",
     "Target",
     "User",

@@ -16,6 +16,7 @@ class JobKind(StrEnum):
     """What a job does."""
 
     BACKUP = "backup"
+    RESTORE = "restore"
 
 
 class JobState(StrEnum):

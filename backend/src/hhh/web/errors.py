@@ -92,7 +92,8 @@ async def _handle(request: Request, error: Exception) -> Response:
 def _answer(request: Request, error: Exception) -> _Answer:
     if isinstance(error, HHHError):
         hint = {"hint": _printable(error.hint)} if error.hint else {}
-        return _Answer(_status(request, error), error.code, _printable(error.message), error.headers, hint)
+        more = {**error.details, **hint}
+        return _Answer(_status(request, error), error.code, _printable(error.message), error.headers, more)
     if isinstance(error, RequestValidationError):
         return _invalid(error)
     if isinstance(error, HTTPException):

@@ -1,0 +1,53 @@
+"""What a kind of job does; `hhh.jobs` runs it under a lease without knowing what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy.orm import Session
+
+from hhh.core.run import Run
+from hhh.models import Job, JobState
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt at one job, held under a lease."""
+
+    job_id: str
+    number: int
+    target: str
+    #: Who works on it; names the scratch folder.
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How an attempt ended without success."""
+
+    state: JobState
+    text: str
+    #: The code of the API's error shape.
+    code: str
+
+
+class Work(Protocol):
+    """One kind of job. It finishes its job's row itself, together with its own, where it succeeds."""
+
+    def begin(self, session: Session, job: Job) -> bool:
+        """Writes, in the transaction that claims the job, that a worker is on it; false if its own row is gone."""
+
+    def perform(self, attempt: Attempt, run: Run) -> None:
+        """Does the work and records its success, together with the end of the job.
+
+        Raises:
+            HHHError: it failed, or its lease was lost; nothing was recorded.
+        """
+
+    def record_failure(self, session: Session, job_id: str, failure: Failure, now: datetime) -> None:
+        """Writes, in the transaction that ends the job, how it ended; nothing where its own row is gone."""
+
+    def recorded(self, session: Session, job_id: str) -> bool:
+        """Whether its own row says that the job has succeeded."""
