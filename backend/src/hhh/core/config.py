@@ -113,6 +113,23 @@ def load_settings(environment: Mapping[str, str] | None = None, *, dotenv: Path 
     Raises:
         ConfigurationError: a name is unknown, a value is of the wrong form, or a required one is missing.
     """
+    settings = read_settings(environment, dotenv=dotenv)
+    _require(settings)
+    with needed(settings.data_dir):
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return settings
+
+
+def read_settings(environment: Mapping[str, str] | None = None, *, dotenv: Path | None = None) -> Settings:
+    """The settings as far as they are there, for work that needs no service: nothing is made, nothing is required.
+
+    Args:
+        environment: as for `load_settings`.
+        dotenv: as for `load_settings`.
+
+    Raises:
+        ConfigurationError: a name is unknown, or a value is of the wrong form.
+    """
     dotenv_names = {name: value or "" for name, value in dotenv_values(dotenv or Path(".env")).items()}
     names = {**dotenv_names, **(os.environ if environment is None else environment)}
     _refuse_unknown(names)
@@ -121,13 +138,9 @@ def load_settings(environment: Mapping[str, str] | None = None, *, dotenv: Path 
         name.removeprefix(PREFIX).lower(): value for name, value in names.items() if name.startswith(PREFIX) and value
     }
     try:
-        settings = Settings(**values)
+        return Settings(**values)
     except ValidationError as error:
         raise ConfigurationError(_describe(error)) from None
-    _require(settings)
-    with needed(settings.data_dir):
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return settings
 
 
 def _known_names() -> list[str]:

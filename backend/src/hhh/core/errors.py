@@ -189,9 +189,20 @@ class RestoreUnsafe(HHHError):
 
 
 class RestoreFailed(HHHError):
-    """A restore ended with an error or a difference; what was there before is as it was."""
+    """A restore ended with an error or a difference; what was there before is as it was.
+
+    Args:
+        message: as of any error.
+        hint: as of any error.
+        receipt: `hhh.schemas.restore.Receipt` as a mapping, where the restore came so far.
+    """
 
     code = "ERR_RESTORE_FAILED"
+
+    def __init__(self, message: str, *, hint: str | None = None, receipt: Mapping[str, object] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        #: What was restored, with its errors and differences; None where nothing was.
+        self.receipt = receipt
 
 
 class Cancelled(HHHError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from hhh.core.config import Settings, load_settings
+from hhh.core.config import Settings, load_settings, read_settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError
 from hhh.engines.base import Workplace
@@ -141,6 +141,15 @@ def test_a_data_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
     for unusable in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nowhere")):
         with pytest.raises(ConfigurationError, match="HHH_DATA_DIR"):
             load(tmp_path, HHH_DATA_DIR=str(unusable))
+
+
+def test_settings_that_are_only_read_make_no_folder_and_require_no_secret(tmp_path: Path) -> None:
+    environment = {"HHH_ENV": "production", "HHH_DATA_DIR": str(tmp_path / "data")}
+    settings = read_settings(environment, dotenv=tmp_path / "none.env")
+    assert (settings.env, settings.data_dir) == ("production", tmp_path / "data")
+    assert not settings.data_dir.exists()
+    with pytest.raises(ConfigurationError, match="HHH_SECRET_KEY"):
+        load_settings(environment, dotenv=tmp_path / "none.env")
 
 
 def test_only_what_is_given_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
