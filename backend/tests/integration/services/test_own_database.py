@@ -1,0 +1,161 @@
+"""A restored copy of the service's own database, made ready to take the live one's place."""
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import func, select
+
+from hhh import migrations
+from hhh.core.database import Database
+from hhh.core.errors import ConfigurationError
+from hhh.models import BackupLog, Job, JobKind, JobState, RefreshToken, Restore, Role, User, UserSession
+from hhh.services import catalogue
+from hhh.services.catalogue import Catalogue
+from hhh.services.own_database import prepare_copy
+from support.own_databases import migrated
+from support.postgres import PostgresServer
+
+NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def copy(own_database: Database, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """Another database of the same kind, closed: who prepares it has it alone."""
+    if own_database.file is not None:
+        url = f"sqlite:///{tmp_path}/hhh.db.restore_12345678"
+        drop = contextlib.nullcontext()
+    else:
+        server: PostgresServer = request.getfixturevalue("any_postgres")
+        name = server.create_database()
+        url = server.url(name)
+        drop = contextlib.ExitStack()
+        drop.callback(server.drop_database, name)
+    with drop, migrated(url) as database:
+        database.close()
+        yield database
+
+
+def url_of(database: Database) -> str:
+    return database.url.render_as_string(hide_password=False)
+
+
+def job_of(kind: JobKind, target: str = "app") -> Job:
+    return Job(
+        id=str(uuid.uuid4()),
+        kind=kind,
+        target=target,
+        state=JobState.RUNNING,
+        attempt=1,
+        worker="worker",
+        lease_expires_at=NOON + timedelta(days=1),
+        cancel_requested=False,
+        created_at=NOON,
+    )
+
+
+def begin_backup(database: Database, target: str = "app") -> str:
+    job = job_of(JobKind.BACKUP, target)
+    with database.transaction() as session:
+        session.add(job)
+        catalogue.begin(session, job.id, target=target, created_at=NOON)
+        catalogue.start(session, job.id)
+    return job.id
+
+
+def begin_restore(database: Database) -> str:
+    job = job_of(JobKind.RESTORE)
+    restore = Restore(
+        id=job.id,
+        target="app",
+        destination_target="app",
+        mode="replace",
+        destination="app",
+        token="12345678",
+        tables=[],
+        acknowledge=[],
+        dry_run=False,
+        requested_by="root@localhost",
+        address="127.0.0.1",
+        status=JobState.RUNNING,
+        created_at=NOON,
+        unfinished=True,
+    )
+    with database.transaction() as session:
+        session.add_all([job, restore])
+    return job.id
+
+
+def sign_in(database: Database) -> None:
+    user, family = str(uuid.uuid4()), str(uuid.uuid4())
+    with database.transaction() as session:
+        session.add(User(id=user, email="root@localhost", password_hash="-", role=Role.SUPER_ADMIN, created_at=NOON))
+        session.flush()
+        session.add(UserSession(id=family, user_id=user, created_at=NOON, expires_at=NOON))
+        session.flush()
+        session.add(RefreshToken(token_hash="0" * 64, session_id=family, issued_at=NOON))
+
+
+def count(database: Database, model: type) -> int:
+    with database.snapshot() as session:
+        return session.scalars(select(func.count()).select_from(model)).one()
+
+
+def test_everybody_is_signed_out_and_stays_a_user(own_database: Database, copy: Database) -> None:
+    sign_in(copy)
+    prepare_copy(own_database, url_of(copy))
+    assert [count(copy, model) for model in (RefreshToken, UserSession, User)] == [0, 0, 1]
+
+
+def test_what_ran_when_the_backup_was_taken_has_failed_and_is_counted(own_database: Database, copy: Database) -> None:
+    backup = begin_backup(copy)
+    prepare_copy(own_database, url_of(copy))
+    assert Catalogue(copy).get(backup).status == "failed"
+    assert Catalogue(copy).stats().failed_backups == 1
+    with copy.snapshot() as session:
+        assert session.scalars(select(Job.state)).all() == [JobState.FAILED]
+
+
+def test_what_runs_now_comes_over_and_keeps_its_target_busy(own_database: Database, copy: Database) -> None:
+    restore, backup = begin_restore(own_database), begin_backup(own_database, "other")
+    prepare_copy(own_database, url_of(copy))
+    with copy.snapshot() as session:
+        assert {job.id: job.state for job in session.scalars(select(Job))} == {restore: "running", backup: "running"}
+        assert session.get_one(Restore, restore).unfinished
+        assert session.get_one(BackupLog, backup).status == "RUNNING"
+    assert Catalogue(copy).stats().total_backups == 0
+
+
+def test_a_restore_that_was_under_way_then_and_is_over_now_is_as_it_is_now(
+    own_database: Database, copy: Database
+) -> None:
+    restore = begin_restore(copy)
+    with copy.snapshot() as session, own_database.transaction() as live:
+        ended = live.merge(session.get_one(Restore, restore))
+        ended.status, ended.unfinished = JobState.SUCCESS, False
+    prepare_copy(own_database, url_of(copy))
+    with copy.snapshot() as session:
+        assert session.get_one(Restore, restore).status == "success"
+        assert session.get_one(Job, restore).state == "failed"
+
+
+def test_a_copy_of_an_older_version_is_migrated_first(own_database: Database, copy: Database) -> None:
+    command.downgrade(migrations.alembic_config(copy), "0002")
+    copy.close()
+    restore = begin_restore(own_database)
+    prepare_copy(own_database, url_of(copy))
+    assert not migrations.pending(copy)
+    with copy.snapshot() as session:
+        assert session.get(Restore, restore) is not None
+
+
+def test_a_copy_of_a_newer_version_is_refused(own_database: Database, copy: Database) -> None:
+    with copy.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    copy.close()
+    with pytest.raises(ConfigurationError, match="newer version"):
+        prepare_copy(own_database, url_of(copy))
