@@ -26,14 +26,13 @@ NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 @pytest.fixture
 def copy(own_database: Database, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
     """Another database of the same kind, closed: who prepares it has it alone."""
+    drop = contextlib.ExitStack()
     if own_database.file is not None:
         url = f"sqlite:///{tmp_path}/hhh.db.restore_12345678"
-        drop = contextlib.nullcontext()
     else:
         server: PostgresServer = request.getfixturevalue("any_postgres")
         name = server.create_database()
         url = server.url(name)
-        drop = contextlib.ExitStack()
         drop.callback(server.drop_database, name)
     with drop, migrated(url) as database:
         database.close()
