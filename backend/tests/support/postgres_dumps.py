@@ -37,10 +37,20 @@ def take_dump(server: PostgresServer, url: str, scratch: Path) -> tuple[bytes, D
         return read_to_end(dump), dump.finish()
 
 
-def restore(server: PostgresServer, archive: bytes, database: str) -> None:
+def dump_by_hand(server: PostgresServer, database: str, path: Path, *options: str) -> None:
+    """A dump in the custom format as an operator makes it, with owners and privileges, unless `options` say else."""
+    subprocess.run(
+        [server.bin_dir / "pg_dump", "--format=custom", *options, f"--file={path}", f"--dbname={_quoted(database)}"],
+        check=True,
+        capture_output=True,
+        env=server.environment(),
+    )
+
+
+def restore(server: PostgresServer, archive: bytes, database: str, *options: str) -> None:
     """Put a custom-format archive into an empty database, as the superuser; an error of pg_restore is an error here."""
     subprocess.run(
-        [server.bin_dir / "pg_restore", "--exit-on-error", "--no-owner", f"--dbname={_quoted(database)}"],
+        [server.bin_dir / "pg_restore", "--exit-on-error", "--no-owner", f"--dbname={_quoted(database)}", *options],
         input=archive,
         check=True,
         capture_output=True,
@@ -48,9 +58,10 @@ def restore(server: PostgresServer, archive: bytes, database: str) -> None:
     )
 
 
-def listing(server: PostgresServer, archive: Path) -> str:
-    """What pg_restore says is in an archive, as SQL."""
-    answer = subprocess.run([server.bin_dir / "pg_restore", "--file=-", archive], check=True, capture_output=True)
+def listing(server: PostgresServer, archive: Path, *options: str) -> str:
+    """What pg_restore says is in an archive, as SQL unless `options` say else."""
+    command = [server.bin_dir / "pg_restore", *(options or ["--file=-"]), archive]
+    answer = subprocess.run(command, check=True, capture_output=True)
     return answer.stdout.decode()
 
 
