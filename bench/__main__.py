@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "backend" / "tests"))
 
 import pyrage
 
-from bench import catalogue, postgres, sqlite, trigger
+from bench import catalogue, postgres, restore, sqlite, trigger
 from bench.plot import svg
 from bench.report import ORDER, RESULTS, Part, markdown, save
 from support.session import current_session
@@ -33,6 +33,12 @@ def main() -> int:
         ),
         "sqlite": lambda: sqlite.measure(
             folder / "sqlite", megabytes=asked.sqlite_mb, runs=asked.runs, recipient=recipient
+        ),
+        "restore-postgres": lambda: restore.measure_postgres(
+            folder / "restore-postgres", megabytes=asked.pg_mb, major=asked.pg_major, runs=asked.runs
+        ),
+        "restore-sqlite": lambda: restore.measure_sqlite(
+            folder / "restore-sqlite", megabytes=asked.sqlite_mb, runs=asked.runs
         ),
         "trigger": lambda: trigger.measure(folder / "trigger", requests=asked.requests, recipient=recipient),
         "catalogue": lambda: catalogue.measure(

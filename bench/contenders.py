@@ -8,8 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ _REPOSITORY = Path(__file__).parent.parent
 _SAID = "said"
 _TRIGGER = "/api/v1/backups/trigger"
 _REFRESH = "/api/v1/auth/refresh"
+#: Seconds between two looks at a restore.
+_POLL_SECONDS = 0.02
 #: Seconds after which the access token (15 minutes) is renewed.
 _RENEW_AFTER = 600.0
 
@@ -82,10 +85,12 @@ class Command(Contender):
         clock: ServerClock,
         environment: Mapping[str, str] | None = None,
         preparation: str = "",
+        cleaning: str = "",
     ) -> None:
         super().__init__(name, clock)
         self._script = script
         self._preparation = preparation
+        self._cleaning = cleaning
         self._folder = folder / "command"
         self._environment = {**_plain_environment(), "HOME": str(self._folder / "home"), **(environment or {})}
 
@@ -108,6 +113,8 @@ class Command(Contender):
         return Usage(wall, used.ru_utime + used.ru_stime, None, peak.process, peak.tree, stored)
 
     def clean(self) -> None:
+        if self._cleaning:
+            self._ended(subprocess.call(self._arguments(self._cleaning), **self._context()))
         shutil.rmtree(self._folder)
 
     def _ended(self, status: int) -> None:
@@ -134,6 +141,7 @@ class WarmService:
         try:
             self._client = self.service.sign_in(self.service.client(timeout=None))
             self._renewed = now()
+            self._backups: dict[str, str] = {}
             for name, url in targets.items():
                 self._client.post("/api/v1/targets", json={"name": name, "url": url}).raise_for_status()
         except BaseException:
@@ -154,6 +162,22 @@ class WarmService:
         answer = self.client.post(_TRIGGER, json={"target": target})
         if answer.is_error:
             raise RuntimeError(answer.text)
+
+    def backup(self, target: str) -> str:
+        """The id of a backup of the target; the first call takes it."""
+        if target not in self._backups:
+            answer = self.client.post(_TRIGGER, json={"target": target})
+            self._backups[target] = answer.raise_for_status().json()["backup_id"]
+        return self._backups[target]
+
+    def restore(self, target: str, destination: str) -> None:
+        """Restores that backup into something new; returns when it is there, compared."""
+        request = {"backup_id": self.backup(target), "mode": "new", "destination": destination}
+        place = self.client.post("/api/v1/restores", json=request).raise_for_status().headers["Location"]
+        while (answer := self.client.get(place).raise_for_status().json())["status"] in {"queued", "running"}:
+            time.sleep(_POLL_SECONDS)
+        if answer["status"] != "success":
+            raise RuntimeError(answer["error"])
 
     def empty_store(self) -> None:
         """Removes what backups left."""
@@ -188,6 +212,41 @@ class Trigger(Contender):
 
     def clean(self) -> None:
         self._service.empty_store()
+
+
+class Restore(Contender):
+    """Ours: a restore by a running service into something new, until it says that it is there and compared."""
+
+    def __init__(
+        self,
+        name: str,
+        service: WarmService,
+        target: str,
+        destination: str,
+        clock: ServerClock,
+        *,
+        remove: Callable[[], None],
+    ) -> None:
+        super().__init__(name, clock)
+        self._service = service
+        self._target = target
+        self._destination = destination
+        self._remove = remove
+
+    def prepare(self) -> None:
+        self._service.backup(self._target)
+
+    def run(self) -> Usage:
+        pid = self._service.service.pid
+        with MemoryWatch(pid) as memory:
+            cpu, begun = cpu_of_tree(pid), now()
+            self._service.restore(self._target, self._destination)
+            wall, cpu = now() - begun, cpu_of_tree(pid) - cpu
+        peak = memory.peak
+        return Usage(wall, cpu, None, peak.process, peak.tree, 0)
+
+    def clean(self) -> None:
+        self._remove()
 
 
 def cli(name: str, service: WarmService, target: str, *, folder: Path, clock: ServerClock) -> Command:

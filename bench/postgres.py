@@ -13,7 +13,8 @@ from bench.rounds import Series, Span, interleaved, ratio
 from support.postgres_installs import find_installs
 from support.postgres_server import PostgresServer, make_data_dir, start_server
 
-_FLAGS = ["--no-owner", "--no-privileges", "--clean", "--if-exists", "--format=custom"]
+#: The runbook's own.
+DUMP_FLAGS = ["--no-owner", "--no-privileges", "--clean", "--if-exists", "--format=custom"]
 _DATABASE = "shop"
 _PASSWORD = "benchmark"
 #: Of a machine of some size; the rest is as `initdb` leaves it.
@@ -77,7 +78,7 @@ def postmaster_of(server: PostgresServer) -> int:
 
 def _others(server: PostgresServer, folder: Path, clock: ServerClock) -> list[Contender]:
     environment = server.environment(_DATABASE)
-    dump = " ".join([f"'{server.bin_dir}/pg_dump'", *_FLAGS])
+    dump = " ".join([f"'{server.bin_dir}/pg_dump'", *DUMP_FLAGS])
     scripts = {
         _FLOOR: f"{dump} -Z0 > /dev/null",
         _RUNBOOK: f"{dump} -f out/backup.sql",
@@ -95,7 +96,7 @@ def _others(server: PostgresServer, folder: Path, clock: ServerClock) -> list[Co
 def _without_facts(server: PostgresServer, recipient: str, folder: Path, clock: ServerClock) -> Composition:
     request = {
         "kind": "dump",
-        "command": [str(server.bin_dir / "pg_dump"), *_FLAGS, "--compress=0"],
+        "command": [str(server.bin_dir / "pg_dump"), *DUMP_FLAGS, "--compress=0"],
         "environment": server.environment(_DATABASE),
         "recipients": [recipient],
     }
