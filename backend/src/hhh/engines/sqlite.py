@@ -27,7 +27,7 @@ THOROUGH_CHECK_SIZE = 128 << 20
 _CANCEL_POLL_MILLISECONDS = 100
 #: How long a child that nobody waits for any more may take to close the source.
 _CLOSING_SECONDS = 2.0
-_PROGRAM = Path(__file__).with_name("sqlite_child.py")
+_PROGRAM = Path(__file__).with_name("sqlite_child")
 _NAME = "The SQLite copier"
 _SCHEME = "sqlite:///"
 _COPY_NAME = "copy.db"

@@ -1,5 +1,6 @@
 """Copies of SQLite files of all kinds, and what is said of those that can't be copied."""
 
+import ast
 import contextlib
 import json
 import os
@@ -407,7 +408,7 @@ def test_a_child_whose_parent_is_gone_while_it_copies_leaves_nothing_beside_the_
         "thorough_check_size": 0,
     }
     reader, reports = full_pipe()
-    arguments = [sys.executable, "-I", sqlite_child.__file__, str(reports)]
+    arguments: list[str | Path] = [sys.executable, "-I", Path(sqlite_child.__file__).parent, str(reports)]
     with subprocess.Popen(
         arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[reports]
     ) as child:
@@ -440,8 +441,17 @@ def beside(source: SqliteSource) -> list[str]:
     return [file.name for file in source.path.parent.glob(f"{source.path.name}-*")]
 
 
-def test_the_program_imports_nothing_of_ours() -> None:
-    program = f"import sys; sys.path.insert(0, {str(Path(sqlite_child.__file__).parent)!r}); import sqlite_child"
-    check = "print([name for name in sys.modules if name.startswith(('hhh', 'pydantic', 'sqlalchemy'))])"
-    ended = subprocess.run([sys.executable, "-I", "-c", f"{program}; {check}"], capture_output=True, check=True)
-    assert ended.stdout.strip() == b"[]"
+def test_the_program_needs_nothing_else_of_ours() -> None:
+    imported = """
+import runpy, sys
+try:
+    runpy.run_path(sys.argv[1], run_name="__main__")
+finally:
+    print([name for name in sys.modules if name.startswith(("hhh.", "pydantic", "sqlalchemy", "pathlib"))])
+"""
+    arguments: list[str | Path] = [sys.executable, "-I", "-c", imported, Path(sqlite_child.__file__).parent]
+    ended = subprocess.run(arguments, capture_output=True, check=False, text=True)
+    assert "invalid literal for int()" in ended.stderr  # it was told no descriptor for its reports
+    modules = set(ast.literal_eval(ended.stdout)) - {"hhh.engines", sqlite_child.__name__}
+    assert f"{sqlite_child.__name__}.protocol" in modules
+    assert {name.rpartition(".")[0] for name in modules} == {sqlite_child.__name__}

@@ -13,8 +13,9 @@ import apsw
 import pytest
 
 from hhh.core.errors import SourceUnreadable, TargetBusy
-from hhh.engines import sqlite_child
 from hhh.engines.sqlite import SqliteEngine
+from hhh.engines.sqlite_child import snapshot as snapshots
+from hhh.engines.sqlite_child.protocol import Failed
 from hhh.schemas.facts import SqliteFacts
 from support.engine_rigs import children, read_to_end
 from support.filesystems import SmallFilesystem
@@ -240,17 +241,17 @@ def test_a_wal_that_can_not_be_read_safely_is_an_error_and_never_a_wrong_copy(
 
 def test_a_change_during_an_unprotected_copy_is_noticed(source: SqliteSource, monkeypatch: pytest.MonkeyPatch) -> None:
     make_sqlite_database(source.path)
-    begin = sqlite_child._begin
+    begin = snapshots._begin
 
     def begin_without_shm(path: str, busy_timeout: int, *, immutable: bool) -> apsw.Connection:
         if not immutable:
             raise apsw.CantOpenError("as in a folder that is read-only for us alone")
         return begin(path, busy_timeout, immutable=immutable)
 
-    monkeypatch.setattr(sqlite_child, "_begin", begin_without_shm)
-    sqlite_child.Snapshot(str(source.path), 0).close()
-    snapshot = sqlite_child.Snapshot(str(source.path), 0)
+    monkeypatch.setattr(snapshots, "_begin", begin_without_shm)
+    snapshots.Snapshot(str(source.path), 0).close()
+    snapshot = snapshots.Snapshot(str(source.path), 0)
     with sqlite_writer(source.path) as writer:
         writer.stop()
-    with pytest.raises(sqlite_child.Failed, match="was changed while it was read"):
+    with pytest.raises(Failed, match="was changed while it was read"):
         snapshot.close()
