@@ -45,7 +45,7 @@ def run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with opened_services() as services, working(services) as worker:
         worker.tidy()  # where no server runs, nobody else does
-        backup_id = worker.create_backup(target)
+        backup_id = worker.create(services.backups.request(target))
         with _progress_bar(target) as observer:
             worker.execute(backup_id, observer)
         backup = services.catalogue.get(backup_id)

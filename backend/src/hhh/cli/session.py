@@ -17,7 +17,7 @@ from hhh.core.errors import MigrationsPending
 from hhh.services.container import Services, assemble
 
 #: Log events that a command reports itself, as its error.
-_TOLD = frozenset({"backup_failed"})
+_TOLD = frozenset({"job_failed"})
 
 
 def settings(*, level: int = WARNING) -> Settings:

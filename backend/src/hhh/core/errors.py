@@ -19,6 +19,7 @@
   x DatabaseUnavailable
     + MigrationsPending
     + OutcomeUnknown
+    + Unrecorded
   x EngineError
     + TargetUnreachable
     + TargetBusy
@@ -245,6 +246,19 @@ class OutcomeUnknown(DatabaseUnavailable):
     def __init__(self, message: str, *, withdraw: Callable[[], None]) -> None:
         super().__init__(message)
         self.withdraw = withdraw
+
+
+class Unrecorded(DatabaseUnavailable):
+    """What a job had to do is done, but the own database did not take the record of it.
+
+    Args:
+        message: as of any error.
+        record: writes it; may be called until it does.
+    """
+
+    def __init__(self, message: str, *, record: Callable[[], None]) -> None:
+        super().__init__(message)
+        self.record = record
 
 
 class EngineError(HHHError):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from hhh.services.work import NewJob
+
 
 class JobQueue(ABC):
     """Hands committed, queued jobs to workers. Thread-safe."""
 
     @abstractmethod
-    def trigger_backup(self, target: str) -> str:
-        """Commits a queued backup and hands it over; returns the backup's id.
+    def enqueue(self, new: NewJob) -> str:
+        """Commits a job as queued, with its own row, and hands it over; returns its id, which is also that row's.
 
         Raises:
-            NotFound: no such target.
             BackupInProgress: the target has an active backup or restore.
+            HHHError: its check does not hold.
         """
 
     @abstractmethod

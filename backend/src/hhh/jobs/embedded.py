@@ -11,10 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from hhh.core.errors import HHHError, Interrupted
+from hhh.core.errors import HHHError
 from hhh.jobs.base import JobQueue
 from hhh.jobs.worker import Worker, working
 from hhh.services.container import Services
+from hhh.services.work import NewJob
 
 log = structlog.get_logger(__name__)
 
@@ -41,12 +42,14 @@ class EmbeddedQueue(JobQueue):
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._tidier = threading.Thread(target=self._tidy_until_stopped, name="tidier", daemon=True)
+        # A thread of its own: a server that does not answer must hold up neither the start nor the tidying.
+        self._sweeper = threading.Thread(target=self._sweep_until_stopped, name="sweeper", daemon=True)
 
-    def trigger_backup(self, target: str) -> str:
-        """See `JobQueue.trigger_backup`."""
-        backup_id = self._worker.create_backup(target)
-        self._submit(backup_id)
-        return backup_id
+    def enqueue(self, new: NewJob) -> str:
+        """See `JobQueue.enqueue`."""
+        job_id = self._worker.create(new)
+        self._submit(job_id)
+        return job_id
 
     async def finished(self, job_id: str) -> None:
         """See `JobQueue.finished`."""
@@ -61,6 +64,7 @@ class EmbeddedQueue(JobQueue):
         """Sees to what an earlier process left, then goes on doing so."""
         self._tidy()
         self._tidier.start()
+        self._sweeper.start()
 
     def stop(self) -> None:
         """Takes no more; what waits is left for the next worker, what runs may end, or else is made to.
@@ -74,11 +78,13 @@ class EmbeddedQueue(JobQueue):
         with self._lock:
             running = list(self._pending.values())
         if wait(running, timeout=self._grace).not_done:
-            reason = Interrupted("The service was stopped while the backup ran", hint="start it again")
-            self._worker.end_all(reason)
+            self._worker.end_all()
             if wait(running, timeout=self._ending).not_done:
-                self._worker.abandon_all(reason)
+                self._worker.abandon_all()
                 self._end_all()
+        self._sweeper.join(timeout=self._ending)
+        if self._sweeper.is_alive():
+            self._worker.leave_scratch()
         try:
             self._worker.release_queued()
         except (HHHError, SQLAlchemyError) as error:
@@ -111,6 +117,15 @@ class EmbeddedQueue(JobQueue):
                 self._tidy()
             except (HHHError, SQLAlchemyError, OSError) as error:
                 log.warning("tidy_failed", error=str(error))
+
+    def _sweep_until_stopped(self) -> None:
+        while True:
+            try:
+                self._worker.sweep()
+            except (HHHError, SQLAlchemyError, OSError) as error:
+                log.warning("sweep_failed", error=str(error))
+            if self._stopping.wait(TIDY_INTERVAL):
+                return
 
     def _tidy(self) -> None:
         self._worker.tidy()

@@ -16,6 +16,7 @@ from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.core.errors import Cancelled, HHHError, LeaseLost
 from hhh.core.run import Progress
+from hhh.models import JobKind
 from hhh.repositories import jobs as rows
 
 log = structlog.get_logger(__name__)
@@ -31,8 +32,9 @@ Observer = Callable[[Progress], None]
 class LeasedRun:
     """The `Run` of one attempt. Reports are kept in memory; the heartbeat writes the last one."""
 
-    def __init__(self, job_id: str, attempt: int, observer: Observer | None) -> None:
+    def __init__(self, job_id: str, kind: JobKind, attempt: int, observer: Observer | None) -> None:
         self.job_id = job_id
+        self.kind = kind
         self.attempt = attempt
         self.progress: Progress | None = None
         self._observer = observer
@@ -74,9 +76,11 @@ class Heartbeat:
         self._thread.join()
 
     @contextlib.contextmanager
-    def running(self, job_id: str, attempt: int, observer: Observer | None = None) -> Iterator[LeasedRun]:
+    def running(
+        self, job_id: str, kind: JobKind, attempt: int, observer: Observer | None = None
+    ) -> Iterator[LeasedRun]:
         """Keeps the lease of an attempt for as long as the block runs."""
-        run = LeasedRun(job_id, attempt, observer)
+        run = LeasedRun(job_id, kind, attempt, observer)
         with self._lock:
             self._runs[job_id] = run
         try:
@@ -84,11 +88,6 @@ class Heartbeat:
         finally:
             with self._lock:
                 del self._runs[job_id]
-
-    def end_all(self, reason: HHHError) -> None:
-        """Ends every run of this process at its next look."""
-        for run in self.runs():
-            run.end(reason)
 
     def runs(self) -> list[LeasedRun]:
         """What runs in this process now."""
@@ -113,4 +112,4 @@ class Heartbeat:
                 if cancelled is None:
                     run.end(LeaseLost("The job was given up while it ran; another worker may have it now"))
                 elif cancelled:
-                    run.end(Cancelled("The backup was cancelled"))
+                    run.end(Cancelled(f"The {run.kind} was cancelled"))

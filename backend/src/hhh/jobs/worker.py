@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,30 +18,33 @@ from hhh.core import scratch
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import BackupInProgress, Cancelled, HHHError, LeaseLost, NotFound, OutcomeUnknown
+from hhh.core.errors import BackupInProgress, Cancelled, HHHError, Interrupted, LeaseLost, OutcomeUnknown, Unrecorded
 from hhh.jobs.heartbeat import LEASE, Heartbeat, Observer
 from hhh.jobs.liveness import Liveness
-from hhh.models import BackupStatus, Job, JobKind, JobState
-from hhh.repositories import backups as backup_rows
+from hhh.models import Job, JobKind, JobState
 from hhh.repositories import jobs as rows
-from hhh.services import catalogue
-from hhh.services.backup import Attempt, BackupService
-from hhh.services.catalogue import Outcome
 from hhh.services.container import Services
+from hhh.services.work import Attempt, Failure, NewJob
 
 log = structlog.get_logger(__name__)
 
-_WORKER_DIED = "The process that ran the backup ended; start it again"
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A job that is ours, and what it does."""
+
+    kind: JobKind
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
     """How an attempt ended without success."""
 
-    backup_id: str
+    job_id: str
+    kind: JobKind
     attempt: int
-    state: JobState
-    text: str
+    failure: Failure
     #: What to do once it is certain that this is how it ended.
     withdraw: Callable[[], None] | None = None
 
@@ -52,34 +56,34 @@ class Worker:
         self.name = name
         self._settings: Settings = services.settings
         self._database: Database = services.database
-        self._targets = services.targets
-        self._backups: BackupService = services.backups
+        self._works = services.works
         self._heartbeat = heartbeat
         self._liveness = liveness
-        #: Endings that the database did not take when they came.
-        self._unrecorded: dict[str, _Ending] = {}
+        #: By job: writes of how it ended, which the database did not take when they came.
+        self._unrecorded: dict[str, Callable[[], None]] = {}
         self._recording = threading.Lock()
 
-    def create_backup(self, target: str) -> str:
-        """Commits a queued backup of the target; returns its id.
+    def create(self, new: NewJob) -> str:
+        """Commits a queued job; returns its id.
 
         Raises:
-            NotFound: no such target.
             BackupInProgress: the target has an active job.
+            HHHError: the job's own check does not hold.
         """
         self._record_endings()
-        self._targets.find(target)
-        backup_id, now = str(uuid.uuid4()), utcnow()
+        if new.check is not None:
+            with self._database.transaction() as session:
+                self._refuse_if_busy(session, new.target)
+            new.check(self.name)
+        job_id, now = str(uuid.uuid4()), utcnow()
         try:
             with self._database.transaction() as session:
-                busy = rows.active_of(session, target)
-                if busy is not None and not self._give_up_if_dead(session, busy):
-                    raise _in_progress(target)
-                rows.add(session, self._queued_backup(backup_id, target, now))
-                catalogue.begin(session, backup_id, target=target, created_at=now)
+                self._refuse_if_busy(session, new.target)
+                rows.add(session, self._queued(job_id, new, now))
+                new.write(session, job_id, now)
         except IntegrityError:  # another process was first
-            raise _in_progress(target) from None
-        return backup_id
+            raise _in_progress(new.target) from None
+        return job_id
 
     def execute(self, job_id: str, observer: Observer | None = None) -> None:
         """Runs a queued job to its end and records how it ended; a no-op when somebody else has it.
@@ -87,36 +91,34 @@ class Worker:
         A failure is recorded, not raised; only an interrupt of the process goes on, after it was recorded.
         """
         try:
-            attempt = self._claim(job_id)
+            claim = self._claim(job_id)
         except (HHHError, SQLAlchemyError) as error:
             # It stays queued, and `adopt_queued` names it again.
             log.warning("job_not_claimed", job_id=job_id, error=str(error))
             return
-        if attempt is None:
+        if claim is None:
             return
-        with self._heartbeat.running(job_id, attempt.number, observer) as run:
+        with self._heartbeat.running(job_id, claim.kind, claim.attempt.number, observer) as run:
             try:
-                self._backups.perform(attempt, run)
-                log.info("backup_stored", backup_id=job_id, target=attempt.target, backup_file=attempt.backup_file)
-            except LeaseLost as error:
-                log.warning("lease_lost", backup_id=job_id, target=attempt.target, error=str(error))
-            except HHHError as error:
-                self._record_failure(attempt, error, str(error))
+                self._works[claim.kind].perform(claim.attempt, run)
             except BaseException as error:
-                self._record_failure(attempt, error, _said(error))
+                self._see_to(claim, error)
                 if not isinstance(error, Exception):
                     raise
 
-    def end_all(self, reason: HHHError) -> None:
-        """Ends everything that runs here, each with that reason."""
-        self._heartbeat.end_all(reason)
+    def end_all(self) -> None:
+        """Ends everything that runs here, since the process stops."""
+        for run in self._heartbeat.runs():
+            run.end(_stopped(run.kind))
 
-    def abandon_all(self, reason: HHHError) -> None:
+    def abandon_all(self) -> None:
         """Records what runs here as failed though its thread has not ended; its scratch is left to the next worker."""
         self._liveness.leave_for_others(self.name)
         for run in self._heartbeat.runs():
-            log.error("backup_abandoned", backup_id=run.job_id, error=str(reason))
-            self._record(_Ending(run.job_id, run.attempt, JobState.FAILED, str(reason)))
+            reason = _stopped(run.kind)
+            log.error("job_abandoned", kind=run.kind, job_id=run.job_id, error=str(reason))
+            failure = Failure(JobState.FAILED, str(reason), reason.code)
+            self._end(_Ending(run.job_id, run.kind, run.attempt, failure))
 
     def tidy(self) -> None:
         """Sees to what dead workers left: running jobs are failed, scratch is removed, queued jobs are let go of."""
@@ -124,11 +126,20 @@ class Worker:
         dead = self._liveness.dead()
         with self._database.transaction() as session:
             for job in rows.expired(session, now=utcnow(), dead_workers=dead):
-                _give_up(session, job)
+                self._give_up(session, job)
             rows.renew_queued(session, dead, lease_expires_at=utcnow())
         scratch.sweep(self._settings.scratch_dir, dead)
         for worker in dead:
             self._liveness.bury(worker)
+
+    def sweep(self) -> None:
+        """Sees to what ended jobs left outside of the database; may take its time."""
+        for work in self._works.values():
+            work.sweep(self.name)
+
+    def leave_scratch(self) -> None:
+        """Leaves this worker's scratch to the next one: something still works there while the process ends."""
+        self._liveness.leave_for_others(self.name)
 
     def adopt_queued(self) -> list[str]:
         """Makes queued jobs ours that nobody keeps; returns the ids of all that wait for us, also of those before."""
@@ -142,11 +153,11 @@ class Worker:
         with self._database.transaction() as session:
             rows.renew_queued(session, [self.name], lease_expires_at=utcnow())
 
-    def _queued_backup(self, backup_id: str, target: str, now: datetime) -> Job:
+    def _queued(self, job_id: str, new: NewJob, now: datetime) -> Job:
         return Job(
-            id=backup_id,
-            kind=JobKind.BACKUP,
-            target=target,
+            id=job_id,
+            kind=new.kind,
+            target=new.target,
             state=JobState.QUEUED,
             attempt=0,
             worker=self.name,
@@ -155,61 +166,92 @@ class Worker:
             created_at=now,
         )
 
-    def _claim(self, job_id: str) -> Attempt | None:
+    def _claim(self, job_id: str) -> _Claim | None:
         now = utcnow()
         with self._database.transaction() as session:
             job = rows.claim(session, job_id, worker=self.name, lease_expires_at=now + LEASE, now=now)
-            backup = catalogue.start(session, job_id) if job is not None else None
-            if job is None or backup is None:
+            if job is None:
                 return None
-            return Attempt(job_id, job.attempt, job.target, backup.backup_file, backup.created_at, self.name)
+            kind = JobKind(job.kind)
+            # Without a row of its own, nobody is left who wants it; the lease runs out.
+            known = self._works[kind].begin(session, job)
+            return _Claim(kind, Attempt(job_id, job.attempt, job.target, self.name)) if known else None
 
-    def _record_failure(self, attempt: Attempt, error: BaseException, text: str) -> None:
+    def _see_to(self, claim: _Claim, error: BaseException) -> None:
+        attempt = claim.attempt
+        if isinstance(error, LeaseLost):
+            log.warning("lease_lost", kind=claim.kind, job_id=attempt.job_id, target=attempt.target, error=str(error))
+        elif isinstance(error, Unrecorded):
+            self._record(attempt.job_id, error.record)
+        else:
+            self._record_failure(claim, error)
+
+    def _record_failure(self, claim: _Claim, error: BaseException) -> None:
+        attempt, known = claim.attempt, error if isinstance(error, HHHError) else None
+        text = str(known) if known else _said(error)
         log.error(
-            "backup_failed",
-            backup_id=attempt.backup_id,
+            "job_failed",
+            kind=claim.kind,
+            job_id=attempt.job_id,
             target=attempt.target,
             error=text,
             left_behind=getattr(error, "__notes__", None),
-            exc_info=None if isinstance(error, HHHError) else error,
+            exc_info=None if known else error,
         )
         state = JobState.CANCELLED if isinstance(error, Cancelled) else JobState.FAILED
+        failure = Failure(state, text, known.code if known else HHHError.code)
         withdraw = error.withdraw if isinstance(error, OutcomeUnknown) else None
-        self._record(_Ending(attempt.backup_id, attempt.number, state, text, withdraw))
+        self._end(_Ending(attempt.job_id, claim.kind, attempt.number, failure, withdraw))
 
-    def _record(self, ending: _Ending) -> None:
+    def _end(self, ending: _Ending) -> None:
+        self._record(ending.job_id, functools.partial(self._write, ending))
+
+    def _record(self, job_id: str, write: Callable[[], None]) -> None:
         try:
-            self._write(ending)
+            write()
         except (HHHError, SQLAlchemyError) as error:
             # It is tried again; should this process end before, whoever finds it dead records that.
-            log.warning("failure_not_recorded", backup_id=ending.backup_id, error=str(error))
+            log.warning("ending_not_recorded", job_id=job_id, error=str(error))
             with self._recording:
-                self._unrecorded[ending.backup_id] = ending
+                self._unrecorded[job_id] = write
 
     def _record_endings(self) -> None:
         with self._recording:
-            for backup_id, ending in list(self._unrecorded.items()):
+            for job_id, write in list(self._unrecorded.items()):
                 try:
-                    self._write(ending)
+                    write()
                 except (HHHError, SQLAlchemyError) as error:
-                    log.warning("failure_not_recorded", backup_id=backup_id, error=str(error))
+                    log.warning("ending_not_recorded", job_id=job_id, error=str(error))
                 else:
-                    del self._unrecorded[backup_id]
+                    del self._unrecorded[job_id]
 
     def _write(self, ending: _Ending) -> None:
         with self._database.transaction() as session:
-            _end(session, ending.backup_id, ending.attempt, ending.state, ending.text)
-            row = backup_rows.get(session, ending.backup_id)
-            stored = row is not None and row.status == BackupStatus.SUCCESS
-        if ending.withdraw is not None and not stored:
+            self._finish(session, ending.kind, ending.job_id, ending.attempt, ending.failure)
+            recorded = self._works[ending.kind].recorded(session, ending.job_id)
+        if ending.withdraw is not None and not recorded:
             ending.withdraw()
 
-    def _give_up_if_dead(self, session: Session, job: Job) -> bool:
-        if job.lease_expires_at >= utcnow() and job.worker not in self._liveness.dead():
-            return False
-        _give_up(session, job)
+    def _refuse_if_busy(self, session: Session, target: str) -> None:
+        busy = rows.active_of(session, target)
+        if busy is None:
+            return
+        if busy.lease_expires_at >= utcnow() and busy.worker not in self._liveness.dead():
+            raise _in_progress(target)
+        self._give_up(session, busy)
         session.flush()
-        return True
+
+    def _give_up(self, session: Session, job: Job) -> None:
+        log.warning("job_given_up", kind=job.kind, job_id=job.id, target=job.target, worker=job.worker)
+        text = f"The process that ran the {job.kind} ended; start it again"
+        self._finish(session, JobKind(job.kind), job.id, job.attempt, Failure(JobState.FAILED, text, HHHError.code))
+
+    def _finish(self, session: Session, kind: JobKind, job_id: str, attempt: int, failure: Failure) -> None:
+        # The job must end also where its own row is gone: it would keep its target busy, and whoever tidies up from
+        # what others left.
+        now = utcnow()
+        if rows.finish(session, job_id, attempt, state=failure.state, error=failure.text, now=now):
+            self._works[kind].record_failure(session, job_id, failure, now)
 
 
 @contextlib.contextmanager
@@ -220,18 +262,8 @@ def working(services: Services) -> Iterator[Worker]:
         yield Worker(services, name, heartbeat, liveness)
 
 
-def _give_up(session: Session, job: Job) -> None:
-    log.warning("job_given_up", job_id=job.id, target=job.target, worker=job.worker)
-    _end(session, job.id, job.attempt, JobState.FAILED, _WORKER_DIED)
-
-
-def _end(session: Session, backup_id: str, attempt: int, state: JobState, text: str) -> None:
-    now = utcnow()
-    if rows.finish(session, backup_id, attempt, state=state, error=text, now=now):
-        # Where an operator has removed the row, nothing is left to tell; the job must end all the same, or it would
-        # keep its target busy, and whoever tidies up from what others left.
-        with contextlib.suppress(NotFound):
-            catalogue.finish(session, backup_id, Outcome(BackupStatus(state.upper()), now, error=text))
+def _stopped(kind: JobKind) -> Interrupted:
+    return Interrupted(f"The service was stopped while the {kind} ran", hint="start it again")
 
 
 def _said(error: BaseException) -> str:

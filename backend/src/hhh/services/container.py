@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hhh.artifacts.publication import Destination
 from hhh.core.config import Settings
 from hhh.core.database import Database
+from hhh.models import JobKind
 from hhh.services.backup import BackupService
 from hhh.services.catalogue import Catalogue
 from hhh.services.installation import Identity
 from hhh.services.targets import TargetService
+from hhh.services.work import Work
 from hhh.storages.registry import open_storage
 
 #: The name of the store of ``HHH_STORAGE_URL``.
@@ -27,6 +30,11 @@ class Services:
     targets: TargetService
     catalogue: Catalogue
     backups: BackupService
+
+    @property
+    def works(self) -> Mapping[JobKind, Work]:
+        """Who does which kind of job."""
+        return {JobKind.BACKUP: self.backups}
 
 
 def assemble(settings: Settings, database: Database) -> Services:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -9,7 +10,20 @@ from typing import Protocol
 from sqlalchemy.orm import Session
 
 from hhh.core.run import Run
-from hhh.models import Job, JobState
+from hhh.models import Job, JobKind, JobState
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What somebody asked for, before it is a job."""
+
+    kind: JobKind
+    #: The target that it keeps busy.
+    target: str
+    #: Writes its own row, in the transaction that writes the job's: session, id, moment.
+    write: Callable[[Session, str, datetime], None]
+    #: What must hold first and takes its time, with no transaction open; told the worker's name, for its scratch.
+    check: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +57,7 @@ class Work(Protocol):
         """Does the work and records its success, together with the end of the job.
 
         Raises:
+            Unrecorded: it is done, and only its record is missing.
             HHHError: it failed, or its lease was lost; nothing was recorded.
         """
 
@@ -51,3 +66,9 @@ class Work(Protocol):
 
     def recorded(self, session: Session, job_id: str) -> bool:
         """Whether its own row says that the job has succeeded."""
+
+    def sweep(self, worker: str) -> None:
+        """Sees to what ended attempts left outside of the database; called again and again, and may take its time.
+
+        What can't be done is logged, and tried again later.
+        """

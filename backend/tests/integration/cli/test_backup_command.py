@@ -55,7 +55,7 @@ def test_what_looks_like_markup_is_shown_as_it_is(
     services = services_with_a_target(tmp_path, sqlite_database)
     services.targets.add("odd", f"sqlite:///{tmp_path}/[/x] [bold]y.db")
     with working(services) as worker:
-        backup_id = worker.create_backup("odd")
+        backup_id = worker.create(services.backups.request("odd"))
         worker.execute(backup_id)
 
     environment = {"HHH_DATA_DIR": str(settings.data_dir)}

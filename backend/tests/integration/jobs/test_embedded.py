@@ -37,7 +37,7 @@ def test_a_store_that_fails_for_ever_fails_the_backup(
 ) -> None:
     with embedded_queue(s3_services) as queue:
         faulty_s3.proxy.answer(status)
-        failed = queue.trigger_backup("source")
+        failed = queue.enqueue(s3_services.backups.request("source"))
         asyncio.run(queue.finished(failed))
         ending, error = ending_of(s3_services, failed)
         assert ending == "failed"
@@ -45,7 +45,7 @@ def test_a_store_that_fails_for_ever_fails_the_backup(
         assert scratch_leftovers(tmp_path / "scratch") == []
         faulty_s3.proxy.clear()
         assert faulty_s3.bucket.keys() == faulty_s3.bucket.unfinished_uploads() == []
-        stored = queue.trigger_backup("source")
+        stored = queue.enqueue(s3_services.backups.request("source"))
         asyncio.run(queue.finished(stored))
         assert ending_of(s3_services, stored) == ("success", "")
 
@@ -56,7 +56,7 @@ def test_a_store_that_drops_every_connection_fails_the_backup(
 ) -> None:
     with embedded_queue(s3_services) as queue:
         faulty_s3.proxy.drop(where=upload_of_a_dump, after_bytes=1000)
-        failed = queue.trigger_backup("source")
+        failed = queue.enqueue(s3_services.backups.request("source"))
         asyncio.run(queue.finished(failed))
     assert ending_of(s3_services, failed)[0] == "failed"
     assert faulty_s3.bucket.keys() == faulty_s3.bucket.unfinished_uploads() == []
@@ -70,7 +70,7 @@ def test_a_stop_gives_up_a_backup_whose_store_hangs_and_leaves_what_waits(
     stall = faulty_s3.proxy.stall(where=upload_of_a_dump)
     before = set(threading.enumerate())
     with embedded_queue(s3_services, grace=0.01, ending=0.01) as queue:
-        hanging = queue.trigger_backup("source")
+        hanging = queue.enqueue(s3_services.backups.request("source"))
         stall.wait_for_hit()
     ending, error = ending_of(s3_services, hanging)
     assert (ending, "stopped" in error) == ("failed", True)
@@ -83,7 +83,7 @@ def test_a_stop_gives_up_a_backup_whose_store_hangs_and_leaves_what_waits(
     assert faulty_s3.bucket.keys() == []
     with embedded_queue(s3_services) as queue:
         assert Liveness(s3_services.settings.data_dir).dead() == []
-        next_one = queue.trigger_backup("source")
+        next_one = queue.enqueue(s3_services.backups.request("source"))
         asyncio.run(queue.finished(next_one))
     assert ending_of(s3_services, next_one) == ("success", "")
     assert scratch_leftovers(tmp_path / "scratch") == []
@@ -100,7 +100,7 @@ def test_jobs_start_once_and_end_for_good(sqlite_services: Services) -> None:
 
 def test_nobody_waits_for_a_job_that_has_ended_or_never_was(sqlite_services: Services) -> None:
     with embedded_queue(sqlite_services) as queue:
-        backup_id = queue.trigger_backup("source")
+        backup_id = queue.enqueue(sqlite_services.backups.request("source"))
         for _ in range(2):
             asyncio.run(asyncio.wait_for(queue.finished(backup_id), timeout=30))
         asyncio.run(asyncio.wait_for(queue.finished("none"), timeout=30))

@@ -25,7 +25,7 @@ RECORDING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND
 
 def test_an_interrupt_after_the_commit_leaves_the_backup_where_it_is(services: Services) -> None:
     with working(services) as worker, interrupted_once_recorded():
-        backup_id = worker.create_backup("source")
+        backup_id = worker.create(services.backups.request("source"))
         with pytest.raises(KeyboardInterrupt):
             worker.execute(backup_id)
     assert_stored(services, backup_id)
@@ -43,7 +43,7 @@ def test_a_commit_whose_connection_was_lost_may_come_late(tmp_path: Path, postgr
         ThreadPoolExecutor(1) as thread,
         working(services) as worker,
     ):
-        backup_id = worker.create_backup("source")
+        backup_id = worker.create(services.backups.request("source"))
 
         def record_without_commit(progress: Progress) -> None:
             if progress.stage == "finalise":

@@ -19,7 +19,7 @@ from hhh.jobs import heartbeat as heartbeats
 from hhh.jobs.heartbeat import Heartbeat
 from hhh.jobs.liveness import Liveness
 from hhh.jobs.worker import Worker, working
-from hhh.models import BackupLog, Job, JobState
+from hhh.models import BackupLog, Job, JobKind, JobState
 from hhh.repositories import jobs as rows
 from hhh.services.container import Services
 from support.backing_up import files_below, scratch_leftovers
@@ -60,7 +60,7 @@ def status(services: Services, backup_id: str) -> tuple[str, str | None]:
 
 def test_a_queued_job_is_run_and_recorded(services: Services, worker: Worker, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    backup_id = worker.create_backup("source")
+    backup_id = worker.create(services.backups.request("source"))
     assert status(services, backup_id) == ("queued", None)
     worker.execute(backup_id, seen.append)
     assert status(services, backup_id) == ("success", None)
@@ -70,7 +70,7 @@ def test_a_queued_job_is_run_and_recorded(services: Services, worker: Worker, tm
 
 
 def test_a_job_is_claimed_once_however_many_try(services: Services, worker: Worker) -> None:
-    backup_id = worker.create_backup("source")
+    backup_id = worker.create(services.backups.request("source"))
     with ThreadPoolExecutor(8) as crowd:
         claims = list(crowd.map(lambda name: claim(services, backup_id, f"worker {name}"), range(8)))
     (claimed,) = [job for job in claims if job is not None]
@@ -82,7 +82,7 @@ def test_a_job_is_claimed_once_however_many_try(services: Services, worker: Work
 def test_of_many_triggers_at_once_one_is_taken(services: Services, worker: Worker) -> None:
     def create(_: int) -> str | None:
         try:
-            return worker.create_backup("source")
+            return worker.create(services.backups.request("source"))
         except BackupInProgress:
             return None
 
@@ -93,12 +93,12 @@ def test_of_many_triggers_at_once_one_is_taken(services: Services, worker: Worke
 
 def test_an_unknown_target_leaves_no_row(services: Services, worker: Worker) -> None:
     with pytest.raises(NotFound, match="nobody"):
-        worker.create_backup("nobody")
+        worker.create(services.backups.request("nobody"))
     assert services.catalogue.stats().total_backups == 0
 
 
 def test_a_job_whose_lease_ran_out_is_failed_by_whoever_tidies_up(services: Services, worker: Worker) -> None:
-    backup_id = worker.create_backup("source")
+    backup_id = worker.create(services.backups.request("source"))
     claim(services, backup_id)
     worker.tidy()
     assert state(services, backup_id) == JobState.RUNNING
@@ -109,18 +109,18 @@ def test_a_job_whose_lease_ran_out_is_failed_by_whoever_tidies_up(services: Serv
 
 
 def test_a_job_whose_lease_ran_out_does_not_keep_its_target_busy(services: Services, worker: Worker) -> None:
-    dead = worker.create_backup("source")
+    dead = worker.create(services.backups.request("source"))
     claim(services, dead)
     with pytest.raises(BackupInProgress):
-        worker.create_backup("source")
+        worker.create(services.backups.request("source"))
     change(services, dead, lease_expires_at=LONG_AGO)
-    worker.execute(worker.create_backup("source"))
+    worker.execute(worker.create(services.backups.request("source")))
     stats = services.catalogue.stats()
     assert (stats.failed_backups, stats.successful_backups) == (1, 1)
 
 
 def test_a_job_whose_backup_was_removed_by_hand_holds_up_nobody(services: Services, worker: Worker) -> None:
-    removed, left = worker.create_backup("source"), worker.create_backup("app")
+    removed, left = worker.create(services.backups.request("source")), worker.create(services.backups.request("app"))
     for job_id in (removed, left):
         claim(services, job_id)
         change(services, job_id, lease_expires_at=LONG_AGO)
@@ -128,13 +128,13 @@ def test_a_job_whose_backup_was_removed_by_hand_holds_up_nobody(services: Servic
         session.execute(delete(BackupLog).where(BackupLog.id == removed))
     worker.tidy()
     assert [state(services, job_id) for job_id in (removed, left)] == [JobState.FAILED] * 2
-    worker.execute(worker.create_backup("source"))
+    worker.execute(worker.create(services.backups.request("source")))
     stats = services.catalogue.stats()
     assert (stats.failed_backups, stats.successful_backups) == (1, 1)
 
 
 def test_a_queued_job_whose_worker_is_gone_is_adopted(services: Services, worker: Worker) -> None:
-    backup_id = worker.create_backup("source")
+    backup_id = worker.create(services.backups.request("source"))
     change(services, backup_id, worker="gone", lease_expires_at=LONG_AGO)
     assert worker.adopt_queued() == [backup_id]
     worker.execute(backup_id)
@@ -143,7 +143,10 @@ def test_a_queued_job_whose_worker_is_gone_is_adopted(services: Services, worker
 
 def test_a_worker_that_died_is_known_at_once(services: Services, worker: Worker, tmp_path: Path) -> None:
     with another_process_that_holds(services.settings.data_dir) as (dead, process):
-        running, queued = worker.create_backup("source"), worker.create_backup("app")
+        running, queued = (
+            worker.create(services.backups.request("source")),
+            worker.create(services.backups.request("app")),
+        )
         claim(services, running, dead)
         change(services, queued, worker=dead)
         left = tmp_path / "scratch" / f"hhh-scratch-{dead}-x"
@@ -159,10 +162,10 @@ def test_a_worker_that_died_is_known_at_once(services: Services, worker: Worker,
 
 
 def test_the_heartbeat_keeps_leases_and_writes_progress(services: Services, worker: Worker) -> None:
-    backup_id = worker.create_backup("source")
+    backup_id = worker.create(services.backups.request("source"))
     claim(services, backup_id)
     change(services, backup_id, lease_expires_at=LONG_AGO)
-    with Heartbeat(services.database, "another") as heartbeat, heartbeat.running(backup_id, 1) as run:
+    with Heartbeat(services.database, "another") as heartbeat, heartbeat.running(backup_id, JobKind.BACKUP, 1) as run:
         run.report(Progress("stream", 10, 5, 20))
         wait_until(lambda: services.catalogue.get(backup_id).progress, what="progress in the row")
         worker.tidy()
@@ -173,7 +176,7 @@ def test_the_heartbeat_keeps_leases_and_writes_progress(services: Services, work
 
 
 def test_a_run_hears_that_it_was_cancelled(services: Services, worker: Worker) -> None:
-    backup_id = worker.create_backup("source")
+    backup_id = worker.create(services.backups.request("source"))
 
     def cancel(_: Progress) -> None:
         change(services, backup_id, cancel_requested=True)
@@ -187,7 +190,7 @@ def test_a_run_hears_that_it_was_cancelled(services: Services, worker: Worker) -
 
 
 def test_a_run_that_lost_its_lease_finalises_nothing(services: Services, worker: Worker) -> None:
-    backup_id = worker.create_backup("source")
+    backup_id = worker.create(services.backups.request("source"))
     given_up = threading.Event()
 
     def give_up(progress: Progress) -> None:
@@ -203,7 +206,7 @@ def test_a_run_that_lost_its_lease_finalises_nothing(services: Services, worker:
 
 
 def test_errors_of_a_run_that_ended_stay_the_first(services: Services) -> None:
-    with Heartbeat(services.database, "me") as heartbeat, heartbeat.running("none", 1) as run:
+    with Heartbeat(services.database, "me") as heartbeat, heartbeat.running("none", JobKind.BACKUP, 1) as run:
         run.end(Cancelled("first"))
         run.end(LeaseLost("second"))
         with pytest.raises(Cancelled, match="first"):

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from hhh.core.errors import BackupFailed
+from hhh.jobs.base import JobQueue
 from hhh.models import BackupStatus
 from hhh.schemas.backup import (
     AcceptedResponse,
@@ -35,7 +36,7 @@ async def trigger(
 ) -> TriggerResponse | Response:
     """Takes a backup and answers when it is stored; with `Prefer: respond-async`, as soon as it is queued."""
     jobs = await run_in_threadpool(queue, request)
-    backup_id = await run_in_threadpool(jobs.trigger_backup, (body or TriggerRequest()).target)
+    backup_id = await run_in_threadpool(_enqueue, request, jobs, (body or TriggerRequest()).target)
     if "respond-async" in prefer.lower():
         return _accepted(backup_id)
     await jobs.finished(backup_id)
@@ -80,6 +81,10 @@ def page(
 def show(request: Request, backup_id: str) -> BackupResource:
     """One backup with everything its manifest holds."""
     return services(request).catalogue.get(backup_id)
+
+
+def _enqueue(request: Request, jobs: JobQueue, target: str) -> str:
+    return jobs.enqueue(services(request).backups.request(target))
 
 
 def _accepted(backup_id: str) -> Response:
