@@ -40,7 +40,7 @@ class Recipients:
         Raises:
             BaseException: whatever ``pieces`` or ``write`` raised, unchanged.
         """
-        reader, writer = _Reader(pieces), _Writer(write)
+        reader, writer = PieceReader(pieces), PieceWriter(write)
         try:
             pyrage.encrypt_io(reader, writer, self._keys)
         except pyrage.EncryptError:
@@ -60,8 +60,8 @@ def _recipient(name: str) -> pyrage.x25519.Recipient:
         ) from None
 
 
-class _Reader:
-    """Pieces as a file; pyrage reads 8 KiB at a time."""
+class PieceReader:
+    """Pieces as a file; pyrage reads 8 KiB at a time. What was raised is kept: pyrage makes its own error of it."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
@@ -70,8 +70,8 @@ class _Reader:
 
     def read(self, size: int = -1) -> bytes:
         try:
-            if not self._rest:
-                self._rest = memoryview(next(self._pieces, b""))
+            if not self._rest:  # an empty piece is not the end
+                self._rest = memoryview(next(filter(None, self._pieces), b""))
         except BaseException as error:
             self.error = error
             raise
@@ -79,8 +79,8 @@ class _Reader:
         return bytes(piece)
 
 
-class _Writer:
-    """A function as a file."""
+class PieceWriter:
+    """A function as a file; what was raised is kept as well."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+_MANIFEST_KEY = re.compile(r"(?:.*/)?backup_\d{8}_\d{6}(?:_\d+)?\.sql\.json")
 _TARGET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -18,6 +19,11 @@ def backup_file_name(created_at: datetime, ordinal: int = 1) -> str:
     """
     more = f"_{ordinal}" if ordinal > 1 else ""
     return f"backup_{created_at.astimezone(UTC):%Y%m%d_%H%M%S}{more}.sql"
+
+
+def is_manifest(key: str) -> bool:
+    """Whether an object of that key is a manifest, in whichever folder it is."""
+    return _MANIFEST_KEY.fullmatch(key) is not None
 
 
 def valid_target_name(name: str) -> bool:

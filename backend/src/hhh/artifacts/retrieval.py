@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from hhh.artifacts.identities import Identities
-from hhh.artifacts.manifest import Manifest, StoredObject
-from hhh.core.run import Run
+from pydantic import Field, TypeAdapter, ValidationError
+
+from hhh.artifacts.decompression import decompressed
+from hhh.artifacts.identities import IDENTITY_HINT, Identities
+from hhh.artifacts.manifest import Manifest, StoredObject, parse_manifest
+from hhh.artifacts.naming import ArtifactKeys, is_manifest
+from hhh.artifacts.pipeline import Pipeline
+from hhh.artifacts.stream import PIECE
+from hhh.core.errors import ArtifactDamaged, IdentityMissing, ManifestInvalid, ObjectMissing, ScratchError
+from hhh.core.run import Progress, Run
 from hhh.schemas.facts import Facts
 from hhh.storages.base import Storage
+
+#: Far more than any manifest has.
+_LARGEST_MANIFEST = 16 << 20
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FACTS: TypeAdapter[Facts] = TypeAdapter(Annotated[Facts, Field(discriminator="engine")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +49,37 @@ def manifests(storage: Storage, trusted_keys: Collection[str] | None, prefix: st
     Raises:
         StorageError: the store does not answer.
     """
-    raise NotImplementedError
+    for info in storage.list(prefix):
+        if is_manifest(info.key):
+            with contextlib.suppress(ObjectMissing):  # it was deleted since it was listed
+                yield _found(storage, info.key, trusted_keys)
+
+
+def _found(storage: Storage, key: str, trusted_keys: Collection[str] | None) -> FoundManifest:
+    content = _beginning(storage.read(key), _LARGEST_MANIFEST)
+    try:
+        manifest = parse_manifest(content, trusted_keys)
+    except ManifestInvalid as error:
+        return FoundManifest(key, content, None, str(error))
+    if key != _manifest_key(manifest):
+        # Its signature holds there too: somebody may want one backup to be taken for another.
+        return FoundManifest(key, content, None, f"It was moved here: it is the manifest of {_manifest_key(manifest)}")
+    return FoundManifest(key, content, manifest, None)
+
+
+def _manifest_key(manifest: Manifest) -> str:
+    return ArtifactKeys(
+        manifest.installation, manifest.target, manifest.backup_file, manifest.attempt, bool(manifest.recipients)
+    ).manifest
+
+
+def _beginning(pieces: Iterator[bytes], limit: int) -> bytes:
+    content = b""
+    for piece in pieces:
+        content += piece
+        if len(content) > limit:
+            break
+    return content[:limit]
 
 
 class StoredBackup:
@@ -55,7 +103,16 @@ class StoredBackup:
             ObjectMissing, ArtifactDamaged: it is not what was stored.
             StorageUnavailable: the store does not answer.
         """
-        raise NotImplementedError
+        objects = (self.manifest.object, self.manifest.facts, *self.manifest.attachments)
+        total, read = sum(each.size for each in objects), 0
+        for stored in objects:
+            tally = self._tally(stored)
+            with Pipeline(run.raise_if_cancelled) as pipeline:
+                for _ in tally.through(pipeline.ahead(self.storage.read(stored.key))):
+                    run.raise_if_cancelled()
+                    run.report(Progress("checks", read + tally.size, expected_bytes=total))
+            tally.check()
+            read += stored.size
 
     def facts(self) -> Facts:
         """The facts of the source.
@@ -64,7 +121,14 @@ class StoredBackup:
             IdentityMissing: they are encrypted for somebody else.
             ObjectMissing, ArtifactDamaged: they are not what was stored.
         """
-        raise NotImplementedError
+        content = b"".join(self.plain(self.manifest.facts))
+        try:
+            facts = _FACTS.validate_json(content)
+        except ValidationError:
+            raise self._damaged(self.manifest.facts, "it does not hold facts of a form that is known here") from None
+        if facts.engine != self.manifest.engine:
+            raise self._damaged(self.manifest.facts, f"it holds facts of {facts.engine}, not {self.manifest.engine}")
+        return facts
 
     def fetch(self, stored: StoredObject, path: Path, run: Run, *, stage: str = "download") -> None:
         """Writes the plain content of an object to a new private file (0600): one download, hashed on the way.
@@ -77,7 +141,18 @@ class StoredBackup:
             ScratchError: the file can't be written.
             StorageUnavailable: the store does not answer.
         """
-        raise NotImplementedError
+        tally = self._tally(stored)
+
+        def report() -> None:
+            run.raise_if_cancelled()
+            run.report(Progress(stage, tally.size, expected_bytes=stored.size))
+
+        with _new_file(path, stored.raw_size) as write, Pipeline(run.raise_if_cancelled) as pipeline:
+            # What is written here was unpacked in a thread: a file takes as long to write as it takes to unpack.
+            for piece in pipeline.ahead(self._plain(stored, tally, pipeline)):
+                write(piece)
+                report()
+            report()
 
     def plain(self, stored: StoredObject) -> Iterator[bytes]:
         """The plain content of an object in pieces; size and hash are compared at its end.
@@ -85,4 +160,131 @@ class StoredBackup:
         Raises:
             IdentityMissing, ObjectMissing, ArtifactDamaged, StorageUnavailable: as for `fetch`, also in the middle.
         """
-        raise NotImplementedError
+        with Pipeline() as pipeline:
+            yield from self._plain(stored, self._tally(stored), pipeline)
+
+    def _plain(self, stored: StoredObject, tally: _Tally, pipeline: Pipeline) -> Iterator[bytes]:
+        self._require_identity(stored)
+        arrived = opened = pipeline.ahead(tally.through(self.storage.read(stored.key)))
+        if stored.encryption:
+            opened = pipeline.pushed(lambda put: self._decrypt(arrived, put))
+        try:
+            yield from self._exactly(stored, decompressed(opened) if stored.compression else opened)
+        except (ArtifactDamaged, IdentityMissing) as error:
+            # What is wrong is told best by the hash, and that needs the rest.
+            for left in (opened, arrived):
+                with contextlib.suppress(ArtifactDamaged, IdentityMissing):
+                    for _ in left:
+                        pass
+            tally.check()
+            raise self._damaged(stored, error.message) from None
+        tally.check()
+
+    def _exactly(self, stored: StoredObject, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The pieces, and not one byte more than the manifest tells: a few bytes may unpack to any number of them."""
+        size = 0
+        for piece in pieces:
+            size += len(piece)
+            if size > stored.raw_size:
+                raise ArtifactDamaged(f"its content is longer than the {stored.raw_size} bytes that were backed up")
+            yield piece
+        if size < stored.raw_size:
+            raise ArtifactDamaged(f"its content has {size} bytes, {stored.raw_size} were backed up")
+
+    def _decrypt(self, pieces: Iterator[bytes], put: Callable[[bytes], object]) -> None:
+        gathered = bytearray()
+
+        def gather(piece: bytes) -> None:  # they are of 8 KiB
+            gathered.extend(piece)
+            if len(gathered) >= PIECE:
+                put(bytes(gathered))
+                gathered.clear()
+
+        self._identities.decrypt_to(pieces, gather)
+        put(bytes(gathered))
+
+    def _require_identity(self, stored: StoredObject) -> None:
+        recipients = self.manifest.recipients
+        if stored.encryption and recipients and not set(recipients) & set(self._identities.recipients):
+            whom = ", ".join(recipients)
+            raise IdentityMissing(
+                f"The backup is encrypted for {whom}, and no identity that opens it is here", hint=IDENTITY_HINT
+            )
+
+    def _tally(self, stored: StoredObject) -> _Tally:
+        return _Tally(stored, self._damaged)
+
+    def _damaged(self, stored: StoredObject, what: str) -> ArtifactDamaged:
+        return ArtifactDamaged(
+            f"{self.storage.address}: the object {stored.key!r} is damaged: {what}",
+            hint="restore from another copy, or from another backup",
+        )
+
+
+class _Tally:
+    """Counts and hashes what a store gives."""
+
+    def __init__(self, stored: StoredObject, damaged: Callable[[StoredObject, str], ArtifactDamaged]) -> None:
+        self._stored = stored
+        self._damaged = damaged
+        self._hash = hashlib.sha256()
+        #: Bytes so far.
+        self.size = 0
+
+    def through(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._hash.update(piece)
+            self.size += len(piece)
+            yield piece
+
+    def check(self) -> None:
+        if self.size != self._stored.size:
+            raise self._damaged(self._stored, f"it has {self.size} bytes, {self._stored.size} were stored")
+        if self._hash.hexdigest() != self._stored.sha256:
+            said = f"its SHA-256 is {self._hash.hexdigest()}, that of what was stored is {self._stored.sha256}"
+            raise self._damaged(self._stored, said)
+
+
+@contextlib.contextmanager
+def _new_file(path: Path, size: int) -> Iterator[Callable[[bytes], None]]:
+    """A private file to write to; it is gone if the block raises."""
+    with _mapped_errors(path, size):
+        if (free := shutil.disk_usage(path.parent).free) < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(free))
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def write(piece: bytes) -> None:
+        with _mapped_errors(path, size):
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+
+    try:
+        yield write
+    except BaseException:
+        with contextlib.suppress(OSError):  # it must not hide why
+            path.unlink()
+        raise
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _mapped_errors(path: Path, needed: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        message = f"{path} can't be written: {error.strerror}"
+        if error.errno not in _FULL:
+            raise ScratchError(message, hint="see HHH_SCRATCH_DIR, and who may write where") from error
+        raise ScratchError(
+            f"{message}; it needs {needed} bytes, {_free(path.parent)} are free",
+            hint="free some space, or set HHH_SCRATCH_DIR to a folder that has it",
+        ) from error
+
+
+def _free(folder: Path) -> str:
+    try:
+        return str(shutil.disk_usage(folder).free)
+    except OSError:
+        return "an unknown number"
