@@ -52,22 +52,29 @@ def manifests(storage: Storage, trusted_keys: Collection[str] | None, prefix: st
     for info in storage.list(prefix):
         if is_manifest(info.key):
             with contextlib.suppress(ObjectMissing):  # it was deleted since it was listed
-                yield _found(storage, info.key, trusted_keys)
+                yield read_manifest(storage, info.key, trusted_keys)
 
 
-def _found(storage: Storage, key: str, trusted_keys: Collection[str] | None) -> FoundManifest:
+def read_manifest(storage: Storage, key: str, trusted_keys: Collection[str] | None) -> FoundManifest:
+    """One manifest, also if it is damaged or not trusted.
+
+    Raises:
+        ObjectMissing: it is gone.
+        StorageError: the store does not answer.
+    """
     content = _beginning(storage.read(key), _LARGEST_MANIFEST)
     try:
         manifest = parse_manifest(content, trusted_keys)
     except ManifestInvalid as error:
         return FoundManifest(key, content, None, str(error))
-    if key != _manifest_key(manifest):
+    if key != manifest_key(manifest):
         # Its signature holds there too: somebody may want one backup to be taken for another.
-        return FoundManifest(key, content, None, f"It was moved here: it is the manifest of {_manifest_key(manifest)}")
+        return FoundManifest(key, content, None, f"It was moved here: it is the manifest of {manifest_key(manifest)}")
     return FoundManifest(key, content, manifest, None)
 
 
-def _manifest_key(manifest: Manifest) -> str:
+def manifest_key(manifest: Manifest) -> str:
+    """Where the manifest is in its store."""
     return ArtifactKeys(
         manifest.installation, manifest.target, manifest.backup_file, manifest.attempt, bool(manifest.recipients)
     ).manifest
