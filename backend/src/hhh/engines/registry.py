@@ -5,12 +5,15 @@ from __future__ import annotations
 from hhh.core.errors import InvalidInput
 from hhh.engines.base import Engine, EngineKind
 from hhh.engines.postgresql import PostgresqlEngine
+from hhh.engines.restoring import Restorer
 from hhh.engines.sqlite import SqliteEngine
 
 ENGINES: dict[EngineKind, Engine] = {
     EngineKind.SQLITE: SqliteEngine(),
     EngineKind.POSTGRESQL: PostgresqlEngine(),
 }
+
+RESTORERS: dict[EngineKind, Restorer] = {}
 
 _BY_SCHEME: dict[str, EngineKind] = {
     "sqlite": EngineKind.SQLITE,
@@ -35,3 +38,8 @@ def engine_for(url: str) -> Engine:
             hint="use sqlite:////path or postgresql://user@host/database",
         )
     return ENGINES[kind]
+
+
+def restorer_for(kind: EngineKind) -> Restorer:
+    """Who brings databases of that kind back."""
+    return RESTORERS[kind]
