@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -31,6 +31,17 @@ class Position:
 def get(session: Session, backup_id: str) -> BackupLog | None:
     """The backup of that id, with its copies."""
     return session.get(BackupLog, backup_id, options=[selectinload(BackupLog.copies)])
+
+
+def among(session: Session, backup_ids: Collection[str]) -> Sequence[BackupLog]:
+    """Those of the given backups that the catalogue has, with their copies, without their manifests."""
+    statement = select(BackupLog).where(BackupLog.id.in_(backup_ids))
+    return session.scalars(statement.options(selectinload(BackupLog.copies), _WITHOUT_MANIFEST)).all()
+
+
+def is_empty(session: Session) -> bool:
+    """Whether no backup was ever begun."""
+    return session.scalar(select(BackupLog.id).limit(1)) is None
 
 
 def add(session: Session, row: BackupLog) -> None:
@@ -95,6 +106,30 @@ def add_to_totals(session: Session, *, status: BackupStatus, stored_bytes: int) 
             total=BackupTotals.total + 1,
             successful=BackupTotals.successful + succeeded,
             failed=BackupTotals.failed + 1 - succeeded,
+            stored_bytes=BackupTotals.stored_bytes + stored_bytes,
+        )
+    )
+
+
+def lock_totals(session: Session) -> None:
+    """Lets nobody else change the totals before this transaction ends."""
+    session.execute(select(BackupTotals.singleton).with_for_update())
+
+
+def add_found_to_totals(session: Session, *, new: int, not_failed: int, stored_bytes: int) -> None:
+    """Counts stored backups that were found.
+
+    Args:
+        session: of the transaction that writes their rows.
+        new: how many were not counted before.
+        not_failed: how many were counted as failed.
+        stored_bytes: of both together.
+    """
+    session.execute(
+        update(BackupTotals).values(
+            total=BackupTotals.total + new,
+            successful=BackupTotals.successful + new + not_failed,
+            failed=BackupTotals.failed - not_failed,
             stored_bytes=BackupTotals.stored_bytes + stored_bytes,
         )
     )

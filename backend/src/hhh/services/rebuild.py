@@ -1,0 +1,296 @@
+"""The catalogue, rebuilt from a store: manifests say what there is, the catalogue only remembers it.
+
+Safe to run at any time, also beside backups: it adds what is missing and takes nothing away.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from hhh.artifacts.manifest import Manifest, StoredObject, parse_manifest
+from hhh.artifacts.naming import backup_file_name, is_manifest, valid_target_name
+from hhh.artifacts.publication import Destination
+from hhh.artifacts.retrieval import FoundManifest, manifests
+from hhh.core.database import Database
+from hhh.core.errors import ManifestInvalid, ObjectMissing
+from hhh.core.run import Run, Unattended
+from hhh.models import BackupCopy, BackupLog, BackupStatus
+from hhh.repositories import backups as rows
+from hhh.repositories import jobs as job_rows
+from hhh.services.installation import Identity
+from hhh.storages.base import Storage
+
+#: Manifests in one transaction: short enough that a backup which ends meanwhile does not wait.
+_BATCH = 200
+#: Characters that the catalogue has room for.
+_LONGEST_FILE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A manifest that was left out."""
+
+    key: str
+    #: What is wrong with it.
+    reason: str
+    #: The public key (base64) that it is signed by, if nothing else is wrong than that it is not trusted.
+    signed_by: str | None = None
+
+
+class _Found(Enum):
+    """What the catalogue has of a backup that is in the store."""
+
+    NEW = auto()  #: nothing
+    FAILED = auto()  #: a row that says that it failed: it was killed after its manifest was written
+    UNFINISHED = auto()  #: a row that says that it has not ended, and no job that is on it
+    WITHOUT_COPY = auto()  #: the backup, but not that it is in this store
+    KNOWN = auto()  #: all of it
+    BUSY = auto()  #: a job is on it, and will record it
+
+
+_NOT_STORED = frozenset({_Found.NEW, _Found.FAILED, _Found.UNFINISHED})
+
+
+@dataclass(slots=True)
+class RebuildReport:
+    """What was found in the store, and what came of it."""
+
+    #: Manifests that there are to read.
+    expected: int = 0
+    #: Manifests of other installations, not asked for.
+    of_others: int = 0
+    #: Backups that the catalogue did not have.
+    added: int = 0
+    #: Backups that it had as failed or unfinished, or without this copy.
+    completed: int = 0
+    #: Backups that it had.
+    known: int = 0
+    #: Backups whose job has not ended; it records them itself.
+    busy: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def read(self) -> int:
+        """Manifests that were read so far."""
+        return self.added + self.completed + self.known + self.busy + len(self.problems)
+
+    def take(self, counted: Counter[_Found], problems: Sequence[Problem]) -> None:
+        """Counts a batch that is recorded."""
+        self.added += counted[_Found.NEW]
+        self.completed += sum(counted[each] for each in (_Found.FAILED, _Found.UNFINISHED, _Found.WITHOUT_COPY))
+        self.known += counted[_Found.KNOWN]
+        self.busy += counted[_Found.BUSY]
+        self.problems += problems
+
+
+def rebuild(
+    database: Database,
+    identity: Identity,
+    destination: Destination,
+    *,
+    trusted_keys: Collection[str],
+    all_installations: bool = False,
+    run: Run | None = None,
+    observe: Callable[[RebuildReport], None] | None = None,
+) -> RebuildReport:
+    """Adds to the catalogue what a store has and it has not. A second run adds nothing.
+
+    Args:
+        database: the catalogue.
+        identity: who we are.
+        destination: the store, and what it is called in the copies of a backup.
+        trusted_keys: whose signature counts (`hhh.services.trust`).
+        all_installations: also backups of others; of a catalogue without any backup they are always taken, since that
+            is how one begins anew who has lost everything but the store.
+        run: may cancel between batches; what was added until then stays.
+        observe: told of the report after each batch.
+
+    Raises:
+        StorageError: the store does not answer.
+        DatabaseUnavailable: the catalogue does not.
+    """
+    run = run or Unattended()
+    installation = None if all_installations or _has_no_backup(database) else identity.installation
+    inventory = _Inventory(destination.storage, installation)
+    report = RebuildReport(inventory.manifests, inventory.of_others)
+    found = manifests(destination.storage, trusted_keys, installation or "")
+    for batch in _batches(found):
+        run.raise_if_cancelled()
+        entries, problems = _checked(batch, inventory, trusted_keys)
+        with database.transaction() as session:
+            counted = _record(session, entries, destination.name)
+        report.take(counted, problems)
+        if observe is not None:
+            observe(report)
+    return report
+
+
+def _has_no_backup(database: Database) -> bool:
+    with database.snapshot() as session:
+        return rows.is_empty(session)
+
+
+def _batches(found: Iterable[FoundManifest]) -> Iterator[list[FoundManifest]]:
+    source = iter(found)
+    while batch := list(itertools.islice(source, _BATCH)):
+        yield batch
+
+
+# ------------------------------------------------------------------------------------------------ what is there
+
+
+class _Inventory:
+    """The sizes of all objects, by one listing instead of a question for each."""
+
+    def __init__(self, storage: Storage, installation: str | None) -> None:
+        self._storage = storage
+        self._sizes: dict[str, int] = {}
+        self.manifests = 0
+        self.of_others = 0
+        for info in storage.list():
+            counts = is_manifest(info.key)
+            if installation is not None and not info.key.startswith(f"{installation}/"):
+                self.of_others += counts
+            elif counts:
+                self.manifests += 1
+            else:
+                self._sizes[info.key] = info.size
+
+    def reason_against(self, stored: StoredObject) -> str | None:
+        """Why an object can't be what the manifest says, as far as its size tells."""
+        size = self._sizes.get(stored.key)
+        if size != stored.size:  # it may be newer than the listing
+            try:
+                size = self._storage.head(stored.key).size
+            except ObjectMissing:
+                return f"Its object {stored.key} is missing"
+        return None if size == stored.size else f"Its object {stored.key} has {size} bytes instead of {stored.size}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A backup that is there."""
+
+    manifest: Manifest
+    #: As stored, signature included.
+    document: dict[str, Any]
+
+
+def _checked(
+    batch: Sequence[FoundManifest], inventory: _Inventory, trusted_keys: Collection[str]
+) -> tuple[list[_Entry], list[Problem]]:
+    entries, problems = [], []
+    for found in batch:
+        if found.manifest is None:
+            problems.append(_unusable(found, trusted_keys))
+        elif reason := _reason_against(found.manifest, inventory):
+            problems.append(Problem(found.key, reason))
+        else:
+            entries.append(_Entry(found.manifest, json.loads(found.content)))
+    return entries, problems
+
+
+def _unusable(found: FoundManifest, trusted_keys: Collection[str]) -> Problem:
+    problem = Problem(found.key, found.problem or "It can't be read")
+    try:
+        parse_manifest(found.content, None)
+    except ManifestInvalid:
+        return problem
+    key = str(json.loads(found.content)["signature"]["public_key"])
+    if key in trusted_keys:
+        return problem
+    return Problem(found.key, f"It is signed by a key that is not trusted here: {key}", signed_by=key)
+
+
+def _reason_against(manifest: Manifest, inventory: _Inventory) -> str | None:
+    if not _fits(manifest):
+        return "It holds a name that no backup of ours has"
+    reasons = map(inventory.reason_against, (manifest.object, manifest.facts, *manifest.attachments))
+    return next(filter(None, reasons), None)
+
+
+def _fits(manifest: Manifest) -> bool:
+    """Whether its names fit into the catalogue; one that another service signed may hold anything."""
+    try:
+        is_id = str(uuid.UUID(manifest.backup_id)) == manifest.backup_id
+    except ValueError:
+        return False
+    return is_id and valid_target_name(manifest.target) and len(manifest.backup_file) <= _LONGEST_FILE
+
+
+# ----------------------------------------------------------------------------------------------- what is recorded
+
+
+def _record(session: Session, entries: Sequence[_Entry], store: str) -> Counter[_Found]:
+    rows.lock_totals(session)  # of two rebuilds at once, the second sees what the first has added
+    by_id = {entry.manifest.backup_id: entry for entry in entries}
+    known = {row.id: row for row in rows.among(session, by_id)}
+    busy = {job.id for job in job_rows.active_among(session, by_id)}
+    states = {key: _Found.BUSY if key in busy else _state(known.get(key), store) for key in by_id}
+    for backup_id, state in states.items():
+        if state in {_Found.BUSY, _Found.KNOWN}:
+            continue
+        entry = by_id[backup_id]
+        row = _new_row(session, entry.manifest) if state is _Found.NEW else known[backup_id]
+        if state in _NOT_STORED:
+            _mark_stored(row, entry)
+        _add_copy(row, entry.manifest.object, store)
+    counted = Counter(states.values())
+    rows.add_found_to_totals(
+        session,
+        new=counted[_Found.NEW] + counted[_Found.UNFINISHED],
+        not_failed=counted[_Found.FAILED],
+        stored_bytes=sum(by_id[key].manifest.object.size for key in states if states[key] in _NOT_STORED),
+    )
+    return counted
+
+
+def _state(row: BackupLog | None, store: str) -> _Found:
+    if row is None:
+        return _Found.NEW
+    if row.finished_at is None:
+        return _Found.UNFINISHED
+    if row.status != BackupStatus.SUCCESS:
+        return _Found.FAILED
+    return _Found.KNOWN if any(copy.storage == store for copy in row.copies) else _Found.WITHOUT_COPY
+
+
+def _new_row(session: Session, manifest: Manifest) -> BackupLog:
+    # Targets of two installations may have the same name, and then backups of one second.
+    names = (backup_file_name(manifest.created_at, ordinal) for ordinal in itertools.count(1))
+    row = BackupLog(
+        id=manifest.backup_id,
+        target=manifest.target,
+        backup_file=rows.first_free_file(session, manifest.target, itertools.chain([manifest.backup_file], names)),
+        created_at=manifest.created_at,
+        pinned=False,
+        copies=[],
+    )
+    rows.add(session, row)
+    return row
+
+
+def _mark_stored(row: BackupLog, entry: _Entry) -> None:
+    stored = entry.manifest.object
+    row.status = BackupStatus.SUCCESS
+    row.finished_at = entry.manifest.finished_at
+    row.error = None
+    row.backup_size = stored.size
+    row.raw_size = stored.raw_size
+    row.sha256 = stored.sha256
+    row.manifest = entry.document
+
+
+def _add_copy(row: BackupLog, stored: StoredObject, store: str) -> None:
+    row.copies.append(
+        BackupCopy(storage=store, key=stored.key, status="stored", size=stored.size, sha256=stored.sha256)
+    )
