@@ -9,12 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
-from hhh.core.errors import ScratchError, TargetUnreachable
+from hhh.core.errors import EngineError, ScratchError, TargetUnreachable
 from hhh.engines.base import Workplace
-from hhh.engines.postgresql_connection import Connection, mapped_errors, open_connection, passfile, protect
+from hhh.engines.postgresql_connection import (
+    Connection,
+    last_line,
+    mapped_errors,
+    open_connection,
+    passfile,
+    protect,
+)
 from hhh.engines.postgresql_url import Address, parse_url
 
 #: Databases that are on nearly every server, and that nobody restores into.
@@ -142,6 +148,16 @@ def database_row(connection: Connection, name: str) -> DatabaseRow | None:
     return None if row is None else _database_row(*row)
 
 
+@contextlib.contextmanager
+def administering(doing: str, *, hint: str) -> Iterator[None]:
+    """Turns psycopg's errors into ours; where a right is missing, the hint says which."""
+    with mapped_errors(doing):
+        try:
+            yield
+        except errors.InsufficientPrivilege as error:
+            raise EngineError(f"{doing}: {last_line(error)}", hint=hint) from error
+
+
 def _database_row(
     columns: dict[str, Any], oid: int, owner: str, encoding: str, tablespace: str, is_own: bool, comment: str | None
 ) -> DatabaseRow:
@@ -173,7 +189,7 @@ def _connect(address: Address, password_file: Path) -> tuple[Connection, Address
         try:
             return open_connection(candidate, password_file), candidate
         except TargetUnreachable as error:
-            if isinstance(error.__cause__, psycopg.errors.ConnectionTimeout):
+            if isinstance(error.__cause__, errors.ConnectionTimeout):
                 raise  # nobody answers: the others would only be waited for as well
     return open_connection(address, password_file), address
 
