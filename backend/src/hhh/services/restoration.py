@@ -6,7 +6,9 @@ last step, which happens or does not.
 
 from __future__ import annotations
 
+import secrets
 import shutil
+import string
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -30,13 +32,20 @@ from hhh.core.run import Progress, Run
 from hhh.engines import registry
 from hhh.engines.base import Workplace
 from hhh.engines.restoring import Built, Destination, Restorer, RestoreSource
-from hhh.schemas.facts import Facts
 from hhh.schemas.restore import Check, Plan, Receipt
 from hhh.services import receipts
 from hhh.services.comparison import compare
 
 #: What the store gives is not what the manifest says.
 _DAMAGE: Final = (ArtifactDamaged, ObjectMissing)
+
+
+_TOKEN_LENGTH: Final = 8
+
+
+def new_token() -> str:
+    """A token for `hhh.engines.restoring.Destination`: nobody else's names are made of it."""
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(_TOKEN_LENGTH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +177,7 @@ class Restoration:
     def _read_source(self, run: Run) -> tuple[RestoreSource | None, HHHError | None]:
         """Facts and small files, or why they can't be had."""
         try:
-            facts = self._facts()
+            facts = self.backup.facts()
             attachments = {}
             for number, stored in enumerate(self._manifest.attachments):
                 # Not under its own name: a manifest may be anybody's.
@@ -178,12 +187,6 @@ class Restoration:
             return None, error
         versions, raw_size = self._manifest.versions, self._manifest.object.raw_size
         return RestoreSource(facts, versions, raw_size, attachments), None
-
-    def _facts(self) -> Facts:
-        facts = self.backup.facts()
-        if facts.engine != self._manifest.engine:
-            raise ArtifactDamaged(f"The facts are those of {facts.engine}, the manifest is of {self._manifest.engine}")
-        return facts
 
     def _fetch(self, stored: StoredObject, path: Path, run: Run, *, stage: str) -> None:
         path.unlink(missing_ok=True)  # of an earlier pass
