@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    SpinnerColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
-from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems, size
+from hhh.cli.output import JsonOption, console, moment, print_json, print_table, size
+from hhh.cli.progress import progress_bar
 from hhh.cli.session import opened_services
-from hhh.core import run as core
 from hhh.core.errors import BackupFailed
-from hhh.jobs.heartbeat import Observer
 from hhh.jobs.worker import working
 from hhh.models import BackupStatus
 from hhh.schemas.backup import BackupFilter, BackupResource
@@ -46,7 +34,7 @@ def run(
     with opened_services() as services, working(services) as worker:
         worker.tidy()  # where no server runs, nobody else does
         backup_id = worker.create(services.backups.request(target))
-        with _progress_bar(target) as observer:
+        with progress_bar(target, _STAGES) as observer:
             worker.execute(backup_id, observer)
         backup = services.catalogue.get(backup_id)
     if as_json:
@@ -115,32 +103,3 @@ def _description(backup: BackupResource) -> Iterator[tuple[str, str]]:
         yield "version", f"{name} {version}"
     for warning in manifest.get("warnings", ()):
         yield "warning", warning
-
-
-@contextlib.contextmanager
-def _progress_bar(target: str) -> Iterator[Observer]:
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=problems,
-        transient=True,
-        disable=not problems.is_terminal,
-    )
-    with bar:
-        task = bar.add_task(f"{target}: waiting", total=None)
-
-        def observe(progress: core.Progress) -> None:
-            stage = _STAGES.get(progress.stage, progress.stage)
-            bar.update(
-                task,
-                description=f"{target}: {stage}",
-                completed=progress.raw_bytes,
-                total=progress.expected_bytes and max(progress.expected_bytes, progress.raw_bytes),
-            )
-
-        yield observe
