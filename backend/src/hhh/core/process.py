@@ -15,7 +15,7 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -40,9 +40,12 @@ class Child:
     Its standard output is `stdout`, unbuffered; its standard error is read by a thread.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], name: str) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], name: str, on_line: Callable[[str], None] | None = None
+    ) -> None:
         self._process = process
         self._name = name
+        self._on_line = on_line
         self._last_lines: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
         self._reaping = threading.Lock()
         self._drain = threading.Thread(target=self._drain_stderr, name=f"{name}-stderr", daemon=True)
@@ -102,6 +105,8 @@ class Child:
             for line in _bounded_lines(pipe):
                 if text := line.decode("utf-8", "replace").strip():
                     self._last_lines.append(text[:_KEPT_LINE_LENGTH])
+                    if self._on_line is not None:
+                        self._on_line(text[:_KEPT_LINE_LENGTH])
 
     def _said(self) -> str:
         return self._last_lines[-1] if self._last_lines else "it said nothing"
@@ -116,6 +121,7 @@ def running(
     cwd: Path | None = None,
     name: str | None = None,
     pass_fds: Sequence[int] = (),
+    on_line: Callable[[str], None] | None = None,
 ) -> Iterator[Child]:
     """Starts a program; whatever happens in the block, it has ended and its pipes are closed afterwards.
 
@@ -126,6 +132,8 @@ def running(
         cwd: its working directory.
         name: what errors call it; by default the program's file name.
         pass_fds: descriptors of ours that the child gets under the same numbers, beside its three pipes.
+        on_line: told each line of standard error, bounded, in the thread that reads it; all are told once the block
+            is left or `Child.finish` has returned.
 
     Raises:
         ToolMissing: the program does not exist or may not be run.
@@ -146,7 +154,7 @@ def running(
         )
     except OSError as error:
         raise ToolMissing(f"{name} can't be started: {error.strerror}") from error
-    child = Child(process, name)
+    child = Child(process, name, on_line)
     try:
         yield child
     finally:
