@@ -2,18 +2,128 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from hhh.schemas.facts import Facts
+from hhh.schemas.facts import (
+    ExtensionFacts,
+    Facts,
+    LargeObjectFacts,
+    PostgresqlFacts,
+    SequenceFacts,
+    SqliteFacts,
+    TableFacts,
+)
 from hhh.schemas.restore import Difference
+
+_MISSING = "missing"
+_NONE = "none"
+#: What is kept in the header of a SQLite file. Not among them are the journal mode, which may be another beside the
+#: destination, and the number of pages.
+_HEADER = ("page_size", "encoding", "user_version", "application_id", "auto_vacuum")
 
 
 def compare(expected: Facts, found: Facts, *, only: Collection[str] | None = None) -> Sequence[Difference]:
     """The differences; none means that everything that the facts tell is there.
 
+    A sequence may be further than it was: it is read before the dump begins. An extension may be of another version,
+    and there may be more of them: the server decides.
+
     Args:
         expected: of the backup.
         found: of what was restored, in the same form.
-        only: tables (``schema.name``) that were to be restored; None means all.
+        only: tables (``schema.name``) that were to be restored; None means all. With it, their rows alone are compared:
+            what else there is may have been there before.
     """
-    raise NotImplementedError
+    if expected.engine != found.engine:
+        return [Difference(name="engine", expected=expected.engine, found=found.engine)]
+    differences = list(_tables(expected.tables, found.tables, only))
+    if only is None:
+        match expected, found:
+            case PostgresqlFacts(), PostgresqlFacts():
+                differences += _postgresql(expected, found)
+            case SqliteFacts(), SqliteFacts():
+                differences += _sqlite(expected, found)
+    return differences
+
+
+def _tables(
+    expected: Iterable[TableFacts], found: Iterable[TableFacts], only: Collection[str] | None
+) -> Iterator[Difference]:
+    left = {(table.schema_name, table.name): table.rows for table in found}
+    for table in expected:
+        rows = left.pop((table.schema_name, table.name), None)
+        if rows != table.rows and (only is None or f"{table.schema_name}.{table.name}" in only):
+            name = f"rows of {_name(table.schema_name, table.name)}"
+            yield Difference(
+                name=name, expected=str(table.rows), found="the table is missing" if rows is None else str(rows)
+            )
+    if only is None:
+        for (schema, name), rows in left.items():
+            yield Difference(name=f"table {_name(schema, name)}", expected=_NONE, found=f"one with {rows} rows")
+
+
+def _postgresql(expected: PostgresqlFacts, found: PostgresqlFacts) -> Iterator[Difference]:
+    yield from _sequences(expected.sequences, found.sequences)
+    yield from _large_objects(expected.large_objects, found.large_objects)
+    yield from _extensions(expected.extensions, found.extensions)
+
+
+def _sequences(expected: Iterable[SequenceFacts], found: Iterable[SequenceFacts]) -> Iterator[Difference]:
+    left = {(sequence.schema_name, sequence.name): sequence for sequence in found}
+    for sequence in expected:
+        restored = left.pop((sequence.schema_name, sequence.name), None)
+        if restored is None or not _has_reached(restored, sequence):
+            yield Difference(
+                name=f"sequence {_name(sequence.schema_name, sequence.name)}",
+                expected=f"{_position(sequence)} or later",
+                found=_MISSING if restored is None else _position(restored),
+            )
+    for schema, name in left:
+        yield Difference(name=f"sequence {_name(schema, name)}", expected=_NONE, found="one")
+
+
+def _has_reached(restored: SequenceFacts, source: SequenceFacts) -> bool:
+    """Whether it hands out no value again that the source has handed out."""
+    if restored.increment != source.increment:
+        return False
+    ahead = restored.last_value - source.last_value
+    if ahead == 0:
+        return restored.is_called or not source.is_called
+    return (ahead > 0) == (source.increment > 0)
+
+
+def _position(sequence: SequenceFacts) -> str:
+    called = "handed out" if sequence.is_called else "to be handed out next"
+    return f"{sequence.last_value} ({called}, increment {sequence.increment})"
+
+
+def _large_objects(expected: LargeObjectFacts, found: LargeObjectFacts) -> Iterator[Difference]:
+    if expected.count != found.count:
+        yield Difference(name="large objects", expected=str(expected.count), found=str(found.count))
+    if None not in (expected.total_bytes, found.total_bytes) and expected.total_bytes != found.total_bytes:
+        yield Difference(
+            name="bytes of large objects", expected=str(expected.total_bytes), found=str(found.total_bytes)
+        )
+
+
+def _extensions(expected: Iterable[ExtensionFacts], found: Iterable[ExtensionFacts]) -> Iterator[Difference]:
+    there = {extension.name for extension in found}
+    for extension in expected:
+        if extension.name not in there:
+            yield Difference(name=f"extension {extension.name}", expected=extension.version, found=_MISSING)
+
+
+def _sqlite(expected: SqliteFacts, found: SqliteFacts) -> Iterator[Difference]:
+    before, after = set(expected.objects), set(found.objects)
+    for kind, name in sorted(before - after):
+        yield Difference(name=f"{kind} {name}", expected="one", found=_MISSING)
+    for kind, name in sorted(after - before):
+        yield Difference(name=f"{kind} {name}", expected=_NONE, found="one")
+    for member in _HEADER:
+        was, now = getattr(expected, member), getattr(found, member)
+        if was != now:
+            yield Difference(name=member, expected=str(was), found=str(now))
+
+
+def _name(schema: str, name: str) -> str:
+    return f"{schema}.{name}" if schema else name

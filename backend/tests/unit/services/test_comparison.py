@@ -1,0 +1,181 @@
+from typing import Any
+
+import pytest
+
+from hhh.schemas.facts import (
+    DatabaseProperties,
+    ExtensionFacts,
+    Facts,
+    LargeObjectFacts,
+    PostgresqlFacts,
+    SequenceFacts,
+    SqliteFacts,
+    TableFacts,
+)
+from hhh.services.comparison import compare
+
+
+def table(name: str, rows: int, schema: str = "public") -> TableFacts:
+    return TableFacts(schema_name=schema, name=name, rows=rows)
+
+
+def sequence(last_value: int, *, is_called: bool = True, increment: int = 1) -> SequenceFacts:
+    return SequenceFacts(
+        schema_name="public", name="ids", last_value=last_value, is_called=is_called, increment=increment
+    )
+
+
+def extension(name: str, version: str = "1.0") -> ExtensionFacts:
+    return ExtensionFacts(name=name, version=version, schema_name="public")
+
+
+def postgresql(**changed: Any) -> PostgresqlFacts:
+    properties = DatabaseProperties(
+        name="shop",
+        owner="shop",
+        encoding="UTF8",
+        locale_provider="libc",
+        collation="C",
+        character_type="C",
+        icu_locale=None,
+        collation_version=None,
+        settings=[],
+    )
+    known: dict[str, Any] = {
+        "server_version": "16.4",
+        "system_identifier": "1",
+        "database": properties,
+        "tables": [table("orders", 3), table("empty", 0)],
+        "sequences": [sequence(7)],
+        "large_objects": LargeObjectFacts(count=2, total_bytes=10),
+        "extensions": [extension("hstore")],
+        "roles": ["shop"],
+    }
+    return PostgresqlFacts(**(known | changed))
+
+
+def sqlite(**changed: Any) -> SqliteFacts:
+    known: dict[str, Any] = {
+        "sqlite_version": "3.54.0",
+        "page_size": 4096,
+        "page_count": 7,
+        "journal_mode": "wal",
+        "encoding": "UTF-8",
+        "user_version": 5,
+        "application_id": 9,
+        "auto_vacuum": 0,
+        "integrity_check": "ok",
+        "quick_check": "ok",
+        "tables": [table("orders", 3, "")],
+        "objects": [("index", "by_day"), ("view", "sums")],
+    }
+    return SqliteFacts(**(known | changed))
+
+
+@pytest.mark.parametrize("facts", [postgresql(), sqlite()])
+def test_the_same_has_no_difference(facts: Facts) -> None:
+    assert compare(facts, facts) == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(postgresql(server_version="18.1", system_identifier=None, roles=[]), id="another server"),
+        pytest.param(postgresql(tables=[table("empty", 0), table("orders", 3)]), id="another order"),
+        pytest.param(postgresql(extensions=[extension("hstore", "1.9")]), id="a newer extension"),
+        pytest.param(postgresql(extensions=[extension("hstore"), extension("plpgsql")]), id="one more extension"),
+        pytest.param(postgresql(large_objects=LargeObjectFacts(count=2, total_bytes=None)), id="bytes not known"),
+        pytest.param(postgresql(sequences=[sequence(8)]), id="a sequence that is further"),
+        pytest.param(sqlite(journal_mode="delete", page_count=6, sqlite_version="3.40.0"), id="another journal"),
+        pytest.param(sqlite(objects=[("view", "sums"), ("index", "by_day")]), id="another order of objects"),
+    ],
+)
+def test_what_may_be_another_is_no_difference(found: Facts) -> None:
+    assert compare(postgresql() if isinstance(found, PostgresqlFacts) else sqlite(), found) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "name", "expected", "was_found"),
+    [
+        (postgresql(tables=[table("orders", 2), table("empty", 0)]), "rows of public.orders", "3", "2"),
+        (postgresql(tables=[table("orders", 4), table("empty", 0)]), "rows of public.orders", "3", "4"),
+        (postgresql(tables=[table("orders", 3)]), "rows of public.empty", "0", "the table is missing"),
+        (
+            postgresql(tables=[table("orders", 3), table("empty", 0), table("orders", 3, "other")]),
+            "table other.orders",
+            "none",
+            "one with 3 rows",
+        ),
+        (postgresql(sequences=[]), "sequence public.ids", "7 (handed out, increment 1) or later", "missing"),
+        (postgresql(extensions=[]), "extension hstore", "1.0", "missing"),
+        (postgresql(large_objects=LargeObjectFacts(count=1, total_bytes=10)), "large objects", "2", "1"),
+        (postgresql(large_objects=LargeObjectFacts(count=2, total_bytes=9)), "bytes of large objects", "10", "9"),
+        (sqlite(tables=[table("orders", 2, "")]), "rows of orders", "3", "2"),
+        (sqlite(objects=[("view", "sums")]), "index by_day", "one", "missing"),
+        (
+            sqlite(objects=[("index", "by_day"), ("view", "sums"), ("trigger", "sums")]),
+            "trigger sums",
+            "none",
+            "one",
+        ),
+        (sqlite(user_version=6), "user_version", "5", "6"),
+        (sqlite(application_id=0), "application_id", "9", "0"),
+        (sqlite(encoding="UTF-16le"), "encoding", "UTF-8", "UTF-16le"),
+        (sqlite(page_size=8192), "page_size", "4096", "8192"),
+        (sqlite(auto_vacuum=1), "auto_vacuum", "0", "1"),
+    ],
+)
+def test_each_difference_is_told_by_name(found: Facts, name: str, expected: str, was_found: str) -> None:
+    source = postgresql() if isinstance(found, PostgresqlFacts) else sqlite()
+
+    [difference] = compare(source, found)
+    assert (difference.name, difference.expected, difference.found) == (name, expected, was_found)
+
+
+@pytest.mark.parametrize(
+    ("source", "restored", "same"),
+    [
+        (sequence(7), sequence(7), True),
+        (sequence(7), sequence(8), True),
+        (sequence(7), sequence(8, is_called=False), True),
+        (sequence(7), sequence(6), False),
+        (sequence(7), sequence(7, is_called=False), False),
+        (sequence(7, is_called=False), sequence(7), True),
+        (sequence(7, is_called=False), sequence(7, is_called=False), True),
+        (sequence(-7, increment=-2), sequence(-9, increment=-2), True),
+        (sequence(-7, increment=-2), sequence(-5, increment=-2), False),
+        (sequence(7), sequence(8, increment=2), False),
+    ],
+)
+def test_a_sequence_hands_out_nothing_twice(source: SequenceFacts, restored: SequenceFacts, *, same: bool) -> None:
+    differences = compare(postgresql(sequences=[source]), postgresql(sequences=[restored]))
+
+    assert [each.name for each in differences] == ([] if same else ["sequence public.ids"])
+
+
+def test_a_sequence_that_nobody_knows_is_a_difference() -> None:
+    [difference] = compare(postgresql(sequences=[]), postgresql())
+
+    assert (difference.name, difference.expected) == ("sequence public.ids", "none")
+
+
+def test_only_the_tables_that_were_to_be_restored_are_compared() -> None:
+    found = postgresql(
+        tables=[table("orders", 3), table("other", 4)],
+        sequences=[],
+        extensions=[],
+        large_objects=LargeObjectFacts(count=0, total_bytes=0),
+    )
+
+    assert compare(postgresql(), found, only={"public.orders"}) == []
+    assert [each.name for each in compare(postgresql(), found, only={"public.empty"})] == ["rows of public.empty"]
+
+
+def test_all_differences_are_told() -> None:
+    assert len(compare(postgresql(), postgresql(tables=[], sequences=[], extensions=[]))) == 4
+
+
+def test_another_engine_is_another_database() -> None:
+    [difference] = compare(postgresql(), sqlite())
+
+    assert (difference.name, difference.expected, difference.found) == ("engine", "postgresql", "sqlite")
