@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hhh.core.errors import InvalidInput, ObjectExists, ObjectMissing
+from hhh.core.errors import InvalidInput, ObjectExists, ObjectMissing, StorageUnavailable
 from hhh.storages.base import Storage
 from hhh.storages.check import check_storage
 from hhh.storages.keys import LONGEST_PART, UNFINISHED
@@ -97,6 +97,26 @@ def test_an_object_may_be_larger_than_a_part(storage: Storage) -> None:
     write(storage, "a/large", *chunks, b"and a rest", expected_size=20 * MEBIBYTE)
 
     assert content_of(storage, "a/large") == b"".join(chunks) + b"and a rest"
+
+
+@pytest.mark.parametrize(
+    ("start", "length"),
+    [(0, 1), (0, 100), (5 * MEBIBYTE - 1, 2), (1, 9 * MEBIBYTE), (10 * MEBIBYTE + 9, 1), (10 * MEBIBYTE, 100)],
+)
+def test_a_part_of_an_object_can_be_read(storage: Storage, start: int, length: int) -> None:
+    content = os.urandom(10 * MEBIBYTE + 10)
+    write(storage, "a/large", content)
+
+    assert b"".join(storage.read_range("a/large", start, length)) == content[start : start + length]
+
+
+def test_there_is_no_part_behind_the_end_of_an_object_or_of_one_that_is_not_there(storage: Storage) -> None:
+    write(storage, "a/b", b"0123456789")
+
+    with pytest.raises(StorageUnavailable, match="a/b"):
+        list(storage.read_range("a/b", 10, 1))
+    with pytest.raises(ObjectMissing, match="a/none"):
+        list(storage.read_range("a/none", 0, 1))
 
 
 def test_an_object_is_not_there_before_its_block_has_ended(storage: Storage) -> None:

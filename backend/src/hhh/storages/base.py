@@ -81,6 +81,20 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def read_range(self, key: str, start: int, length: int) -> Iterator[bytes]:
+        """Some of the object's bytes, in pieces; fewer where it ends before. Errors show when a piece is asked for.
+
+        Args:
+            key: the object's key.
+            start: of the first byte; there must be one.
+            length: how many, at least 1.
+
+        Raises:
+            ObjectMissing: there is none under the key.
+            StorageUnavailable: the store does not answer, or the object ends before ``start``.
+        """
+
+    @abstractmethod
     def head(self, key: str) -> ObjectInfo:
         """The object's size and time.
 

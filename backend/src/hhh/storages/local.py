@@ -77,6 +77,16 @@ class LocalStorage(Storage):
             while piece := file.read(_READ_SIZE):
                 yield piece
 
+    def read_range(self, key: str, start: int, length: int) -> Iterator[bytes]:
+        path = self._path(key)
+        with _mapped_errors(path, missing=self._missing(key)), path.open("rb", buffering=0) as file:
+            if file.seek(0, os.SEEK_END) <= start:
+                raise StorageUnavailable(f"{self.address}: the object {key!r} ends before byte {start}")
+            file.seek(start)
+            while length and (piece := file.read(min(length, _READ_SIZE))):
+                length -= len(piece)
+                yield piece
+
     def head(self, key: str) -> ObjectInfo:
         path = self._path(key)
         with _mapped_errors(path, missing=self._missing(key)):

@@ -25,7 +25,7 @@ from hhh.storages.keys import checked_folder, checked_key
 from hhh.storages.objecterrors import OBSTORE_ERRORS, mapped_errors, may_pass
 
 if TYPE_CHECKING:  # obstore has these in its stubs only
-    from obstore import ObjectMeta, WritableFile
+    from obstore import GetOptions, ObjectMeta, WritableFile
     from obstore.store import BackoffConfig, ClientConfig, ObjectStore, RetryConfig
 
 _MIB = 1 << 20
@@ -154,6 +154,12 @@ class ObjectStorage(Storage):
     def read(self, key: str) -> Iterator[bytes]:
         with self._mapped("reading", key):
             for piece in obstore.get(self._store, checked_key(key)).stream(min_chunk_size=_READ_SIZE):
+                yield bytes(piece)
+
+    def read_range(self, key: str, start: int, length: int) -> Iterator[bytes]:
+        options: GetOptions = {"range": (start, start + length)}
+        with self._mapped("reading", key):
+            for piece in obstore.get(self._store, checked_key(key), options=options).stream(min_chunk_size=_READ_SIZE):
                 yield bytes(piece)
 
     def head(self, key: str) -> ObjectInfo:
