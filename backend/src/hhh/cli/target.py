@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems
+from hhh.cli.output import JsonOption, console, moment, print_json, print_table
 from hhh.cli.session import opened_services
-from hhh.core.errors import InvalidInput
+from hhh.cli.typed_urls import STANDARD_INPUT, note_typed_password, read_url
 from hhh.services.targets import ListedTarget
 
 app = typer.Typer(help="The databases that are backed up.", no_args_is_help=True)
@@ -25,14 +24,10 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Register a database."""
-    read_from_stdin = url == "-"
     with opened_services() as services:
-        added = services.targets.add(name, _first_line() if read_from_stdin else url)
-    if not read_from_stdin and added.masked_url != added.url:
-        problems.print(
-            "[yellow]Note:[/] the password stood in the arguments, where other users of this machine can read it; "
-            "next time give `-` and the URL on standard input."
-        )
+        added = services.targets.add(name, read_url(url))
+    if url != STANDARD_INPUT and added.masked_url != added.url:
+        note_typed_password()
     if as_json:
         print_json(_row(added.listed))
     else:
@@ -49,13 +44,6 @@ def index(*, as_json: JsonOption = False) -> None:
         return
     rows = [(target.name, target.engine, _url_or_problem(target), moment(target.created_at)) for target in targets]
     print_table(["NAME", "ENGINE", "URL", "ADDED (UTC)"], rows, empty="No targets.")
-
-
-def _first_line() -> str:
-    line = sys.stdin.readline().strip()
-    if not line:
-        raise InvalidInput("No URL came on standard input")
-    return line
 
 
 def _url_or_problem(target: ListedTarget) -> str:

@@ -1,0 +1,33 @@
+"""URLs of databases, which may hold a password, as operators give them to commands."""
+
+from __future__ import annotations
+
+import sys
+
+from hhh.cli.output import problems
+from hhh.core.errors import InvalidInput
+
+#: In the place of a URL: it comes on standard input.
+STANDARD_INPUT = "-"
+
+
+def read_url(argument: str) -> str:
+    """The URL, from standard input if the argument says so.
+
+    Raises:
+        InvalidInput: nothing came.
+    """
+    if argument != STANDARD_INPUT:
+        return argument
+    line = sys.stdin.readline().strip()
+    if not line:
+        raise InvalidInput("No URL came on standard input")
+    return line
+
+
+def note_typed_password() -> None:
+    """Tells that an argument with a password in it was not kept from other users."""
+    problems.print(
+        "[yellow]Note:[/] the password stood in the arguments, where other users of this machine can read it; "
+        "next time give `-` and the URL on standard input."
+    )
