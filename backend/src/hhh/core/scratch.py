@@ -13,7 +13,8 @@ import structlog
 
 from hhh.core.errors import ScratchError
 
-_PREFIX = "hhh-scratch-"
+#: How the folders of runs begin.
+SCRATCH_PREFIX = "hhh-scratch-"
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +32,7 @@ def scratch_folder(parent: Path, worker: str) -> Iterator[Path]:
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{worker}-", dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{worker}-", dir=parent))
     except OSError as error:
         raise ScratchError(
             f"The scratch folder {parent} can't be written: {error.strerror}",
@@ -47,7 +48,7 @@ def sweep(parent: Path, workers: Collection[str]) -> int:
     """Removes what dead workers left behind; returns how many folders that were."""
     removed = 0
     for worker in workers:
-        for folder in parent.glob(f"{_PREFIX}{worker}-*"):
+        for folder in parent.glob(f"{SCRATCH_PREFIX}{worker}-*"):
             # Another process may be sweeping at the same time.
             with contextlib.suppress(FileNotFoundError):
                 if folder.stat(follow_symlinks=False).st_uid == os.geteuid():

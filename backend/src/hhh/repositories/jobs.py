@@ -107,6 +107,27 @@ def renew(
     return renewed.scalar_one_or_none()
 
 
+def request_cancel(session: Session, job_id: str) -> bool:
+    """Asks for an active job to be cancelled; False when it has ended."""
+    asked = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        .values(cancel_requested=True)
+    )
+    return _changed(asked)
+
+
+def note_progress(session: Session, job_id: str, attempt: int, progress: dict[str, Any]) -> bool | None:
+    """Writes the progress of a running attempt at once; answers as `renew`."""
+    noted = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.attempt == attempt, Job.state == JobState.RUNNING)
+        .values(progress=progress)
+        .returning(Job.cancel_requested)
+    )
+    return noted.scalar_one_or_none()
+
+
 def finish(session: Session, job_id: str, attempt: int, *, state: JobState, error: str | None, now: datetime) -> bool:
     """Ends an active job; False when that attempt no longer holds it."""
     finished = session.execute(

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import itertools
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from hhh.artifacts.naming import backup_file_name, valid_target_name
 from hhh.core.database import Database
-from hhh.core.errors import InvalidInput, NotFound
+from hhh.core.errors import NotFound
 from hhh.models import BackupCopy, BackupLog, BackupStatus, Job
 from hhh.repositories import backups as rows
 from hhh.repositories import jobs as job_rows
-from hhh.repositories.backups import Position
 from hhh.schemas.backup import (
     BackupFilter,
     BackupPage,
@@ -29,6 +25,7 @@ from hhh.schemas.backup import (
     StatsResponse,
     Verified,
 )
+from hhh.services import cursors
 
 
 class Catalogue:
@@ -62,7 +59,7 @@ class Catalogue:
             NotFound: no backup has that id.
         """
         with self._database.snapshot() as session:
-            row = rows.get(session, backup_id) if _is_id(backup_id) else None
+            row = rows.get(session, backup_id) if cursors.is_id(backup_id) else None
             if row is None:
                 raise NotFound("No backup has that id", hint="see `hhh backup list`")
             return _resource(row, job_rows.get(session, backup_id))
@@ -73,7 +70,7 @@ class Catalogue:
         Raises:
             InvalidInput: the cursor is not one that a page handed out.
         """
-        position = _decode_cursor(cursor) if cursor else None
+        position = cursors.decode(cursor) if cursor else None
         if narrowed.target is not None and not valid_target_name(narrowed.target):
             return BackupPage(items=[], next_cursor=None)
         with self._database.snapshot() as session:
@@ -83,7 +80,7 @@ class Catalogue:
         more = len(found) > limit
         return BackupPage(
             items=[_resource(row, jobs.get(row.id)) for row in page],
-            next_cursor=_encode_cursor(page[-1]) if more else None,
+            next_cursor=cursors.encode(page[-1].created_at, page[-1].id) if more else None,
         )
 
 
@@ -187,30 +184,3 @@ def _verified(row: BackupLog) -> Verified | None:
 
 def _copy_resource(copy: BackupCopy) -> CopyResource:
     return CopyResource(storage=copy.storage, key=copy.key, status=copy.status, size=copy.size, sha256=copy.sha256)
-
-
-def _encode_cursor(row: BackupLog) -> str:
-    return base64.urlsafe_b64encode(f"{row.created_at.isoformat()} {row.id}".encode()).decode()
-
-
-def _decode_cursor(cursor: str) -> Position:
-    try:
-        moment, _, backup_id = base64.b64decode(cursor, altchars=b"-_", validate=True).decode().partition(" ")
-        created_at = datetime.fromisoformat(moment).astimezone(UTC)
-    except (ValueError, OverflowError, binascii.Error):
-        raise _foreign_cursor() from None
-    if not _is_id(backup_id):
-        raise _foreign_cursor()
-    return Position(created_at, backup_id)
-
-
-def _is_id(text: str) -> bool:
-    """Whether it may be an id of ours; another text may hold what no database takes."""
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False
-
-
-def _foreign_cursor() -> InvalidInput:
-    return InvalidInput("The cursor is not one that a page handed out", hint="leave it out to begin anew")

@@ -12,7 +12,11 @@ from hhh.models import JobKind
 from hhh.services.backup import BackupService
 from hhh.services.catalogue import Catalogue
 from hhh.services.installation import Identity
-from hhh.services.targets import TargetService
+from hhh.services.places import Places
+from hhh.services.restore import RestoreService
+from hhh.services.restore_orders import RestoreOrders
+from hhh.services.restore_records import RestoreRecords
+from hhh.services.targets import APP, TargetService
 from hhh.services.work import Work
 from hhh.storages.registry import open_storage
 
@@ -30,11 +34,12 @@ class Services:
     targets: TargetService
     catalogue: Catalogue
     backups: BackupService
+    restores: RestoreService
 
     @property
     def works(self) -> Mapping[JobKind, Work]:
         """Who does which kind of job."""
-        return {JobKind.BACKUP: self.backups}
+        return {JobKind.BACKUP: self.backups, JobKind.RESTORE: self.restores}
 
 
 def assemble(settings: Settings, database: Database) -> Services:
@@ -46,6 +51,9 @@ def assemble(settings: Settings, database: Database) -> Services:
     identity = Identity(settings, database)
     targets = TargetService(settings, database)
     destinations = [Destination(DEFAULT_STORE, open_storage(settings.default_storage_url))]
+    records = RestoreRecords(database, targets.find(APP).engine.kind)
+    places = Places(settings, database)
+    orders = RestoreOrders(settings, database, identity, targets, destinations, records, places)
     return Services(
         settings=settings,
         database=database,
@@ -53,4 +61,5 @@ def assemble(settings: Settings, database: Database) -> Services:
         targets=targets,
         catalogue=Catalogue(database),
         backups=BackupService(settings, database, identity, targets, destinations),
+        restores=RestoreService(settings, database, targets, orders, records, places),
     )

@@ -1,0 +1,153 @@
+"""Where the API may restore to: to the server of a registered target, or into folders that are allowed for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+from hhh.core.config import Settings
+from hhh.core.database import Database
+from hhh.core.errors import InvalidInput
+from hhh.core.scratch import SCRATCH_PREFIX
+from hhh.engines.base import EngineKind
+from hhh.engines.postgresql_url import parse_url
+from hhh.engines.restoring import Destination, RestoreMode
+from hhh.models import Restore
+from hhh.services.targets import Target
+
+#: Bytes; the server cuts longer names.
+_LONGEST_NAME: Final = 63
+#: What SQLite keeps beside a database: a file of such a name would be taken for a part of it.
+_PARTS_OF_A_DATABASE: Final = ("-wal", "-shm", "-journal")
+_SCHEME: Final = "sqlite:///"
+
+
+class Places:
+    """Finds, and refuses, destinations. The command line is free; this is for requests from elsewhere."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+
+    def name(self, target: Target, mode: RestoreMode, asked: str | None) -> str:
+        """The destination's name: of a database on the target's server, or the absolute path of a file.
+
+        Raises:
+            InvalidInput: nothing may be restored there, or it is not told where.
+        """
+        if mode is RestoreMode.REPLACE:
+            if asked is not None:
+                raise InvalidInput(
+                    "A restore that replaces goes where the target is", hint="leave out `destination`, or use `new`"
+                )
+            self._refuse_own(target)
+            return _name_of(target)
+        if not asked:
+            raise InvalidInput("A destination is missing", hint="name a new database, or the path of a new file")
+        if any(not character.isprintable() for character in asked):
+            raise InvalidInput("The destination's name holds a control character")
+        return self._path(target, asked) if _is_file(target) else self._database_name(target, asked)
+
+    def url(self, target: Target, name: str) -> str:
+        """How the restorer reaches it, with a password: any database of the server, or the file itself."""
+        return f"{_SCHEME}{quote(name, safe=' /')}" if _is_file(target) else target.url
+
+    def _refuse_own(self, target: Target) -> None:
+        # Also by another name: what this process works with must not change under it.
+        name = _name_of(target)
+        own = Path(os.path.realpath(name)) in self._own_files() if _is_file(target) else name == self._own_name(target)
+        if own:
+            raise InvalidInput(
+                "The service's own database can't be replaced by a request yet", hint="restore it as something new"
+            )
+
+    def _database_name(self, target: Target, asked: str) -> str:
+        if len(asked.encode()) > _LONGEST_NAME:
+            raise InvalidInput(f"The name of a PostgreSQL database has at most {_LONGEST_NAME} bytes")
+        if asked == self._own_name(target):
+            raise InvalidInput(f"{asked} is the service's own database", hint="choose another name")
+        return asked
+
+    def _own_name(self, target: Target) -> str | None:
+        """The name of the own database, if it is on the target's server."""
+        server, own = parse_url(target.url), self._database.url
+        if own.get_backend_name() != "postgresql":
+            return None
+        ours = parse_url(own.set(drivername="postgresql").render_as_string(hide_password=False)).parameters
+        same = all(
+            server.parameters.get(part, default) == ours.get(part, default)
+            for part, default in (("host", ""), ("hostaddr", ""), ("port", "5432"))
+        )
+        return ours["dbname"] if same else None
+
+    def _path(self, target: Target, asked: str) -> str:
+        path = Path(asked)
+        if not path.is_absolute() or ".." in path.parts or asked.endswith("/"):
+            raise InvalidInput("The destination is not the absolute path of a file, without '..'")
+        if path.name.endswith(_PARTS_OF_A_DATABASE):
+            raise InvalidInput(f"SQLite would take {path.name} for a part of another database", hint="use another name")
+        try:
+            found = path.parent.resolve(strict=True) / path.name
+            is_link = found.is_symlink()
+        except (OSError, RuntimeError):
+            raise InvalidInput("The destination's folder can't be used", hint="make it first") from None
+        if is_link:
+            raise InvalidInput("The destination is a symbolic link", hint="name what it points to")
+        self._refuse_forbidden(target, found)
+        return str(found)
+
+    def _refuse_forbidden(self, target: Target, path: Path) -> None:
+        if not any(path.is_relative_to(folder) for folder in self._allowed(target)):
+            raise InvalidInput(
+                "Nothing may be restored into that folder",
+                hint="name one of HHH_RESTORE_DIRS (default: the target's own folder and the data folder)",
+            )
+        if path in self._own_files() or any(path.is_relative_to(folder) for folder in self._own_folders(path)):
+            raise InvalidInput("The service keeps its own files there", hint="choose another folder")
+
+    def _allowed(self, target: Target) -> Sequence[Path]:
+        defaults = [Path(_name_of(target)).parent, self._settings.data_dir]
+        return [folder.resolve() for folder in self._settings.restore_dirs or defaults]
+
+    def _own_folders(self, path: Path) -> Sequence[Path]:
+        store = urlsplit(self._settings.default_storage_url)
+        stores = [Path(unquote(store.path))] if store.scheme == "file" else []
+        # HHH_SCRATCH_DIR itself may be everybody's (/tmp): ours is what runs make there.
+        scratch = [folder for folder in path.parents if folder.name.startswith(SCRATCH_PREFIX)]
+        return [folder.resolve() for folder in (*stores, *scratch, self._settings.data_dir / "workers")]
+
+    def _own_files(self) -> frozenset[Path]:
+        settings = self._settings
+        files = [settings.signing_key_path, settings.data_dir / "secret.key"]
+        files += filter(None, (self._database.file, settings.age_identity_file))
+        return frozenset(Path(os.path.realpath(file)) for file in files)
+
+
+def _name_of(target: Target) -> str:
+    if target.engine.kind is EngineKind.SQLITE:
+        return str(Path(unquote(target.url.removeprefix(_SCHEME))).absolute())
+    return str(parse_url(target.url).parameters["dbname"])
+
+
+def _is_file(target: Target) -> bool:
+    return target.engine.kind is EngineKind.SQLITE
+
+
+def destination_of(row: Restore, url: str) -> Destination:
+    """What a restorer is told.
+
+    Args:
+        row: of the restore.
+        url: as `Places.url` gives it.
+    """
+    return Destination(
+        url=url,
+        name=row.destination,
+        mode=RestoreMode(row.mode),
+        token=row.token,
+        tables=tuple(row.tables),
+        acknowledged=frozenset(row.acknowledge),
+    )

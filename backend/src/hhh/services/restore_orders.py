@@ -1,0 +1,209 @@
+"""What a restore is asked for: from a request to a row, and from a row to the restoration that is performed."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+from collections.abc import Sequence
+
+from hhh.artifacts.identities import Identities
+from hhh.artifacts.manifest import Manifest, parse_manifest
+from hhh.artifacts.publication import Destination as Store
+from hhh.artifacts.retrieval import StoredBackup
+from hhh.core.clock import utcnow
+from hhh.core.config import Settings
+from hhh.core.database import Database
+from hhh.core.errors import InvalidInput, ManifestInvalid, NotFound, RestoreUnsafe
+from hhh.engines.base import Workplace
+from hhh.engines.restoring import RestoreMode
+from hhh.models import BackupLog, BackupStatus, JobState, Restore
+from hhh.repositories import backups as backup_rows
+from hhh.schemas.restore import Check, RestoreRequest
+from hhh.services import cursors
+from hhh.services.installation import Identity
+from hhh.services.places import Places, destination_of
+from hhh.services.restoration import Restoration
+from hhh.services.restore_records import RestoreRecords
+from hhh.services.targets import APP, Target, TargetService
+from hhh.services.trust import trusted_keys
+
+_TOKEN_LETTERS = string.ascii_lowercase + string.digits
+_TOKEN_LENGTH = 8
+
+
+class RestoreOrders:
+    """Reads what a restore needs; touches no destination."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        identity: Identity,
+        targets: TargetService,
+        stores: Sequence[Store],
+        records: RestoreRecords,
+        places: Places,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._identity = identity
+        self._targets = targets
+        self._stores = stores
+        self._records = records
+        self._places = places
+
+    def restore(self, asked: RestoreRequest, *, requested_by: str, address: str) -> Restore:
+        """The row of a restore, its id and time still to be set.
+
+        Raises:
+            NotFound: no such backup or target.
+            InvalidInput: it can't be asked for like this.
+        """
+        backup = self._backup(asked.backup_id)
+        target = self._destination_target(asked, backup)
+        _check_tables(asked)
+        name = self._places.name(target, RestoreMode(asked.mode), asked.destination)
+        row = Restore(
+            backup_id=backup.id,
+            target=backup.target,
+            destination_target=target.name,
+            mode=asked.mode,
+            destination=name,
+            tables=asked.tables,
+            acknowledge=asked.acknowledge,
+            dry_run=asked.dry_run,
+            requested_by=requested_by,
+            address=address,
+        )
+        return _queued(row)
+
+    def undo(self, undone: Restore, *, requested_by: str, address: str) -> Restore:
+        """The row of what takes a restore back; see `restore`.
+
+        Raises:
+            RestoreUnsafe: there is nothing to bring back.
+        """
+        refuse_undo(undone)
+        row = Restore(
+            undo_of=undone.id,
+            backup_id=undone.backup_id,
+            target=undone.target,
+            destination_target=undone.destination_target,
+            mode=RestoreMode.REPLACE,
+            destination=undone.destination,
+            tables=[],
+            acknowledge=[],
+            dry_run=False,
+            requested_by=requested_by,
+            address=address,
+        )
+        return _queued(row)
+
+    def restoration(self, row: Restore, workplace: Workplace) -> Restoration:
+        """What performs it. All that may have changed since the request is looked at again.
+
+        Raises:
+            NotFound: the backup or the target is gone.
+            InvalidInput: the destination is not allowed any more.
+            RestoreUnsafe: the manifest is damaged.
+            ConfigurationError: the identity file can't be used.
+        """
+        backup = self._backup(row.backup_id or "")
+        target = self._targets.find(row.destination_target)
+        mode = RestoreMode(row.mode)
+        asked = None if mode is RestoreMode.REPLACE else row.destination
+        if self._places.name(target, mode, asked) != row.destination:
+            raise InvalidInput("The destination is another one than when the restore was asked for")
+        manifest, signature = self._manifest(backup)
+        return Restoration(
+            backup=StoredBackup(
+                self._store(backup).storage, manifest, Identities.load(self._settings.age_identity_file)
+            ),
+            destination=destination_of(row, self._places.url(target, row.destination)),
+            workplace=workplace,
+            earlier_checks=(signature,),
+            measured_rate=self._records.rate(manifest.engine),
+        )
+
+    def _backup(self, backup_id: str) -> BackupLog:
+        with self._database.snapshot() as session:
+            backup = backup_rows.get(session, backup_id) if cursors.is_id(backup_id) else None
+        if backup is None:
+            raise NotFound("No backup has that id", hint="see `hhh backup list`")
+        if backup.status != BackupStatus.SUCCESS or backup.manifest is None:
+            raise InvalidInput(f"The backup is {backup.status.lower()}: there is nothing to restore")
+        return backup
+
+    def _destination_target(self, asked: RestoreRequest, backup: BackupLog) -> Target:
+        try:
+            target = self._targets.find(asked.target or backup.target)
+        except NotFound as error:
+            raise NotFound(error.message, hint="name a registered target in `target`") from None
+        engine = (backup.manifest or {}).get("engine")
+        if engine != target.engine.kind:
+            raise InvalidInput(f"The backup is of {engine}, and the target {target.name!r} is {target.engine.kind}")
+        if asked.mode == "replace":
+            _check_replace(asked, target)
+        return target
+
+    def _manifest(self, backup: BackupLog) -> tuple[Manifest, Check]:
+        """The manifest, and what its signature tells: with the other checks, since all reasons are listed at once."""
+        content = json.dumps(backup.manifest).encode()
+        try:
+            manifest = parse_manifest(content, None)
+        except ManifestInvalid as error:
+            raise RestoreUnsafe([_signature("unsafe", str(error)).model_dump(mode="json")]) from None
+        try:
+            parse_manifest(content, trusted_keys(self._settings, self._identity))
+        except ManifestInvalid as error:
+            return manifest, _signature("unsafe", str(error))
+        return manifest, _signature("ok", "The manifest is signed by a key that is trusted here")
+
+    def _store(self, backup: BackupLog) -> Store:
+        copies = {copy.storage for copy in backup.copies}
+        for store in self._stores:
+            if store.name in copies:
+                return store
+        raise InvalidInput("No store that this service knows has a copy of the backup")
+
+
+def refuse_undo(row: Restore) -> None:
+    """Raises `RestoreUnsafe` if nothing is kept of what a restore replaced."""
+    if row.undone_at is not None:
+        reason = "It was undone already"
+    elif row.kept is None and row.kept_until is None and row.mode != RestoreMode.REPLACE:
+        reason = "It replaced nothing"
+    elif row.kept is None or row.kept_until is None or row.kept_until <= utcnow():
+        reason = "What it replaced is not kept, or no longer"
+    else:
+        return
+    raise RestoreUnsafe([Check(name="kept", status="unsafe", message=reason).model_dump(mode="json")])
+
+
+def _queued(row: Restore) -> Restore:
+    row.token = "".join(secrets.choice(_TOKEN_LETTERS) for _ in range(_TOKEN_LENGTH))
+    row.status, row.unfinished = JobState.QUEUED, False
+    return row
+
+
+def _check_replace(asked: RestoreRequest, target: Target) -> None:
+    if target.name == APP:
+        raise InvalidInput(
+            "The service's own database can't be replaced by a request yet", hint="restore it as something new"
+        )
+    if asked.confirm != target.name:
+        raise InvalidInput(
+            "A restore that replaces needs the target's name as confirmation", hint=f"send `confirm`: {target.name!r}"
+        )
+
+
+def _check_tables(asked: RestoreRequest) -> None:
+    if asked.mode == "tables" and not asked.tables:
+        raise InvalidInput("No tables are named", hint="list them in `tables`, as schema.table or schema")
+    if asked.mode != "tables" and asked.tables:
+        raise InvalidInput(f"A restore in the mode {asked.mode!r} takes all tables", hint="use the mode 'tables'")
+
+
+def _signature(status: str, message: str) -> Check:
+    return Check.model_validate({"name": "signature", "status": status, "message": message})
