@@ -58,6 +58,13 @@ def first_free_file(session: Session, target: str, names: Iterable[str]) -> str:
     return next(name for name in names if not _has_file(session, target, name))
 
 
+def taken_files(session: Session, files: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the given pairs of target and file name that a backup has."""
+    column = tuple_(BackupLog.target, BackupLog.backup_file)
+    found = session.execute(select(BackupLog.target, BackupLog.backup_file).where(column.in_(files)))
+    return {(target, file) for target, file in found}
+
+
 def finished_page(session: Session, *, limit: int, offset: int) -> Sequence[BackupLog]:
     """Finished backups, newest first, without their manifests.
 

@@ -231,16 +231,19 @@ def _fits(manifest: Manifest) -> bool:
 
 
 def _record(session: Session, entries: Sequence[_Entry], store: str) -> Counter[_Found]:
+    if not entries:
+        return Counter()
     rows.lock_totals(session)  # of two rebuilds at once, the second sees what the first has added
     by_id = {entry.manifest.backup_id: entry for entry in entries}
     known = {row.id: row for row in rows.among(session, by_id)}
     busy = {job.id for job in job_rows.active_among(session, by_id)}
+    taken = rows.taken_files(session, [(each.manifest.target, each.manifest.backup_file) for each in entries])
     states = {key: _Found.BUSY if key in busy else _state(known.get(key), store) for key in by_id}
     for backup_id, state in states.items():
         if state in {_Found.BUSY, _Found.KNOWN}:
             continue
         entry = by_id[backup_id]
-        row = _new_row(session, entry.manifest) if state is _Found.NEW else known[backup_id]
+        row = _new_row(session, entry.manifest, taken) if state is _Found.NEW else known[backup_id]
         if state in _NOT_STORED:
             _mark_stored(row, entry)
         _add_copy(row, entry.manifest.object, store)
@@ -264,13 +267,17 @@ def _state(row: BackupLog | None, store: str) -> _Found:
     return _Found.KNOWN if any(copy.storage == store for copy in row.copies) else _Found.WITHOUT_COPY
 
 
-def _new_row(session: Session, manifest: Manifest) -> BackupLog:
-    # Targets of two installations may have the same name, and then backups of one second.
-    names = (backup_file_name(manifest.created_at, ordinal) for ordinal in itertools.count(1))
+def _new_row(session: Session, manifest: Manifest, taken: set[tuple[str, str]]) -> BackupLog:
+    file = manifest.backup_file
+    if (manifest.target, file) in taken:
+        # Targets of two installations may have the same name, and then backups of one second.
+        names = (backup_file_name(manifest.created_at, ordinal) for ordinal in itertools.count(2))
+        file = rows.first_free_file(session, manifest.target, names)
+    taken.add((manifest.target, file))
     row = BackupLog(
         id=manifest.backup_id,
         target=manifest.target,
-        backup_file=rows.first_free_file(session, manifest.target, itertools.chain([manifest.backup_file], names)),
+        backup_file=file,
         created_at=manifest.created_at,
         pinned=False,
         copies=[],

@@ -1,0 +1,139 @@
+"""The recovery kit: one text to print or to keep elsewhere, with all it takes to get backups back without the service.
+
+It holds no secret, unless a passphrase is given: then they are in it, encrypted by that passphrase.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+
+import pyrage
+
+from hhh.artifacts.encryption import Recipients
+from hhh.artifacts.identities import Identities
+from hhh.core.clock import isoformat, utcnow
+from hhh.core.errors import InvalidInput
+from hhh.core.files import needed
+from hhh.core.logging import mask
+from hhh.services.container import DEFAULT_STORE, Services
+from hhh.services.trust import further_keys
+from hhh.storages.registry import open_storage
+
+#: Whoever finds a kit may try passphrases for as long as they like.
+SHORTEST_PASSPHRASE = 16
+#: The page that the kit ends with; it is `docs/recover-without-hhh.md`.
+_PAGE = "recover-without-hhh.md"
+#: What a store's address does not tell and nobody remembers; none is a secret.
+_STORE_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_REGION", "AZURE_STORAGE_ACCOUNT_NAME")
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The public halves of all keys."""
+
+    installation: str
+    #: The key that this installation signs manifests with, in base64.
+    signing_key: str
+    #: Further keys whose signature counts.
+    trusted_keys: tuple[str, ...]
+    #: The age keys that new backups are encrypted for.
+    recipients: tuple[str, ...]
+    #: The age keys whose identity is in ``HHH_AGE_IDENTITY_FILE``.
+    identities: tuple[str, ...]
+
+
+def public_keys(services: Services) -> Keys:
+    """What may be shown of the keys.
+
+    Raises:
+        ConfigurationError: a key or a setting can't be used.
+    """
+    settings = services.settings
+    return Keys(
+        installation=services.identity.installation,
+        signing_key=services.identity.signing_key.public_key,
+        trusted_keys=further_keys(settings),
+        recipients=Recipients(settings.age_recipients).names,
+        identities=Identities.load(settings.age_identity_file).recipients,
+    )
+
+
+def recovery_kit(services: Services, passphrase: str | None = None) -> str:
+    """The kit, a Markdown text.
+
+    Args:
+        services: of the installation.
+        passphrase: encrypts the secrets; None leaves them out.
+
+    Raises:
+        InvalidInput: the passphrase is too short.
+        ConfigurationError: a key or a setting can't be used.
+    """
+    lines = list(_introduction(services))
+    if passphrase is not None:
+        lines += _secrets_section(services, passphrase)
+    return "\n".join(lines) + "\n\n" + page()
+
+
+def page() -> str:
+    """The page that says how to recover without the service."""
+    return (resources.files("hhh.services") / _PAGE).read_text(encoding="utf-8")
+
+
+def _introduction(services: Services) -> Iterator[str]:
+    keys = public_keys(services)
+    yield "# HHH Backup: recovery kit"
+    yield ""
+    yield f"Written {isoformat(utcnow())} by HHH Backup {version('hhh-backup')}. When one of these changes, write it anew."
+    yield ""
+    yield f"- Installation: `{keys.installation}`"
+    yield f"- Its manifests are signed by: `{keys.signing_key}`"
+    yield from (f"- Trusted as well: `{key}`" for key in keys.trusted_keys)
+    yield from (f"- Backups are encrypted for: `{recipient}`" for recipient in keys.recipients)
+    if not keys.recipients:
+        yield "- Backups are not encrypted."
+    address = open_storage(services.settings.default_storage_url).address
+    yield f"- Store `{DEFAULT_STORE}`: `{address}`"
+    yield from (f"- {name}: `{mask(value)}`" for name in _STORE_VARIABLES if (value := os.environ.get(name)))
+    yield from (f"- Target `{target.name}`, {target.engine.value}" for target in services.targets.list())
+
+
+def _secrets_section(services: Services, passphrase: str) -> Iterator[str]:
+    if len(passphrase) < SHORTEST_PASSPHRASE:
+        raise InvalidInput(
+            f"The passphrase is shorter than {SHORTEST_PASSPHRASE} characters", hint="six random words are a good one"
+        )
+    sealed: bytes = pyrage.passphrase.encrypt(_secrets(services).encode(), passphrase, armored=True)
+    yield ""
+    yield "## The secrets, encrypted by a passphrase"
+    yield ""
+    yield "With this text as `kit.md`, `age` asks for the passphrase and prints them:"
+    yield ""
+    yield "```bash"
+    yield "sed -n '/BEGIN AGE/,/END AGE/p' kit.md > secrets.age && age -d secrets.age"
+    yield "```"
+    yield ""
+    yield sealed.decode().strip()
+
+
+def _secrets(services: Services) -> str:
+    settings = services.settings
+    public_key = services.identity.signing_key.public_key  # makes the file, if it was not there yet
+    parts = [
+        f"HHH_SECRET_KEY={settings.secret.decode()}",
+        f"# {settings.signing_key_path.name}, the signing key, whose public half is {public_key}:",
+        _content(settings.signing_key_path),
+    ]
+    if settings.age_identity_file is not None:
+        parts += [f"# {settings.age_identity_file.name}, the age identity:", _content(settings.age_identity_file)]
+    return "\n".join(parts) + "\n"
+
+
+def _content(path: Path) -> str:
+    with needed(path):
+        return path.read_text(encoding="utf-8").strip()
