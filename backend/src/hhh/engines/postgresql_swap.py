@@ -25,14 +25,6 @@ from hhh.engines.restoring import Destination, RestoreMode
 #: The name of the check by which the operator accepts that settings of roles are left behind.
 SETTINGS_CHECK = "settings"
 
-_TRIES = 5
-#: Others' sessions wait at their start for as long as we hold the lock, so nothing of ours may last. RENAME itself
-#: waits 5 s for sessions to leave.
-_LIMITS = sql.SQL("""
-    SET LOCAL lock_timeout = '5s';
-    SET LOCAL statement_timeout = '15s';
-    SET LOCAL idle_in_transaction_session_timeout = '10s'
-""")
 _SECONDS_BETWEEN_TERMINATIONS = 0.02
 _RIGHTS_HINT = "the role must own both databases and have CREATEDB: ALTER ROLE … CREATEDB; a superuser needs neither"
 _SESSIONS_HINT = "a superuser can help: GRANT pg_signal_backend TO the role; sessions of superusers only they can end"
@@ -66,6 +58,27 @@ _PREPARED = sql.SQL("SELECT p.gid FROM pg_catalog.pg_prepared_xacts p WHERE p.da
 
 
 @dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to try. While a swap holds or waits for a lock, all new sessions of the database wait at their start."""
+
+    tries: int = 4
+    #: Seconds to wait for the lock on a database; for the sessions to leave, RENAME itself waits 5 s.
+    lock_timeout: float = 5
+
+    @property
+    def limits(self) -> sql.Composed:
+        """Of each transaction, so that nothing of ours lasts even if we are not there any more to end it."""
+        return sql.SQL("""
+            SET LOCAL lock_timeout = {lock};
+            SET LOCAL statement_timeout = {statement};
+            SET LOCAL idle_in_transaction_session_timeout = '10s'
+        """).format(lock=_milliseconds(self.lock_timeout), statement=_milliseconds(self.lock_timeout + 10))
+
+
+PATIENT = Patience()
+
+
+@dataclass(frozen=True, slots=True)
 class _Swap:
     """Three names: what is at ``live`` goes ``aside``, and ``incoming`` takes its place."""
 
@@ -79,7 +92,7 @@ class _Swap:
         return [self.live.oid, self.incoming.oid]
 
 
-def publish(destination: Destination, workplace: Workplace, run: Run) -> str | None:
+def publish(destination: Destination, workplace: Workplace, run: Run, *, patience: Patience = PATIENT) -> str | None:
     """Gives what was built its name; see `Restorer.publish`.
 
     Tables that were restored straight into a database that existed need no name: nothing is done then.
@@ -94,12 +107,12 @@ def publish(destination: Destination, workplace: Workplace, run: Run) -> str | N
         if incoming is None:
             raise EngineError(f"Nothing was restored for {destination.name} that could take its name")
         if destination.mode is RestoreMode.REPLACE:
-            return _put_in_place(admin, destination, incoming, run)
-        _give_name(admin, incoming, destination.name, run)
+            return _put_in_place(admin, destination, incoming, run, patience)
+        _give_name(admin, incoming, destination.name, run, patience)
         return None
 
 
-def undo(destination: Destination, kept: str, workplace: Workplace, run: Run) -> str:
+def undo(destination: Destination, kept: str, workplace: Workplace, run: Run, *, patience: Patience = PATIENT) -> str:
     """Puts the kept database back in its place; see `Restorer.undo`.
 
     Raises:
@@ -110,7 +123,7 @@ def undo(destination: Destination, kept: str, workplace: Workplace, run: Run) ->
         incoming = database_row(admin.connection, kept)
         if incoming is None:
             raise EngineError(f"The database {kept}, which was kept for undo, is gone")
-        return _put_in_place(admin, destination, incoming, run)
+        return _put_in_place(admin, destination, incoming, run, patience)
 
 
 def remove_kept(destination: Destination, kept: str, workplace: Workplace) -> None:
@@ -146,7 +159,9 @@ def prepared_transactions(admin: Administration, database: str) -> list[str]:
     return [gid for (gid,) in admin.connection.execute(_PREPARED, {"name": database})]
 
 
-def _put_in_place(admin: Administration, destination: Destination, incoming: DatabaseRow, run: Run) -> str:
+def _put_in_place(
+    admin: Administration, destination: Destination, incoming: DatabaseRow, run: Run, patience: Patience
+) -> str:
     live = database_row(admin.connection, destination.name)
     if live is None:
         raise EngineError(
@@ -160,7 +175,7 @@ def _put_in_place(admin: Administration, destination: Destination, incoming: Dat
     )
     _refuse_the_impossible(admin, swap)
     with administering(f"The database {live.name} could not be swapped", hint=_RIGHTS_HINT):
-        _try_until_done(admin, swap, run)
+        _try_until_done(admin, swap, run, patience)
     return swap.aside
 
 
@@ -194,11 +209,11 @@ def _refuse_the_impossible(admin: Administration, swap: _Swap) -> None:
             )
 
 
-def _try_until_done(admin: Administration, swap: _Swap, run: Run) -> None:
-    for tries_left in reversed(range(_TRIES)):
+def _try_until_done(admin: Administration, swap: _Swap, run: Run, patience: Patience) -> None:
+    for tries_left in reversed(range(patience.tries)):
         run.raise_if_cancelled()
         try:
-            _swap(admin, swap)
+            _swap(admin, swap, patience.limits)
         except _BY_CHANCE as error:
             if not tries_left:
                 raise TargetBusy(
@@ -209,13 +224,13 @@ def _try_until_done(admin: Administration, swap: _Swap, run: Run) -> None:
             return
 
 
-def _swap(admin: Administration, swap: _Swap) -> None:
+def _swap(admin: Administration, swap: _Swap, limits: sql.Composed) -> None:
     """The first RENAME locks the database before it waits for the sessions to leave: new ones wait at their start, so
     that ending the old ones comes to an end. Whatever ends us before the commit, the server takes everything back.
     """
     connection = admin.connection
     with connection.transaction():
-        connection.execute(_LIMITS)
+        connection.execute(limits)
         with _ending_sessions(admin, swap.oids):
             _rename(connection, swap.live.name, swap.aside)
             _rename(connection, swap.incoming.name, swap.live.name)
@@ -227,13 +242,13 @@ def _swap(admin: Administration, swap: _Swap) -> None:
         )
 
 
-def _give_name(admin: Administration, incoming: DatabaseRow, name: str, run: Run) -> None:
+def _give_name(admin: Administration, incoming: DatabaseRow, name: str, run: Run, patience: Patience) -> None:
     connection = admin.connection
     run.raise_if_cancelled()
     with administering(f"The database {name} could not be given its name", hint=_RIGHTS_HINT):
         try:
             with connection.transaction():
-                connection.execute(_LIMITS)
+                connection.execute(patience.limits)
                 with _ending_sessions(admin, [incoming.oid]):
                     _rename(connection, incoming.name, name)
                 new = read_properties(connection, incoming.oid)
@@ -282,6 +297,10 @@ def _drop(admin: Administration, name: str) -> None:
         if row.is_template:
             admin.connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(identifier))
         admin.connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))
+
+
+def _milliseconds(seconds: float) -> sql.Literal:
+    return sql.Literal(round(seconds * 1000))
 
 
 def _refuse_other_than_kept(destination: Destination, kept: str) -> None:
