@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -149,19 +149,31 @@ class StoredBackup:
             StorageUnavailable: the store does not answer.
         """
         tally = self._tally(stored)
-
-        def report() -> None:
-            run.raise_if_cancelled()
-            run.report(Progress(stage, tally.size, expected_bytes=stored.size))
-
         with _new_file(path, stored.raw_size) as write, Pipeline(run.raise_if_cancelled) as pipeline:
             # What is written here was unpacked in a thread: a file takes as long to write as it takes to unpack.
-            for piece in pipeline.ahead(self._plain(stored, tally, pipeline)):
-                write(piece)
-                report()
-            report()
+            pieces = pipeline.ahead(self._plain(stored, tally, pipeline))
+            _write_all(pieces, write, run, lambda: Progress(stage, tally.size, expected_bytes=stored.size))
 
-    def plain(self, stored: StoredObject) -> Iterator[bytes]:
+    def copy(self, stored: StoredObject, path: Path, run: Run, *, stage: str = "download") -> None:
+        """Writes an object as it is stored to a new private file; needs no identity. See `fetch` for the rest."""
+        tally = self._tally(stored)
+        with _new_file(path, stored.size) as write, Pipeline(run.raise_if_cancelled) as pipeline:
+            pieces = tally.through(pipeline.ahead(self.storage.read(stored.key)))
+            _write_all(pieces, write, run, lambda: Progress(stage, tally.size, expected_bytes=stored.size))
+            tally.check()
+
+    def packed(self, stored: StoredObject) -> Generator[bytes]:
+        """An object as it is stored, in pieces; size and hash are compared at its end.
+
+        Raises:
+            ObjectMissing, ArtifactDamaged, StorageUnavailable: as for `fetch`, also in the middle.
+        """
+        tally = self._tally(stored)
+        with Pipeline() as pipeline:
+            yield from pipeline.ahead(tally.through(self.storage.read(stored.key)))
+        tally.check()
+
+    def plain(self, stored: StoredObject) -> Generator[bytes]:
         """The plain content of an object in pieces; size and hash are compared at its end.
 
         Raises:
@@ -170,8 +182,17 @@ class StoredBackup:
         with Pipeline() as pipeline:
             yield from self._plain(stored, self._tally(stored), pipeline)
 
+    def require_identity(self, stored: StoredObject) -> None:
+        """Raises `IdentityMissing` if it is encrypted for somebody else; reads nothing."""
+        recipients = self.manifest.recipients
+        if stored.encryption and recipients and not set(recipients) & set(self._identities.recipients):
+            whom = ", ".join(recipients)
+            raise IdentityMissing(
+                f"The backup is encrypted for {whom}, and no identity that opens it is here", hint=IDENTITY_HINT
+            )
+
     def _plain(self, stored: StoredObject, tally: _Tally, pipeline: Pipeline) -> Iterator[bytes]:
-        self._require_identity(stored)
+        self.require_identity(stored)
         arrived = opened = pipeline.ahead(tally.through(self.storage.read(stored.key)))
         if stored.encryption:
             opened = pipeline.pushed(lambda put: self._decrypt(arrived, put))
@@ -210,14 +231,6 @@ class StoredBackup:
         self._identities.decrypt_to(pieces, gather)
         put(bytes(gathered))
 
-    def _require_identity(self, stored: StoredObject) -> None:
-        recipients = self.manifest.recipients
-        if stored.encryption and recipients and not set(recipients) & set(self._identities.recipients):
-            whom = ", ".join(recipients)
-            raise IdentityMissing(
-                f"The backup is encrypted for {whom}, and no identity that opens it is here", hint=IDENTITY_HINT
-            )
-
     def _tally(self, stored: StoredObject) -> _Tally:
         return _Tally(stored, self._damaged)
 
@@ -252,6 +265,16 @@ class _Tally:
             raise self._damaged(self._stored, said)
 
 
+def _write_all(
+    pieces: Iterator[bytes], write: Callable[[bytes], None], run: Run, progress: Callable[[], Progress]
+) -> None:
+    for piece in pieces:
+        write(piece)
+        run.raise_if_cancelled()
+        run.report(progress())
+    run.report(progress())
+
+
 @contextlib.contextmanager
 def _new_file(path: Path, size: int) -> Iterator[Callable[[bytes], None]]:
     """A private file to write to; it is gone if the block raises."""
@@ -283,10 +306,10 @@ def _mapped_errors(path: Path, needed: int) -> Iterator[None]:
     except OSError as error:
         message = f"{path} can't be written: {error.strerror}"
         if error.errno not in _FULL:
-            raise ScratchError(message, hint="see HHH_SCRATCH_DIR, and who may write where") from error
+            raise ScratchError(message, hint="see who may write where") from error
         raise ScratchError(
             f"{message}; it needs {needed} bytes, {_free(path.parent)} are free",
-            hint="free some space, or set HHH_SCRATCH_DIR to a folder that has it",
+            hint="free some space, or choose a folder that has it (HHH_SCRATCH_DIR)",
         ) from error
 
 

@@ -1,9 +1,8 @@
 import random
 import stat
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import pyrage
 import pytest
@@ -304,7 +303,7 @@ def test_a_store_that_breaks_off_is_not_taken_for_damage(tmp_path: Path, encrypt
 
 def test_a_reader_may_go_away(maker: BackupMaker) -> None:
     manifest = maker.store(random.randbytes(16 << 20))  # more than what the threads are ahead
-    pieces = cast("Generator[bytes]", maker.opened(manifest).plain(manifest.object))
+    pieces = maker.opened(manifest).plain(manifest.object)
     assert next(pieces)
     assert pipeline_threads()
 

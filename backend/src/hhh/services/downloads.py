@@ -1,0 +1,150 @@
+"""Artifacts to take away: as they are stored, or plain, as the database's own tools read them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+from hhh.artifacts.manifest import Manifest
+from hhh.artifacts.retrieval import StoredBackup
+from hhh.core.errors import ArtifactDamaged
+from hhh.core.run import Run
+from hhh.engines.base import EngineKind
+from hhh.services.copies import Copies, first_that_answers
+
+_PLAIN_SUFFIXES = {EngineKind.POSTGRESQL: ".dump", EngineKind.SQLITE: ".db"}
+
+
+class Form(StrEnum):
+    """What is downloaded."""
+
+    STORED = "stored"  #: the object, compressed, and encrypted if recipients were set
+    PLAIN = "plain"  #: what ``pg_restore`` or ``sqlite3`` reads
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a download, in bytes; its last one is still a part of it."""
+
+    first: int
+    last: int
+
+    @property
+    def length(self) -> int:
+        """Bytes."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """One artifact in one form."""
+
+    #: What the file should be called.
+    name: str
+    #: Bytes.
+    size: int
+    #: Another one for each other content, without quotes.
+    tag: str
+    _form: Form = field(repr=False)
+    _copies: tuple[StoredBackup, ...] = field(repr=False)
+
+    def pieces(self, span: Span | None = None) -> Generator[bytes]:
+        """The content, or a part of it; whoever breaks off closes it.
+
+        A copy that does not answer is replaced by the next one before the first piece is there. The last piece comes
+        only if size and hash of the whole were right, so that a download is short where something is damaged; of a part
+        only the size is known.
+
+        Raises:
+            IdentityMissing: it is encrypted, and no identity is here that opens it.
+            ObjectMissing, ArtifactDamaged, StorageUnavailable: no copy is what was stored; also in the middle.
+        """
+        part = None if span is None or span.length == self.size else span
+
+        def begin(copy: StoredBackup) -> tuple[bytes, Generator[bytes]]:
+            pieces = self._read(copy, part)
+            # An error of the store shows here, and so the next copy can be tried.
+            return next(pieces, b""), pieces
+
+        held, pieces = first_that_answers(self._copies, begin)
+        with contextlib.closing(pieces):
+            for piece in pieces:
+                yield held
+                held = piece
+        yield held
+
+    def save(self, path: Path, run: Run) -> None:
+        """Writes it to a new private file, whose hash was compared; otherwise no file is left.
+
+        Raises:
+            ScratchError: the file is there already, or can't be written.
+            IdentityMissing, ObjectMissing, ArtifactDamaged, StorageUnavailable: as for `pieces`.
+        """
+
+        def save(copy: StoredBackup) -> None:
+            write = copy.copy if self._form is Form.STORED else copy.fetch
+            write(copy.manifest.object, path, run)
+
+        first_that_answers(self._copies, save)
+
+    def _read(self, copy: StoredBackup, part: Span | None) -> Generator[bytes]:
+        stored = copy.manifest.object
+        if self._form is Form.PLAIN:
+            return _cut(copy.plain(stored), part, self.size) if part else copy.plain(stored)
+        return (
+            _exactly(copy.storage.read_range(stored.key, part.first, part.length), part)
+            if part
+            else copy.packed(stored)
+        )
+
+
+class Downloads:
+    """Opens them."""
+
+    def __init__(self, copies: Copies) -> None:
+        self._copies = copies
+
+    def open(self, backup_id: str, form: Form) -> Download:
+        """A backup's dump; nothing of it is read yet.
+
+        Raises:
+            NotFound: no backup has that id, or no known store has it.
+            IdentityMissing: it is asked for in plain, but encrypted, and no identity is here that opens it.
+            ManifestInvalid, ConfigurationError: see `Copies.of`.
+        """
+        copies = tuple(self._copies.of(backup_id))
+        manifest = copies[0].manifest
+        stored = manifest.object
+        if form is Form.STORED:
+            return Download(PurePosixPath(stored.key).name, stored.size, stored.sha256, form, copies)
+        copies[0].require_identity(stored)
+        return Download(_plain_name(manifest), stored.raw_size, f"{stored.sha256}-plain", form, copies)
+
+
+def _plain_name(manifest: Manifest) -> str:
+    return manifest.backup_file.removesuffix(".sql") + _PLAIN_SUFFIXES[manifest.engine]
+
+
+def _cut(pieces: Generator[bytes], part: Span, size: int) -> Generator[bytes]:
+    """A part of what can only be read from its beginning; where the part reaches its end, the whole was compared."""
+    at = 0
+    with contextlib.closing(pieces):
+        for piece in pieces:
+            wanted = piece[max(0, part.first - at) : max(0, part.last + 1 - at)]
+            at += len(piece)
+            if wanted:
+                yield wanted
+            if part.last < at < size:
+                return
+
+
+def _exactly(pieces: Iterator[bytes], part: Span) -> Generator[bytes]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        yield piece
+    if size != part.length:
+        raise ArtifactDamaged(f"The store gave {size} bytes of an object where {part.length} were asked for")
