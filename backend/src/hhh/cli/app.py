@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hhh.cli import backup, catalogue, doctor, keys, migrate, serve, target, users
+from hhh.cli import backup, catalogue, doctor, keys, migrate, restore, serve, target, users
 from hhh.cli.output import console, problems
 from hhh.core.errors import ConfigurationError, HHHError, InvalidInput
 
@@ -28,6 +28,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(users.app, name="users")
 app.add_typer(target.app, name="target")
 app.add_typer(backup.app, name="backup")
+app.add_typer(restore.app, name="restore")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(keys.app, name="keys")
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from hhh import migrations
 from hhh.cli.output import problems
 from hhh.core import logging
-from hhh.core.config import Settings, load_settings
+from hhh.core.config import Settings, load_settings, read_settings
 from hhh.core.database import Database
 from hhh.core.errors import MigrationsPending
 from hhh.services.container import Services, assemble
@@ -25,6 +25,13 @@ def settings(*, level: int = WARNING) -> Settings:
     loaded = load_settings()
     logging.configure(loaded.env, level=level, told=_TOLD if level >= WARNING else ())
     return loaded
+
+
+def settings_as_they_are() -> Settings:
+    """The settings as far as there are any, with logging, for commands that work without an installation."""
+    found = read_settings()
+    logging.configure(found.env, level=WARNING, told=_TOLD)
+    return found
 
 
 @contextlib.contextmanager
