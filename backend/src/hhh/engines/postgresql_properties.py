@@ -110,7 +110,7 @@ def take_over(connection: Connection, old: Properties, new: Properties, *, skip_
     for statement in _differences(old, new):
         connection.execute(statement)
     for (role, name), value in changed_settings(old, new).items():
-        statement = _set(new.name, role, name, value)
+        statement = setting_statement(new.name, role, name, value)
         if not skip_refused_settings:
             connection.execute(statement)
             continue
@@ -128,7 +128,7 @@ def changed_settings(old: Properties, new: Properties) -> dict[tuple[str | None,
 
 def mark_acl_as_recorded(connection: Connection, database: str) -> None:
     """Tells `open_up` that the privileges on a database that is being built are final."""
-    connection.execute(_set(database, None, _ACL_RECORDED, "on"))
+    connection.execute(setting_statement(database, None, _ACL_RECORDED, "on"))
 
 
 def open_up(connection: Connection, new: Properties) -> None:
@@ -191,7 +191,8 @@ def _roles(roles: Iterable[str | None]) -> sql.Composed:
     return sql.SQL(", ").join(sql.SQL("PUBLIC") if role is None else sql.Identifier(role) for role in roles)
 
 
-def _set(database: str, role: str | None, name: str, value: str) -> sql.Composed:
+def setting_statement(database: str, role: str | None, name: str, value: str) -> sql.Composed:
+    """``ALTER … SET`` of a database, or of a role in it; the value as ``pg_db_role_setting`` has it."""
     subject = (
         sql.SQL("DATABASE {}").format(sql.Identifier(database))
         if role is None
