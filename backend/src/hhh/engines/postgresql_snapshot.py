@@ -8,7 +8,7 @@ would agree on that: truncated tables are not kept for older snapshots
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -106,7 +106,7 @@ class _Moved(Exception):
     """Relations came, went or changed their names while they were being locked."""
 
 
-def hold_snapshot(session: Session, *, lock_timeout: float) -> Snapshot:
+def hold_snapshot(session: Session, *, lock_timeout: float, only: Collection[str] | None = None) -> Snapshot:
     """Locks all tables against changes of their form and truncation, then exports a snapshot.
 
     The transaction stays open; the locks and the snapshot last as long as it does.
@@ -114,6 +114,7 @@ def hold_snapshot(session: Session, *, lock_timeout: float) -> Snapshot:
     Args:
         session: a session without a transaction.
         lock_timeout: seconds to wait for each lock.
+        only: tables and sequences (``schema.name``) to look at; None means all.
 
     Raises:
         TargetBusy: a lock was not granted in time, or tables come and go faster than they can be locked.
@@ -123,7 +124,7 @@ def hold_snapshot(session: Session, *, lock_timeout: float) -> Snapshot:
         session.rows(sql.SQL("SET lock_timeout = {}").format(sql.Literal(f"{round(lock_timeout * 1000)}ms")))
         for _ in range(_TRIES):
             try:
-                return _try_to_hold(session)
+                return _try_to_hold(session, only)
             except (_Moved, errors.UndefinedTable, errors.InvalidSchemaName, errors.WrongObjectType):
                 session.rows(sql.SQL("ROLLBACK"))
                 session.rows(sql.SQL("DEALLOCATE ALL"))  # what was prepared outlasts the transaction
@@ -140,13 +141,13 @@ def refuse_what_can_not_be_dumped(session: Session) -> None:
         _refuse_unreadable(_list(session))
 
 
-def _try_to_hold(session: Session) -> Snapshot:
-    listed = _list(session)
+def _try_to_hold(session: Session, only: Collection[str] | None) -> Snapshot:
+    listed = _list(session, only)
     _refuse_unreadable(listed)
     session.rows(sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
     _lock(session, listed)
     [(identifier,)] = session.rows(sql.SQL("SELECT pg_catalog.pg_export_snapshot()"))
-    relations = _list(session)
+    relations = _list(session, only)
     if {_key(each) for each in relations if each.kind != "S"} != {_key(each) for each in listed if each.kind != "S"}:
         raise _Moved
     _refuse_unreadable(relations)
@@ -157,8 +158,9 @@ def _try_to_hold(session: Session) -> Snapshot:
     return Snapshot(identifier, tables, sequences, int(size or 0), warnings)
 
 
-def _list(session: Session) -> list[Relation]:
-    return [Relation(*row) for row in session.rows(_RELATIONS)]
+def _list(session: Session, only: Collection[str] | None = None) -> list[Relation]:
+    relations = (Relation(*row) for row in session.rows(_RELATIONS))
+    return [each for each in relations if only is None or f"{each.schema}.{each.name}" in only]
 
 
 def _key(relation: Relation) -> tuple[int, str, str]:
