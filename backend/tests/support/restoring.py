@@ -1,0 +1,91 @@
+"""What tests of restores ask for again and again, below the API and through it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from hhh.jobs.heartbeat import Observer
+from hhh.jobs.worker import Worker
+from hhh.schemas.restore import RestoreRequest, RestoreResource
+from hhh.services.container import Services
+from support.waiting import wait_until
+
+RESTORES = "/api/v1/restores"
+WHO = "root@example.com"
+ADDRESS = "192.0.2.7"
+
+
+class RestoreBench:
+    """Services with a worker: each restore is run to its end where it is asked for."""
+
+    def __init__(self, services: Services, worker: Worker) -> None:
+        self.services = services
+        self.worker = worker
+
+    def backup(self, target: str = "source") -> str:
+        """Takes a backup and answers its id."""
+        backup_id = self.worker.create(self.services.backups.request(target))
+        self.worker.execute(backup_id)
+        taken = self.services.catalogue.get(backup_id)
+        assert taken.status == "success", taken.error
+        return backup_id
+
+    def ask(self, backup_id: str, **asked: Any) -> str:
+        """Asks for a restore and answers its id; it waits."""
+        request = RestoreRequest(backup_id=backup_id, **asked)
+        return self.worker.create(self.services.restores.request(request, requested_by=WHO, address=ADDRESS))
+
+    def restore(self, backup_id: str, observer: Observer | None = None, **asked: Any) -> RestoreResource:
+        """Restores."""
+        return self.run(self.ask(backup_id, **asked), observer)
+
+    def replace(self, backup_id: str, observer: Observer | None = None, *, target: str = "source") -> RestoreResource:
+        """Restores into the place of the target."""
+        return self.restore(backup_id, observer, mode="replace", confirm=target)
+
+    def undo(self, restore_id: str, observer: Observer | None = None) -> RestoreResource:
+        """Takes a restore back."""
+        new = self.services.restores.undo(restore_id, requested_by=WHO, address=ADDRESS)
+        return self.run(self.worker.create(new), observer)
+
+    def run(self, restore_id: str, observer: Observer | None = None) -> RestoreResource:
+        """Runs what waits."""
+        self.worker.execute(restore_id, observer)
+        return self.get(restore_id)
+
+    def get(self, restore_id: str) -> RestoreResource:
+        """As the row is now."""
+        return self.services.restores.get(restore_id)
+
+
+def content(path: Path) -> list[str]:
+    """Everything that a SQLite file holds, as SQL. Nobody else in this process may have it open."""
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+def change(path: Path, statement: str = "DELETE FROM note") -> None:
+    """Changes a SQLite file."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+
+
+def ask_for_restore(client: httpx.Client, backup_id: str, **asked: Any) -> httpx.Response:
+    """Asks the running service."""
+    return client.post(RESTORES, json={"backup_id": backup_id, **asked})
+
+
+def restored(client: httpx.Client, answer: httpx.Response, *, seconds: float = 60) -> dict[str, Any]:
+    """The end of a restore that was accepted."""
+    assert answer.status_code == 202, answer.text
+    location = f"{RESTORES}/{answer.json()['restore_id']}"
+    assert answer.headers["Location"] == location
+
+    def ended() -> dict[str, Any]:
+        found: dict[str, Any] = client.get(location).raise_for_status().json()
+        return found if found["status"] not in {"queued", "running"} else {}
+
+    return wait_until(ended, seconds=seconds, what=f"the end of {location}")
