@@ -7,13 +7,16 @@ from hhh.engines.base import Engine, EngineKind
 from hhh.engines.postgresql import PostgresqlEngine
 from hhh.engines.restoring import Restorer
 from hhh.engines.sqlite import SqliteEngine
+from hhh.engines.sqlite_restore import SqliteRestorer
 
 ENGINES: dict[EngineKind, Engine] = {
     EngineKind.SQLITE: SqliteEngine(),
     EngineKind.POSTGRESQL: PostgresqlEngine(),
 }
 
-RESTORERS: dict[EngineKind, Restorer] = {}
+RESTORERS: dict[EngineKind, Restorer] = {
+    EngineKind.SQLITE: SqliteRestorer(),
+}
 
 _BY_SCHEME: dict[str, EngineKind] = {
     "sqlite": EngineKind.SQLITE,

@@ -6,7 +6,7 @@ from typing import Any
 
 import apsw
 
-from hhh.engines.sqlite_child.opening import harden, immutable_uri, is_wal
+from hhh.engines.sqlite_child.opening import is_wal, open_immutable
 
 #: KiB of pages kept while a copy is checked: a thorough check comes back to them, a quick one reads each page once and
 #: was a third faster with few. A memory map gains a fifth more, but stays resident.
@@ -23,9 +23,8 @@ def take_facts(path: str, *, thorough: bool) -> dict[str, Any]:
     Returns:
         ``facts`` in the form of `hhh.schemas.facts.SqliteFacts`, ``warnings`` and ``versions``.
     """
-    connection = apsw.Connection(immutable_uri(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
-    harden(connection)
-    names = [name for (name,) in connection.execute(f"SELECT name {NAMES_OF_TABLES} ORDER BY name")]
+    connection = open_immutable(path)
+    names = names_of_tables(connection)
     connection.pragma("cache_size", -(THOROUGH_CHECK_CACHE if thorough else QUICK_CHECK_CACHE))
     warnings = check_integrity(connection, names, thorough=thorough)
     tables = count_all_rows(connection, names)
@@ -46,6 +45,11 @@ def take_facts(path: str, *, thorough: bool) -> dict[str, Any]:
     }
     versions = {"sqlite": apsw.sqlite_lib_version(), "apsw": apsw.apsw_version()}
     return {"facts": facts, "warnings": warnings, "versions": versions}
+
+
+def names_of_tables(connection: apsw.Connection) -> list[str]:
+    """All that are no part of SQLite itself."""
+    return [name for (name,) in connection.execute(f"SELECT name {NAMES_OF_TABLES} ORDER BY name")]
 
 
 def check_integrity(connection: apsw.Connection, tables: list[str], *, thorough: bool) -> list[str]:

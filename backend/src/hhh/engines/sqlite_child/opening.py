@@ -66,10 +66,17 @@ def harden(connection: apsw.Connection) -> None:
         connection.config(setting, value)
 
 
-def immutable_uri(path: str) -> str:
-    """The URI of a file that nobody changes."""
+def _immutable_uri(path: str) -> str:
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     return f"file:{quoted}?immutable=1"
+
+
+def open_immutable(path: str, vfs: str = "") -> apsw.Connection:
+    """Opens a file that nobody changes, without a lock and without anything beside it."""
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    connection = apsw.Connection(_immutable_uri(path), flags=flags, vfs=vfs or None)
+    harden(connection)
+    return connection
 
 
 def is_wal(path: str) -> bool:

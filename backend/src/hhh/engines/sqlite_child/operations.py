@@ -7,9 +7,11 @@ import sys
 import threading
 from typing import Any
 
+from hhh.engines.sqlite_child import live
 from hhh.engines.sqlite_child.backup_copy import Stream, make_copy, make_file
 from hhh.engines.sqlite_child.checks import NAMES_OF_TABLES, take_facts
-from hhh.engines.sqlite_child.opening import check_file
+from hhh.engines.sqlite_child.opening import check_file, open_immutable
+from hhh.engines.sqlite_child.overwrite import replace, settle
 from hhh.engines.sqlite_child.protocol import Abandoned, Failed, Reports, end_with_parent, read_request
 from hhh.engines.sqlite_child.said import mapped_errors
 from hhh.engines.sqlite_child.snapshot import Snapshot
@@ -38,7 +40,44 @@ def dump(request: dict[str, Any], reports: Reports) -> None:
     reports.send("facts", **result)
 
 
-OPERATIONS = {"inspect": inspect, "dump": dump}
+def look(request: dict[str, Any], reports: Reports) -> None:
+    """Looks at a database that is to be replaced."""
+    reports.send("looked", **live.look(request["source"], request["busy_timeout"], request["thorough_check_size"]))
+
+
+def tidy(request: dict[str, Any], reports: Reports) -> None:
+    """Leaves nothing beside a file that nobody else has open."""
+    settle(request["source"])
+    reports.send("tidied")
+
+
+def check(request: dict[str, Any], reports: Reports) -> None:
+    """Checks a file that nobody else has open, and takes its facts."""
+    path = request["source"]
+    settle(path)
+    reports.send("facts", **take_facts(path, thorough=True))
+
+
+def compare(request: dict[str, Any], reports: Reports) -> None:
+    """Tells whether a database was replaced since it was kept: that changes its schema cookie, which the copy has too.
+
+    An application that changed its schema meanwhile makes it look so as well.
+    """
+    with Snapshot(request["source"], request["busy_timeout"]) as snapshot:
+        now = snapshot.connection.pragma("schema_version")
+    before = open_immutable(request["kept"]).pragma("schema_version")
+    reports.send("compared", replaced=now != before)
+
+
+OPERATIONS = {
+    "inspect": inspect,
+    "dump": dump,
+    "look": look,
+    "tidy": tidy,
+    "check": check,
+    "replace": replace,
+    "compare": compare,
+}
 
 
 def work(request: dict[str, Any], reports: Reports) -> None:

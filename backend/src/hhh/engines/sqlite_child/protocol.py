@@ -1,12 +1,22 @@
 """How the service and this program talk.
 
 * Argument: the number of the descriptor that takes reports.
-* Standard input: one line of JSON, ``{"operation": "inspect" or "dump", "source": path, "copy": path, "busy_timeout":
-  milliseconds, "thorough_check_size": bytes}``. It stays open; its end means that nobody waits for us any more: the
-  source is closed, and we end.
+* Standard input: one line of JSON, ``{"operation": …, "source": path, "busy_timeout": milliseconds,
+  "thorough_check_size": bytes}`` and what else the operation needs. It stays open; its end means that nobody waits for
+  us any more: what is open is closed, what is not yet committed is rolled back, and we end.
 * Standard output: for ``dump`` the bytes of the copy, nothing else.
-* Reports: one JSON object a line, told apart by ``event``: ``copying`` (``size`` in bytes, before the first of them)
-  and last one of ``inspected``, ``facts`` and ``failed`` (``reason``, ``message``, ``hint``).
+* Reports: one JSON object a line, told apart by ``event``. The last one is ``failed`` (``reason``, ``message``,
+  ``hint``), or what the operation ends with:
+
+| operation | with | ends with |
+| --- | --- | --- |
+| ``inspect`` | | ``inspected``: ``tables``, ``size`` |
+| ``dump`` | ``copy``: path | ``copying``: ``size`` in bytes, before the first of them; ``facts`` |
+| ``look`` | | ``looked``: `hhh.engines.sqlite_child.live.look` |
+| ``tidy`` | | ``tidied``: a WAL or journal beside a file that is ours has become part of it |
+| ``check`` | | ``facts`` of a file that is ours, checked thoroughly |
+| ``replace`` | ``dump``, ``part``, ``kept``: paths; ``accept_damage``: boolean | ``replaced`` |
+| ``compare`` | ``kept``: path | ``compared``: ``replaced``, whether the source has been replaced since it was kept |
 """
 
 from __future__ import annotations
@@ -16,19 +26,48 @@ import os
 import threading
 from typing import Any, NoReturn
 
-#: Seconds for closing the source once nobody waits for us any more.
-CLOSING = 10
+#: Seconds for closing what is open once nobody waits for us any more; a commit of much takes a while.
+CLOSING = 60
 
 #: Set once nobody waits for us any more.
 ABANDONED = threading.Event()
-#: Cleared while a source is open. Whoever ends meanwhile leaves its -wal and -shm behind, owned by this account: the
-#: application, under another one, could then not open its own database.
-SOURCE_IS_CLOSED = threading.Event()
-SOURCE_IS_CLOSED.set()
+
+
+class OpenDatabases:
+    """Counts the databases of others that are open.
+
+    Whoever ends meanwhile leaves a -wal and a -shm behind, owned by this account: the application, under another one,
+    could then not open its own database.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._changed = threading.Condition()
+
+    def opened(self) -> None:
+        """One more."""
+        self._add(1)
+
+    def closed(self) -> None:
+        """One less."""
+        self._add(-1)
+
+    def wait_for_none(self) -> None:
+        """Waits until all are closed, but not for ever."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._count, CLOSING)
+
+    def _add(self, many: int) -> None:
+        with self._changed:
+            self._count += many
+            self._changed.notify_all()
+
+
+OPEN_DATABASES = OpenDatabases()
 
 
 class Failed(Exception):
-    """What the operator is told; ``reason`` is ``unreadable``, ``busy`` or ``scratch``."""
+    """What the operator is told; ``reason`` is ``unreadable``, ``busy``, ``scratch`` or ``destination``."""
 
     def __init__(self, reason: str, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -70,5 +109,5 @@ def end_with_parent() -> NoReturn:
     while os.read(0, 1):
         pass
     ABANDONED.set()
-    SOURCE_IS_CLOSED.wait(CLOSING)
+    OPEN_DATABASES.wait_for_none()
     os._exit(1)

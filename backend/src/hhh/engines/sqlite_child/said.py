@@ -10,6 +10,8 @@ import apsw
 
 from hhh.engines.sqlite_child.protocol import Failed
 
+DESTINATION_HINT = "free some space in its folder, and give this user write access to it and its folder"
+REPLACE_BY_HAND = "restore as a new file, and put it in its place while the application is stopped"
 SCRATCH_HINT = "free some space, or set HHH_SCRATCH_DIR to a folder that is large enough and may be written to"
 
 #: What SQLite says of these codes; an online backup raises them without a message.
@@ -53,6 +55,26 @@ def mapped_errors(source: str) -> Iterator[None]:
         raise Failed("unreadable", f"{source} can't be opened: {said(error)}", _permission_hint(source)) from error
     except (apsw.Error, UnicodeDecodeError) as error:
         raise Failed("unreadable", f"{source} can't be read: {said(error)}") from error
+
+
+@contextlib.contextmanager
+def mapped_errors_of_writing(path: str) -> Iterator[None]:
+    """As `mapped_errors`, where a database of somebody else is written, or a file beside it."""
+    try:
+        with mapped_errors(path):
+            yield
+    except Failed as failed:
+        cause = failed.__cause__
+        if failed.reason == "scratch" or isinstance(cause, apsw.ReadOnlyError):
+            text = said(cause) if isinstance(cause, apsw.Error) else failed.message
+            raise Failed("destination", f"{path} can't be replaced: {text}", DESTINATION_HINT) from failed
+        if failed.reason == "busy":
+            raise Failed("busy", failed.message, "try again when its writers and readers have finished") from failed
+        if isinstance(cause, apsw.CorruptError | apsw.NotADBError):
+            raise Failed(failed.reason, failed.message, REPLACE_BY_HAND) from failed
+        raise
+    except OSError as error:
+        raise Failed("destination", f"{path} can't be replaced: {error.strerror}", DESTINATION_HINT) from error
 
 
 def said(error: Exception) -> str:

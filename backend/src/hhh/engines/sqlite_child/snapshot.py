@@ -7,8 +7,8 @@ from typing import Self
 
 import apsw
 
-from hhh.engines.sqlite_child.opening import harden, has_content, immutable_uri, is_wal, patience
-from hhh.engines.sqlite_child.protocol import SOURCE_IS_CLOSED, Failed
+from hhh.engines.sqlite_child.opening import harden, has_content, is_wal, open_immutable, patience
+from hhh.engines.sqlite_child.protocol import OPEN_DATABASES, Failed
 
 #: What SQLite says of a WAL database beside which it can't make a -shm.
 _NEEDS_WRITING = (apsw.CantOpenError, apsw.ReadOnlyError)
@@ -59,22 +59,36 @@ def _page_size(header: bytes) -> int:
 
 
 class Snapshot:
-    """A source, with one read transaction held on it."""
+    """A source, with one read transaction held on it.
 
-    def __init__(self, path: str, busy_timeout: int) -> None:
+    Args:
+        path: of the database.
+        busy_timeout: milliseconds that a lock of somebody else is waited for.
+        may_stand_alone: whether a WAL database may be read without locks where its folder can't be written. Looking at
+            its file for that would drop all locks that this process has on it.
+    """
+
+    def __init__(self, path: str, busy_timeout: int, *, may_stand_alone: bool = True) -> None:
         self.path = path
         self._first_page = FirstPage()
         self._seen: os.stat_result | None = None
-        SOURCE_IS_CLOSED.clear()
+        OPEN_DATABASES.opened()
         try:
-            self.connection = _begin(path, busy_timeout, immutable=False)
+            self.connection = self._open(busy_timeout, may_stand_alone=may_stand_alone)
+        except BaseException:
+            OPEN_DATABASES.closed()
+            raise
+        self._first_page.stop()
+
+    def _open(self, busy_timeout: int, *, may_stand_alone: bool) -> apsw.Connection:
+        try:
+            return _begin(self.path, busy_timeout, immutable=False)
         except _NEEDS_WRITING:
             # WAL needs a -shm, and we may not make one. Where there is no WAL either, the file alone is the database.
-            self._seen = os.stat(path)
-            if not _stands_alone(path):
+            self._seen = os.stat(self.path)
+            if not (may_stand_alone and _stands_alone(self.path)):
                 raise
-            self.connection = _begin(path, busy_timeout, immutable=True)
-        self._first_page.stop()
+            return _begin(self.path, busy_timeout, immutable=True)
 
     @property
     def first_page(self) -> bytes:
@@ -113,7 +127,7 @@ class Snapshot:
 
     def _let_go(self) -> None:
         self.connection.close()
-        SOURCE_IS_CLOSED.set()
+        OPEN_DATABASES.closed()
 
 
 def _begin(path: str, busy_timeout: int, *, immutable: bool) -> apsw.Connection:
@@ -133,14 +147,12 @@ def _connect(path: str, *, immutable: bool) -> apsw.Connection:
     # file: a crashed writer's journal must be rolled back, and who opens a WAL database only for reading leaves a -wal
     # and a -shm behind. Nothing else is written: what stands in a WAL that was there before stays in it.
     if immutable:
-        connection = apsw.Connection(
-            immutable_uri(path), flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, vfs=FirstPage.NAME
-        )
+        connection = open_immutable(path, FirstPage.NAME)
     else:
         left_by_others = os.path.exists(os.path.realpath(path) + "-wal")
         connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE, vfs=FirstPage.NAME)
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(left_by_others))
-    harden(connection)
+        harden(connection)
     connection.pragma("query_only", 1)
     return connection
 
