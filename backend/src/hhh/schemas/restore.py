@@ -139,6 +139,11 @@ class ContentsResponse(ApiModel):
 
     backup_id: str
     engine: str
-    facts: dict[str, object]
+    raw_size: int = Field(description="Bytes of the dump.")
+    stored_size: int = Field(description="Bytes in the store.")
+    facts: dict[str, object] = Field(description="All that is known of the source, beside its tables.")
     tables: list[TableContents]
-    entries: list[str] = Field(description="The archive's table of contents: `TYPE schema.name`, owner.")
+    entries: list[str] = Field(
+        description="The archive's table of contents, `TYPE schema.name, owner`; of SQLite, `type name`. Empty for a "
+        "dump that was imported."
+    )

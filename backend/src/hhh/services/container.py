@@ -11,6 +11,9 @@ from hhh.core.database import Database
 from hhh.models import JobKind
 from hhh.services.backup import BackupService
 from hhh.services.catalogue import Catalogue
+from hhh.services.contents import Contents
+from hhh.services.copies import Copies
+from hhh.services.downloads import Downloads
 from hhh.services.installation import Identity
 from hhh.services.places import Places
 from hhh.services.restore import RestoreService
@@ -35,6 +38,8 @@ class Services:
     catalogue: Catalogue
     backups: BackupService
     restores: RestoreService
+    contents: Contents
+    downloads: Downloads
 
     @property
     def works(self) -> Mapping[JobKind, Work]:
@@ -54,12 +59,16 @@ def assemble(settings: Settings, database: Database) -> Services:
     records = RestoreRecords(database, targets.find(APP).engine.kind)
     places = Places(settings, database)
     orders = RestoreOrders(settings, database, identity, targets, destinations, records, places)
+    catalogue = Catalogue(database)
+    copies = Copies(settings, identity, catalogue, destinations)
     return Services(
         settings=settings,
         database=database,
         identity=identity,
         targets=targets,
-        catalogue=Catalogue(database),
+        catalogue=catalogue,
         backups=BackupService(settings, database, identity, targets, destinations),
         restores=RestoreService(settings, database, targets, orders, records, places),
+        contents=Contents(settings, copies),
+        downloads=Downloads(copies),
     )

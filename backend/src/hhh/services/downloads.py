@@ -54,9 +54,9 @@ class Download:
     def pieces(self, span: Span | None = None) -> Generator[bytes]:
         """The content, or a part of it; whoever breaks off closes it.
 
-        A copy that does not answer is replaced by the next one before the first piece is there. The last piece comes
-        only if size and hash of the whole were right, so that a download is short where something is damaged; of a part
-        only the size is known.
+        The first piece is read at once: where a copy does not give it, the next one is tried. The last piece comes only
+        if size and hash of the whole were right, so that a download is short where something is damaged; of a part only
+        the size is known.
 
         Raises:
             IdentityMissing: it is encrypted, and no identity is here that opens it.
@@ -65,16 +65,10 @@ class Download:
         part = None if span is None or span.length == self.size else span
 
         def begin(copy: StoredBackup) -> tuple[bytes, Generator[bytes]]:
-            pieces = self._read(copy, part)
-            # An error of the store shows here, and so the next copy can be tried.
+            pieces = _last_held_back(self._read(copy, part))
             return next(pieces, b""), pieces
 
-        held, pieces = first_that_answers(self._copies, begin)
-        with contextlib.closing(pieces):
-            for piece in pieces:
-                yield held
-                held = piece
-        yield held
+        return _chained(*first_that_answers(self._copies, begin))
 
     def save(self, path: Path, run: Run) -> None:
         """Writes it to a new private file, whose hash was compared; otherwise no file is left.
@@ -126,6 +120,22 @@ class Downloads:
 
 def _plain_name(manifest: Manifest) -> str:
     return manifest.backup_file.removesuffix(".sql") + _PLAIN_SUFFIXES[manifest.engine]
+
+
+def _last_held_back(pieces: Generator[bytes]) -> Generator[bytes]:
+    """The pieces, each only when the next one is there or the end was reached without an error."""
+    with contextlib.closing(pieces):
+        held = next(pieces, b"")
+        for piece in pieces:
+            yield held
+            held = piece
+    yield held
+
+
+def _chained(first: bytes, rest: Generator[bytes]) -> Generator[bytes]:
+    with contextlib.closing(rest):
+        yield first
+        yield from rest
 
 
 def _cut(pieces: Generator[bytes], part: Span, size: int) -> Generator[bytes]:
