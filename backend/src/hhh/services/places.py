@@ -26,14 +26,20 @@ _SCHEME: Final = "sqlite:///"
 
 
 class Places:
-    """Finds, and refuses, destinations. The command line is free; this is for requests from elsewhere."""
+    """Finds, and refuses, destinations."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
 
-    def name(self, target: Target, mode: RestoreMode, asked: str | None) -> str:
+    def name(self, target: Target, mode: RestoreMode, asked: str | None, *, anywhere: bool = False) -> str:
         """The destination's name: of a database on the target's server, or the absolute path of a file.
+
+        Args:
+            target: on whose server, or in whose folder.
+            mode: of the restore.
+            asked: what the caller named.
+            anywhere: whether a file may go to any folder.
 
         Raises:
             InvalidInput: nothing may be restored there, or it is not told where.
@@ -49,7 +55,7 @@ class Places:
             raise InvalidInput("A destination is missing", hint="name a new database, or the path of a new file")
         if any(not character.isprintable() for character in asked):
             raise InvalidInput("The destination's name holds a control character")
-        return self._path(target, asked) if _is_file(target) else self._database_name(target, asked)
+        return self._path(target, asked, anywhere=anywhere) if _is_file(target) else self._database_name(target, asked)
 
     def url(self, target: Target, name: str) -> str:
         """How the restorer reaches it, with a password: any database of the server, or the file itself."""
@@ -83,7 +89,7 @@ class Places:
         )
         return ours["dbname"] if same else None
 
-    def _path(self, target: Target, asked: str) -> str:
+    def _path(self, target: Target, asked: str, *, anywhere: bool) -> str:
         path = Path(asked)
         if not path.is_absolute() or ".." in path.parts or asked.endswith("/"):
             raise InvalidInput("The destination is not the absolute path of a file, without '..'")
@@ -96,11 +102,11 @@ class Places:
             raise InvalidInput("The destination's folder can't be used", hint="make it first") from None
         if is_link:
             raise InvalidInput("The destination is a symbolic link", hint="name what it points to")
-        self._refuse_forbidden(target, found)
+        self._refuse_forbidden(target, found, anywhere=anywhere)
         return str(found)
 
-    def _refuse_forbidden(self, target: Target, path: Path) -> None:
-        if not any(path.is_relative_to(folder) for folder in self._allowed(target)):
+    def _refuse_forbidden(self, target: Target, path: Path, *, anywhere: bool) -> None:
+        if not anywhere and not any(path.is_relative_to(folder) for folder in self._allowed(target)):
             raise InvalidInput(
                 "Nothing may be restored into that folder",
                 hint="name one of HHH_RESTORE_DIRS (default: the target's own folder and the data folder)",

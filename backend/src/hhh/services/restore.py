@@ -242,7 +242,8 @@ class RestoreService:
 
     def _done(self, attempt: Attempt, receipt: Receipt | None, kept: str | None) -> _Done:
         now = utcnow()
-        until = now + timedelta(days=self._settings.restore_undo_days) if kept is not None else None
+        # To the second, as the receipt has it.
+        until = (now + timedelta(days=self._settings.restore_undo_days)).replace(microsecond=0) if kept else None
         return _Done(attempt, now, receipt and receipt.model_copy(update={"kept_until": until}), kept, until)
 
     def _write_plan(self, restore_id: str, plan: Plan) -> None:

@@ -28,6 +28,9 @@ from hhh.services.restore_records import RestoreRecords
 from hhh.services.targets import APP, Target, TargetService
 from hhh.services.trust import trusted_keys
 
+#: Who asks on the machine itself: free in which folder to restore to.
+COMMAND_LINE = "cli"
+
 _TOKEN_LETTERS = string.ascii_lowercase + string.digits
 _TOKEN_LENGTH = 8
 
@@ -63,7 +66,9 @@ class RestoreOrders:
         backup = self._backup(asked.backup_id)
         target = self._destination_target(asked, backup)
         _check_tables(asked)
-        name = self._places.name(target, RestoreMode(asked.mode), asked.destination)
+        name = self._places.name(
+            target, RestoreMode(asked.mode), asked.destination, anywhere=requested_by == COMMAND_LINE
+        )
         row = Restore(
             backup_id=backup.id,
             target=backup.target,
@@ -113,7 +118,7 @@ class RestoreOrders:
         target = self._targets.find(row.destination_target)
         mode = RestoreMode(row.mode)
         asked = None if mode is RestoreMode.REPLACE else row.destination
-        if self._places.name(target, mode, asked) != row.destination:
+        if self._places.name(target, mode, asked, anywhere=row.requested_by == COMMAND_LINE) != row.destination:
             raise InvalidInput("The destination is another one than when the restore was asked for")
         manifest, signature = self._manifest(backup)
         return Restoration(
@@ -143,7 +148,7 @@ class RestoreOrders:
         engine = (backup.manifest or {}).get("engine")
         if engine != target.engine.kind:
             raise InvalidInput(f"The backup is of {engine}, and the target {target.name!r} is {target.engine.kind}")
-        if asked.mode == "replace":
+        if asked.mode == "replace" and not asked.dry_run:
             _check_replace(asked, target)
         return target
 

@@ -1,0 +1,252 @@
+"""Restores below the API: what is recorded of them, what is kept, and what is swept."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from hhh.core.clock import utcnow
+from hhh.core.database import Database
+from hhh.core.errors import BackupInProgress, InvalidInput, NotFound, RestoreUnsafe
+from hhh.core.run import Progress
+from hhh.jobs.worker import working
+from hhh.models import Job, JobState, Restore
+from support.backing_up import scratch_leftovers
+from support.local_services import services_with_a_target
+from support.restoring import ADDRESS, WHO, RestoreBench, change, content
+
+LONG_AGO = utcnow() - timedelta(hours=1)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, own_database: Database) -> Iterator[RestoreBench]:
+    services = services_with_a_target(tmp_path, own_database)
+    with working(services) as worker:
+        yield RestoreBench(services, worker)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Path:
+    """The target's file."""
+    return tmp_path / "source.db"
+
+
+def write(bench: RestoreBench, restore_id: str, **values: Any) -> None:
+    with bench.services.database.transaction() as session:
+        session.execute(update(Restore).where(Restore.id == restore_id).values(**values))
+
+
+def unfinished(bench: RestoreBench, restore_id: str) -> bool:
+    with bench.services.database.snapshot() as session:
+        row = session.get(Restore, restore_id)
+        assert row is not None
+        return row.unfinished
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_backup_is_restored_into_a_new_file_and_a_receipt_says_so(
+    bench: RestoreBench, live: Path, tmp_path: Path
+) -> None:
+    before = content(live)
+    done = bench.restore(bench.backup(), destination=f"{tmp_path}/new.db")
+    assert (done.status, done.error, done.error_code) == ("success", None, None)
+    assert (done.requested_by, done.address, done.target, done.destination_target) == (WHO, ADDRESS, "source", "source")
+    assert done.receipt is not None
+    assert (done.receipt.differences, done.receipt.errors, done.kept) == ([], [], None)
+    assert {table.name for table in done.receipt.tables} >= {"note", "author"}
+    assert {check.name for check in done.checks} >= {"signature", "object"}
+    assert done.steps
+    assert content(tmp_path / "new.db") == content(live) == before
+    assert not unfinished(bench, done.id)
+    assert scratch_leftovers(tmp_path / "scratch") == []
+
+
+def test_a_replaced_database_is_kept_and_an_undo_brings_it_back(bench: RestoreBench, live: Path) -> None:
+    then = content(live)
+    backup_id = bench.backup()
+    change(live)
+    changed = content(live)
+    done = bench.replace(backup_id)
+    assert (done.status, done.error) == ("success", None)
+    assert content(live) == then
+    assert done.kept
+    assert done.receipt is not None
+    assert (done.receipt.kept, done.receipt.kept_until) == (done.kept, done.kept_until)
+    assert done.kept_until is not None
+    undone = bench.undo(done.id)
+    assert (undone.status, undone.error, undone.undo_of, undone.mode) == ("success", None, done.id, "replace")
+    assert content(live) == changed
+    first = bench.get(done.id)
+    assert (first.kept, first.kept_until) == (None, None)
+    assert first.undone_at is not None
+    again = bench.undo(undone.id)
+    assert (again.status, content(live)) == ("success", then)
+
+
+def test_there_is_an_end_to_undoing(bench: RestoreBench, live: Path, tmp_path: Path) -> None:
+    backup_id = bench.backup()
+    with pytest.raises(NotFound):
+        bench.undo("none")
+    with pytest.raises(RestoreUnsafe, match="replaced nothing"):
+        bench.undo(bench.restore(backup_id, destination=f"{tmp_path}/new.db").id)
+    done = bench.replace(backup_id)
+    write(bench, done.id, kept_until=LONG_AGO)
+    with pytest.raises(RestoreUnsafe, match="no longer"):
+        bench.undo(done.id)
+    write(bench, done.id, kept_until=utcnow() + timedelta(days=1))
+    bench.undo(done.id)
+    with pytest.raises(RestoreUnsafe, match="undone already"):
+        bench.undo(done.id)
+
+
+def test_what_is_kept_goes_when_its_time_has_come(bench: RestoreBench, live: Path) -> None:
+    backup_id = bench.backup()
+    before = files(live.parent)
+    done = bench.replace(backup_id)
+    assert files(live.parent) > before
+    bench.worker.sweep()
+    assert bench.get(done.id).kept == done.kept
+    write(bench, done.id, kept_until=LONG_AGO)
+    waiting = bench.worker.create(bench.services.backups.request("source"))
+    bench.worker.sweep()
+    assert bench.get(done.id).kept == done.kept, "something is at work there"
+    bench.worker.execute(waiting)
+    bench.worker.sweep()
+    assert bench.get(done.id).kept is None
+    assert files(live.parent) - {"source.db-wal", "source.db-shm"} == before - {"source.db-wal", "source.db-shm"}
+
+
+def test_a_dry_run_tells_what_would_happen_and_touches_nothing(bench: RestoreBench, live: Path, tmp_path: Path) -> None:
+    backup_id, before = bench.backup(), files(tmp_path)
+    planned = bench.restore(backup_id, destination=f"{tmp_path}/new.db", dry_run=True)
+    assert (planned.status, planned.receipt, planned.error) == ("success", None, None)
+    assert planned.steps
+    assert {check.status for check in planned.checks} <= {"ok", "warning", "unknown"}
+    unsafe = bench.restore(backup_id, destination=str(live), dry_run=True)
+    assert unsafe.status == "success"
+    assert "unsafe" in {check.status for check in unsafe.checks}
+    assert files(tmp_path) == before
+
+
+def test_what_stands_against_a_restore_is_told_at_once_and_leaves_no_row(bench: RestoreBench, live: Path) -> None:
+    backup_id = bench.backup()
+    with pytest.raises(RestoreUnsafe) as error:
+        bench.ask(backup_id, destination=str(live))
+    assert error.value.reasons
+    assert bench.services.restores.page(cursor=None, limit=1).items == []
+    assert bench.worker.adopt_queued() == []
+
+
+def test_what_only_the_object_tells_ends_the_job(bench: RestoreBench, live: Path, tmp_path: Path) -> None:
+    backup_id, before = bench.backup(), content(live)
+    (copy,) = bench.services.catalogue.get(backup_id).copies
+    stored = tmp_path / "data" / "backups" / copy.key
+    damaged = bytearray(stored.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    stored.write_bytes(damaged)
+    failed = bench.replace(backup_id)
+    assert (failed.status, failed.error_code) == ("failed", "ERR_RESTORE_UNSAFE")
+    assert failed.error
+    assert not unfinished(bench, failed.id)
+    assert (content(live), failed.kept) == (before, None)
+    assert scratch_leftovers(tmp_path / "scratch") == []
+
+
+def test_expected_seconds_come_from_earlier_receipts(bench: RestoreBench, tmp_path: Path) -> None:
+    backup_id = bench.backup()
+    first = bench.restore(backup_id, destination=f"{tmp_path}/1.db")
+    second = bench.restore(backup_id, destination=f"{tmp_path}/2.db")
+    assert first.expected_seconds is None
+    assert first.receipt is not None
+    assert second.expected_seconds == pytest.approx(first.receipt.raw_bytes / first.receipt.bytes_per_second)
+
+
+def test_a_target_has_one_backup_or_restore_at_a_time(bench: RestoreBench, tmp_path: Path) -> None:
+    backup_id = bench.backup()
+    waiting = bench.ask(backup_id, destination=f"{tmp_path}/new.db")
+    for mode in ({"destination": f"{tmp_path}/other.db"}, {"mode": "replace", "confirm": "source"}):
+        with pytest.raises(BackupInProgress):
+            bench.ask(backup_id, **mode)
+    with pytest.raises(BackupInProgress):
+        bench.backup()
+    assert bench.run(waiting).status == "success"
+    bench.backup()
+
+
+@pytest.mark.parametrize("stage", ["queued", "checks", "download", "restore", "compare"])
+def test_a_cancelled_restore_leaves_everything_as_it_was(
+    bench: RestoreBench, live: Path, tmp_path: Path, stage: str
+) -> None:
+    backup_id, before = bench.backup(), content(live)
+    change(live)
+    changed, names = content(live), files(tmp_path)
+    asked = bench.ask(backup_id, mode="replace", confirm="source")
+    reached = threading.Event()
+
+    def cancel(progress: Progress) -> None:
+        if progress.stage == stage and not reached.is_set():
+            reached.set()
+            bench.services.restores.cancel(asked)
+
+    if stage == "queued":
+        bench.services.restores.cancel(asked)
+        reached.set()
+    cancelled = bench.run(asked, cancel)
+    assert reached.is_set()
+    assert (cancelled.status, cancelled.error) == ("cancelled", "The restore was cancelled")
+    assert cancelled.error_code is None
+    assert content(live) == changed != before
+    assert files(tmp_path) <= names | {"source.db-wal", "source.db-shm"}
+    with pytest.raises(InvalidInput, match="ended already"):
+        bench.services.restores.cancel(asked)
+
+
+def test_a_restore_that_was_given_up_does_not_swap(bench: RestoreBench, live: Path) -> None:
+    backup_id = bench.backup()
+    change(live)
+    changed = content(live)
+    asked = bench.ask(backup_id, mode="replace", confirm="source")
+
+    def give_up(progress: Progress) -> None:
+        if progress.stage == "compare":
+            with bench.services.database.transaction() as session:
+                session.execute(update(Job).where(Job.id == asked).values(attempt=7))
+
+    given_up = bench.run(asked, give_up)
+    assert given_up.status == "running"
+    assert content(live) == changed
+
+
+def test_a_restore_that_happened_is_never_told_as_failed(bench: RestoreBench, live: Path) -> None:
+    then = content(live)
+    backup_id = bench.backup()
+    change(live)
+    asked = bench.ask(backup_id, mode="replace", confirm="source")
+
+    def give_up(progress: Progress) -> None:
+        if progress.stage == "swap":  # after the last look at the row
+            with bench.services.database.transaction() as session:
+                session.execute(update(Job).where(Job.id == asked).values(state=JobState.FAILED))
+                session.execute(update(Restore).where(Restore.id == asked).values(status="failed", error="died"))
+
+    done = bench.run(asked, give_up)
+    assert (done.status, done.error, content(live)) == ("success", None, then)
+    assert bench.undo(done.id).status == "success"
+
+
+def test_pages_are_newest_first(bench: RestoreBench, tmp_path: Path) -> None:
+    backup_id = bench.backup()
+    asked = [bench.restore(backup_id, destination=f"{tmp_path}/{name}.db", dry_run=True).id for name in "abc"]
+    first = bench.services.restores.page(cursor=None, limit=2)
+    second = bench.services.restores.page(cursor=first.next_cursor, limit=2)
+    assert [row.id for row in (*first.items, *second.items)] == asked[::-1]
+    assert second.next_cursor is None
+    with pytest.raises(InvalidInput, match="cursor"):
+        bench.services.restores.page(cursor="none", limit=2)
