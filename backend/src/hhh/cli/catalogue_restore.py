@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.markup import escape
 
@@ -11,25 +13,27 @@ from hhh.cli.progress import progress_bar
 from hhh.cli.restore_output import STAGES, print_failure, print_plan, print_reasons, print_receipt
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput, NotFound, RestoreFailed, RestoreUnsafe
+from hhh.engines.base import EngineKind
 from hhh.jobs.worker import Worker, working
 from hhh.models import BackupStatus
 from hhh.schemas.backup import BackupFilter, BackupResource
 from hhh.schemas.restore import Check, Plan, RestoreRequest, RestoreResource
 from hhh.services.container import Services
+from hhh.services.restore_orders import COMMAND_LINE
 from hhh.services.targets import APP
 from hhh.services.work import NewJob
 
 #: In the place of an id.
 LATEST = "latest"
-#: Who asked, and from where, in the record of a restore.
-_CLI = "cli"
+#: From where a restore was asked for, in its record.
+_ADDRESS = "local"
 
 
 def restore_known(asked: RestoreRequest, *, as_json: bool) -> bool:
     """Restores a backup of the catalogue, or plans to, and prints what came of it.
 
     Args:
-        asked: as of the API; `LATEST` is the newest backup of the target. A plan needs no confirmation.
+        asked: as of the API; `LATEST` is the newest backup of the target.
         as_json: print the restore as JSON instead of tables.
 
     Returns:
@@ -44,16 +48,15 @@ def restore_known(asked: RestoreRequest, *, as_json: bool) -> bool:
         raise InvalidInput("Say where it goes", hint="--to NAME for something new, or --replace --confirm TARGET")
     with opened_services() as services, working(services) as worker:
         backup = _backup(services, asked.backup_id, asked.target)
-        confirm = asked.target or backup.target if asked.dry_run else asked.confirm
-        asked = asked.model_copy(update={"backup_id": backup.id, "confirm": confirm})
-        job = services.restores.request(asked, requested_by=_CLI, address=_CLI)
+        asked = asked.model_copy(update={"backup_id": backup.id, "destination": _destination(asked, backup)})
+        job = services.restores.request(asked, requested_by=COMMAND_LINE, address=_ADDRESS)
         return _perform(services, worker, job, as_json=as_json)
 
 
 def undo_restore(restore_id: str, *, as_json: bool) -> bool:
     """Takes a restore back, and prints what came of it; returns whether all is well."""
     with opened_services() as services, working(services) as worker:
-        job = services.restores.undo(restore_id, requested_by=_CLI, address=_CLI)
+        job = services.restores.undo(restore_id, requested_by=COMMAND_LINE, address=_ADDRESS)
         return _perform(services, worker, job, as_json=as_json)
 
 
@@ -97,11 +100,20 @@ def _backup(services: Services, backup_id: str, target: str | None) -> BackupRes
     return page.items[0]
 
 
+def _destination(asked: RestoreRequest, backup: BackupResource) -> str | None:
+    """A file's name is meant from the folder that the operator is in."""
+    if asked.destination is None or (backup.manifest or {}).get("engine") != EngineKind.SQLITE:
+        return asked.destination
+    return os.path.abspath(Path(asked.destination).expanduser())  # noqa: PTH100  resolves `..`, but no link
+
+
 def _perform(services: Services, worker: Worker, job: NewJob, *, as_json: bool) -> bool:
     worker.tidy()  # where no server runs, nobody else does
     try:
         restore_id = worker.create(job)
     except RestoreUnsafe as error:
+        if as_json:
+            print_json({"error": error.message, "error_code": error.code, **error.details})
         print_reasons([Check.model_validate(reason) for reason in error.reasons])
         return False
     with progress_bar(job.target, STAGES) as observer:
