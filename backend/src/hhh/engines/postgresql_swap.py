@@ -20,7 +20,7 @@ from hhh.engines.postgresql_admin import Administration, DatabaseRow, administer
 from hhh.engines.postgresql_connection import Connection, last_line
 from hhh.engines.postgresql_names import before_name, is_before_name, restore_name
 from hhh.engines.postgresql_properties import open_up, read_properties, remove_marks, take_over
-from hhh.engines.restoring import Destination, RestoreMode
+from hhh.engines.restoring import Destination, Published, RestoreMode
 
 #: The name of the check by which the operator accepts that settings of roles are left behind.
 SETTINGS_CHECK = "settings"
@@ -124,6 +124,23 @@ def undo(destination: Destination, kept: str, workplace: Workplace, run: Run, *,
         if incoming is None:
             raise EngineError(f"The database {kept}, which was kept for undo, is gone")
         return _put_in_place(admin, destination, incoming, run, patience)
+
+
+def published(destination: Destination, workplace: Workplace) -> Published | None:
+    """Whether it happened; see `Restorer.published`.
+
+    Raises:
+        EngineError: the server can't be asked.
+    """
+    with administration(destination.url, workplace) as admin:
+        if destination.mode is RestoreMode.REPLACE:
+            aside = before_name(destination.name, destination.token)
+            return Published(aside) if database_row(admin.connection, aside) else None
+        built = database_row(admin.connection, restore_name(destination.name, destination.token))
+        there = database_row(admin.connection, destination.name)
+    # A database that was there before tells nothing of the tables that may have been restored into it.
+    is_new = destination.mode is RestoreMode.NEW
+    return Published(None) if is_new and there is not None and built is None else None
 
 
 def remove_kept(destination: Destination, kept: str, workplace: Workplace) -> None:

@@ -76,6 +76,14 @@ class Built:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """That a restore happened."""
+
+    #: As `Restorer.publish` returned it.
+    kept: str | None
+
+
 class Restorer(ABC):
     """One kind of database. Holds no state; raises `EngineError` where the server or a tool fails."""
 
@@ -110,6 +118,16 @@ class Restorer(ABC):
         Raises:
             EngineError: it did not happen.
         """
+
+    def published(self, destination: Destination, workplace: Workplace) -> Published | None:  # noqa: ARG002  nothing tells
+        """Whether the restore, or the undo, of this token happened: for whoever comes after a process that was killed.
+
+        Asked only where it had come to `publish` or `undo`, and before `discard`; changes nothing.
+
+        Returns:
+            None: it did not, or nothing tells.
+        """
+        return None
 
     @abstractmethod
     def discard(self, destination: Destination, workplace: Workplace) -> None:

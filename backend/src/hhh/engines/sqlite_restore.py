@@ -13,7 +13,7 @@ from hhh.core.errors import EngineError
 from hhh.core.files import fsync_folder
 from hhh.core.run import Run, Unattended
 from hhh.engines.base import EngineKind, Workplace
-from hhh.engines.restoring import Built, Destination, RestoreMode, Restorer, RestoreSource
+from hhh.engines.restoring import Built, Destination, Published, RestoreMode, Restorer, RestoreSource
 from hhh.engines.sqlite import BUSY_TIMEOUT_SECONDS, THOROUGH_CHECK_SIZE
 from hhh.engines.sqlite_conversation import conversation
 from hhh.engines.sqlite_places import BESIDE, Places, is_kept_name, remove_database, taken_by, written
@@ -94,6 +94,16 @@ class SqliteRestorer(Restorer):
             self._ask("tidy", places.built, run, answer="tidied")
         _give_name(places)
         return None
+
+    def published(self, destination: Destination, workplace: Workplace) -> Published | None:  # noqa: ARG002
+        places = Places.of(destination)
+        if not places.final.exists():
+            return None
+        if destination.mode is RestoreMode.REPLACE:
+            return Published(str(places.kept)) if places.kept.exists() and self._is_replaced(places) else None
+        # Killed between giving it its name and taking the other one away, it has both.
+        taken = not places.built.exists() or places.built.samefile(places.final)
+        return Published(None) if taken else None
 
     def discard(self, destination: Destination, workplace: Workplace) -> None:  # noqa: ARG002
         places = Places.of(destination)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,6 +29,7 @@ from hhh.core.run import Progress, Run, Unattended
 from hhh.core.scratch import scratch_folder
 from hhh.engines.base import Workplace
 from hhh.engines.registry import restorer_for
+from hhh.engines.restoring import RestoreMode
 from hhh.models import Job, JobKind, JobState, Restore
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import restores as rows
@@ -36,7 +37,7 @@ from hhh.schemas.restore import AcceptedRestore, Plan, Receipt, RestorePage, Res
 from hhh.services.places import Places, destination_of
 from hhh.services.restore_orders import RestoreOrders, refuse_undo
 from hhh.services.restore_records import RestoreRecords, row_of
-from hhh.services.restore_sweep import RestoreSweep
+from hhh.services.restore_sweep import SWAP, RestoreSweep, mark_undone, undo_until, was_swapping
 from hhh.services.targets import TargetService
 from hhh.services.work import Attempt, Failure, NewJob
 
@@ -216,7 +217,7 @@ class RestoreService:
         receipt = self._orders.restoration(row, workplace).perform(
             run,
             planned=functools.partial(self._write_plan, row.id),
-            prepare=lambda _: self._confirm(attempt, Progress("swap")),
+            prepare=lambda _: self._begin_swap(attempt, run),
         )
         return self._done(attempt, receipt, receipt.kept)
 
@@ -228,8 +229,7 @@ class RestoreService:
         target = self._targets.find(row.destination_target)
         destination = destination_of(row, self._places.url(target, row.destination))
         restorer = restorer_for(target.engine.kind)
-        self._confirm(attempt, Progress("swap"))
-        run.report(Progress("swap"))
+        self._begin_swap(attempt, run)
         try:
             kept = restorer.undo(destination, undone.kept or "", workplace, run)
         except BaseException as error:
@@ -242,8 +242,7 @@ class RestoreService:
 
     def _done(self, attempt: Attempt, receipt: Receipt | None, kept: str | None) -> _Done:
         now = utcnow()
-        # To the second, as the receipt has it.
-        until = (now + timedelta(days=self._settings.restore_undo_days)).replace(microsecond=0) if kept else None
+        until = undo_until(self._settings, now, kept)
         return _Done(attempt, now, receipt and receipt.model_copy(update={"kept_until": until}), kept, until)
 
     def _write_plan(self, restore_id: str, plan: Plan) -> None:
@@ -252,6 +251,11 @@ class RestoreService:
             row.plan = plan.model_dump(mode="json")
             # Before anything is built: whoever finds this process dead must look.
             row.unfinished = not plan.reasons
+
+    def _begin_swap(self, attempt: Attempt, run: Run) -> None:
+        # Told to the run first: the heartbeat must not write an earlier stage over that of the row.
+        run.report(Progress(SWAP))
+        self._confirm(attempt, Progress(SWAP))
 
     def _confirm(self, attempt: Attempt, progress: Progress) -> None:
         """Asks the row itself, not only the heartbeat, whether the job is still ours and wanted.
@@ -272,7 +276,9 @@ class RestoreService:
         try:
             with self._database.transaction() as session:
                 row = row_of(session, restore_id)
-                row.unfinished = row.unfinished and left_behind
+                # Where a server was lost while it committed, an error does not tell whether it did.
+                unsure = row.mode == RestoreMode.REPLACE and was_swapping(session, restore_id)
+                row.unfinished = row.unfinished and (left_behind or unsure)
                 if isinstance(error, RestoreFailed) and error.receipt is not None:
                     row.receipt = dict(error.receipt)
         except (HHHError, SQLAlchemyError) as problem:
@@ -318,14 +324,8 @@ class RestoreService:
             row.receipt = done.receipt.model_dump(mode="json") if done.receipt else None
             row.kept, row.kept_until = done.kept, done.kept_until
             if row.undo_of is not None:
-                _mark_undone(session, row.undo_of, now)
+                mark_undone(session, row.undo_of, now)
             _log_end(row)
-
-
-def _mark_undone(session: Session, restore_id: str, now: datetime) -> None:
-    undone = rows.get(session, restore_id)
-    if undone is not None:
-        undone.undone_at, undone.kept, undone.kept_until = now, None, None
 
 
 def _log_end(row: Restore) -> None:
