@@ -7,11 +7,16 @@ from typing import Any
 
 import httpx
 
+from hhh.core.run import Unattended
+from hhh.engines.base import Engine, Workplace
+from hhh.engines.restoring import RestoreSource
 from hhh.jobs.heartbeat import Observer
 from hhh.jobs.worker import Worker
 from hhh.schemas.restore import RestoreRequest, RestoreResource
 from hhh.services.container import Services
 from support.waiting import wait_until
+
+_CHUNK = 1 << 20
 
 RESTORES = "/api/v1/restores"
 WHO = "root@example.com"
@@ -89,3 +94,19 @@ def restored(client: httpx.Client, answer: httpx.Response, *, seconds: float = 6
         return found if found["status"] not in {"queued", "running"} else {}
 
     return wait_until(ended, seconds=seconds, what=f"the end of {location}")
+
+
+def taken(engine: Engine, url: str, workplace: Workplace) -> RestoreSource:
+    """A backup of a database, whole and plain in the scratch of the workplace, as a restore gets it."""
+    path = workplace.scratch / "dump"
+    with engine.dump(url, workplace, Unattended()) as dump, path.open("wb") as file:
+        while chunk := dump.stdout.read(_CHUNK):
+            file.write(chunk)
+        result = dump.finish()
+    return RestoreSource(
+        facts=result.facts,
+        versions=result.versions,
+        raw_size=path.stat().st_size,
+        attachments={attachment.suffix: Path(attachment.path) for attachment in result.attachments},
+        dump=path,
+    )
