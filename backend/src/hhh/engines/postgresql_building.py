@@ -1,0 +1,138 @@
+"""One restore of PostgreSQL under way: what it is given, and how its parts are done."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from hhh.core.run import Run
+from hhh.engines.base import Workplace
+from hhh.engines.postgresql_admin import Administration, DatabaseRow
+from hhh.engines.postgresql_archive import Archive, Entry
+from hhh.engines.postgresql_connection import Connection, mapped_errors
+from hhh.engines.postgresql_restored import look
+from hhh.engines.postgresql_notes import Notes
+from hhh.engines.postgresql_passes import Passes, arrange
+from hhh.engines.postgresql_selection import Selection
+from hhh.engines.postgresql_superuser import SUPERUSER_CHECK
+from hhh.engines.postgresql_tool import PgRestore, Told, find_pg_restore, restore_environment
+from hhh.engines.postgresql_worker import SignedIn, Worker, signed_in
+from hhh.engines.restoring import Destination, RestoreSource
+from hhh.schemas.facts import PostgresqlFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Building:
+    """What a restore is given."""
+
+    source: RestoreSource
+    facts: PostgresqlFacts
+    dump: Path
+    archive: Archive
+    destination: Destination
+    workplace: Workplace
+    run: Run
+    admin: Administration
+    worker: Worker
+    #: The database of the destination's name; None where there is none.
+    live: DatabaseRow | None
+    #: With `RestoreMode.TABLES`: which.
+    selection: Selection | None
+    notes: Notes
+
+    @property
+    def wanted(self) -> tuple[Entry, ...]:
+        """The entries that are asked for."""
+        return self.archive.entries if self.selection is None else self.selection.entries
+
+    def arrange(self, entries: Sequence[Entry], *, by_superuser: bool = True) -> Passes:
+        """Puts entries into passes, as `hhh.engines.postgresql_passes.arrange` does it."""
+        acknowledged = self.destination.acknowledged
+        allowed = by_superuser and self.admin.is_superuser and SUPERUSER_CHECK in acknowledged
+        return arrange(self.archive, entries, by_superuser=allowed, acknowledged=acknowledged, notes=self.notes)
+
+    def pg_restore(self, by: SignedIn, *, with_tablespaces: bool) -> PgRestore:
+        """pg_restore as the role of a connection, into its database.
+
+        Raises:
+            ToolMissing: there is none.
+        """
+        tool, warning = find_pg_restore(self.admin.server_version, self.workplace)
+        if warning:
+            self.notes.add_warning(warning)
+        return PgRestore(
+            tool=tool,
+            dump=self.dump,
+            environment=restore_environment(by.password_file, by.connection),
+            scratch=self.workplace.scratch,
+            without_tablespaces=not with_tablespaces,
+        )
+
+    def note(self, told: Told) -> None:
+        """Takes what pg_restore told."""
+        self.notes.add_errors(told.errors)
+        for warning in told.warnings:
+            self.notes.add_warning(warning)
+
+
+def restore_in_turns(
+    building: Building, passes: Passes, operator: SignedIn, *, with_tablespaces: bool
+) -> PostgresqlFacts:
+    """Restores all but the last pass, into the operator's database, and looks at it.
+
+    Raises:
+        EngineError: it could not be done.
+        Cancelled, LeaseLost: the run is over.
+    """
+    run = building.run
+    with signed_in(building.worker, operator.connection.info.dbname, building.workplace.scratch) as plain:
+        as_worker = building.pg_restore(plain, with_tablespaces=with_tablespaces)
+        as_operator = building.pg_restore(operator, with_tablespaces=with_tablespaces)
+        for number, entries in enumerate(passes.turns):
+            building.note((as_operator if number % 2 else as_worker).restore(entries, run))
+        _silence_subscriptions(operator.connection, passes.entries, building.notes)
+        facts = look(plain, run, building.notes)
+        building.note(as_worker.restore(passes.closing, run))
+    return facts
+
+
+def restore_at_once(
+    building: Building, passes: Passes, database: str, only: Collection[str], *, with_tablespaces: bool
+) -> PostgresqlFacts:
+    """Restores all of the plain role's in one transaction that happens or does not, and looks at it.
+
+    Raises:
+        EngineError: it could not be done.
+        Cancelled, LeaseLost: the run is over.
+    """
+    with signed_in(building.worker, database, building.workplace.scratch) as plain:
+        as_worker = building.pg_restore(plain, with_tablespaces=with_tablespaces)
+        for entries in passes.turns:
+            building.note(as_worker.restore(entries, building.run, at_once=True))
+        facts = look(plain, building.run, building.notes, only=only)
+        if not building.notes.errors:
+            building.note(as_worker.restore(passes.closing, building.run, at_once=True))
+    return facts
+
+
+def _silence_subscriptions(connection: Connection, entries: Sequence[Entry], notes: Notes) -> None:
+    """pg_dump writes subscriptions so that they are made disabled; but they know the slot of the one that was dumped,
+    which would be dropped with them.
+    """
+    for entry in entries:
+        if entry.description != "SUBSCRIPTION":
+            continue
+        name = sql.Identifier(entry.tag)
+        with mapped_errors("A subscription could not be separated from its slot"):
+            try:
+                connection.execute(sql.SQL("ALTER SUBSCRIPTION {} SET (slot_name = NONE)").format(name))
+            except psycopg.errors.UndefinedObject:
+                continue  # which pg_restore has told
+        notes.add_warning(
+            f"The subscription {entry.tag} is disabled and has no slot: to go on with it, ALTER SUBSCRIPTION … "
+            "SET (slot_name = …), then ENABLE"
+        )

@@ -1,0 +1,39 @@
+"""Restores of PostgreSQL databases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hhh.core.run import Run
+from hhh.engines import postgresql_build, postgresql_swap
+from hhh.engines.base import EngineKind, Workplace
+from hhh.engines.restoring import Built, Destination, Restorer, RestoreSource
+from hhh.schemas.restore import Check
+
+
+class PostgresqlRestorer(Restorer):
+    """Into a new database, in the place of a live one, or some tables into one that is named."""
+
+    kind = EngineKind.POSTGRESQL
+
+    def checks(self, source: RestoreSource, destination: Destination, workplace: Workplace) -> Sequence[Check]:
+        raise NotImplementedError
+
+    def steps(self, source: RestoreSource, destination: Destination) -> Sequence[str]:
+        raise NotImplementedError
+
+    def build(self, source: RestoreSource, destination: Destination, workplace: Workplace, run: Run) -> Built:
+        return postgresql_build.build(source, destination, workplace, run)
+
+    def publish(self, destination: Destination, workplace: Workplace, run: Run) -> str | None:
+        return postgresql_swap.publish(destination, workplace, run)
+
+    def discard(self, destination: Destination, workplace: Workplace) -> None:
+        postgresql_swap.discard(destination, workplace)
+        postgresql_build.discard_worker(destination, workplace)
+
+    def undo(self, destination: Destination, kept: str, workplace: Workplace, run: Run) -> str:
+        return postgresql_swap.undo(destination, kept, workplace, run)
+
+    def remove_kept(self, destination: Destination, kept: str, workplace: Workplace) -> None:
+        postgresql_swap.remove_kept(destination, kept, workplace)
