@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hhh.cli import backup, catalogue, doctor, keys, migrate, restore, serve, target, users
+from hhh.cli import backup, backup_content, catalogue, doctor, keys, migrate, restore, serve, target, users
 from hhh.cli.output import console, problems
 from hhh.core.errors import ConfigurationError, HHHError, InvalidInput
 
@@ -27,6 +27,8 @@ app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(users.app, name="users")
 app.add_typer(target.app, name="target")
+backup.app.command("peek")(backup_content.peek)
+backup.app.command("download")(backup_content.download)
 app.add_typer(backup.app, name="backup")
 app.add_typer(restore.app, name="restore")
 app.add_typer(catalogue.app, name="catalogue")

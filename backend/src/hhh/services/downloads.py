@@ -48,8 +48,9 @@ class Download:
     size: int
     #: Another one for each other content, without quotes.
     tag: str
-    _form: Form = field(repr=False)
-    _copies: tuple[StoredBackup, ...] = field(repr=False)
+    form: Form
+    #: In the order in which they are tried.
+    copies: tuple[StoredBackup, ...] = field(repr=False)
 
     def pieces(self, span: Span | None = None) -> Generator[bytes]:
         """The content, or a part of it; whoever breaks off closes it.
@@ -68,7 +69,7 @@ class Download:
             pieces = _last_held_back(self._read(copy, part))
             return next(pieces, b""), pieces
 
-        return _chained(*first_that_answers(self._copies, begin))
+        return _chained(*first_that_answers(self.copies, begin))
 
     def save(self, path: Path, run: Run) -> None:
         """Writes it to a new private file, whose hash was compared; otherwise no file is left.
@@ -79,14 +80,14 @@ class Download:
         """
 
         def save(copy: StoredBackup) -> None:
-            write = copy.copy if self._form is Form.STORED else copy.fetch
+            write = copy.copy if self.form is Form.STORED else copy.fetch
             write(copy.manifest.object, path, run)
 
-        first_that_answers(self._copies, save)
+        first_that_answers(self.copies, save)
 
     def _read(self, copy: StoredBackup, part: Span | None) -> Generator[bytes]:
         stored = copy.manifest.object
-        if self._form is Form.PLAIN:
+        if self.form is Form.PLAIN:
             return _cut(copy.plain(stored), part, self.size) if part else copy.plain(stored)
         return (
             _exactly(copy.storage.read_range(stored.key, part.first, part.length), part)
