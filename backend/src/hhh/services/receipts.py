@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from typing import Final
 
 from hhh.artifacts.manifest import Manifest
-from hhh.core.errors import InvalidInput
+from hhh.engines.postgresql_wanted import Wanted, parse
 from hhh.engines.restoring import Built, Destination, RestoreMode
 from hhh.schemas.facts import Facts, PostgresqlFacts, TableFacts
 from hhh.schemas.restore import Difference, Receipt
 
 #: So many errors and differences stand in a message; all of them are in the receipt.
 _NAMED: Final = 3
-_IDENTIFIER = r'("(?:[^"]|"")+"|[^".]+)'
-_SELECTION: Final = re.compile(rf"{_IDENTIFIER}(?:\.{_IDENTIFIER})?")
 
 
 def make(
@@ -55,40 +52,28 @@ def timed(receipt: Receipt, seconds: float, *, kept: str | None) -> Receipt:
 def verdict(receipt: Receipt) -> str:
     """What is told of a restore that failed: how much is wrong, and the first of it."""
     differences = [f"{each.name}: {each.expected} expected, {each.found} found" for each in receipt.differences]
-    parts = [_first(f"{len(receipt.errors)} errors", receipt.errors)] if receipt.errors else []
-    parts += [_first(f"{len(differences)} differences from the backup", differences)] if differences else []
+    parts = [_first("error", receipt.errors)] if receipt.errors else []
+    parts += [_first("difference", differences, "from the backup")] if differences else []
     return f"The restore was given up: {'; '.join(parts)}"
 
 
-def selected(facts: Facts, destination: Destination) -> frozenset[str] | None:
-    """The tables (``schema.name``) of the backup that the destination asks for; None means all.
+def selected(facts: Facts, built: Built, destination: Destination) -> frozenset[str] | None:
+    """The tables (``schema.name``) that were to be restored; None means all.
+
+    What the caller names has to be there, and what came along with it (partitions, parents) has to be whole.
 
     Raises:
         InvalidInput: a name is not quoted as in SQL.
     """
     if destination.mode is not RestoreMode.TABLES:
         return None
-    wanted = [_parsed(each) for each in destination.tables]
-    return frozenset(
+    wanted = {parse(text) for text in destination.tables}
+    named = {
         _name(table)
         for table in facts.tables
-        if (table.schema_name, None) in wanted or (table.schema_name, table.name) in wanted
-    )
-
-
-def _parsed(text: str) -> tuple[str, str | None]:
-    match = _SELECTION.fullmatch(text.strip())
-    if match is None:
-        raise InvalidInput(
-            f"{text!r} names no schema or table", hint='write schema.table or schema, odd names as "Odd ""name"""'
-        )
-    schema, table = match.groups()
-    return _unquoted(schema), _unquoted(table) if table is not None else None
-
-
-def _unquoted(name: str) -> str:
-    """As PostgreSQL reads it: what is not quoted is folded to lower case."""
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
+        if wanted & {Wanted(table.schema_name, None), Wanted(table.schema_name, table.name)}
+    }
+    return frozenset(named | {_name(table) for table in built.facts.tables})
 
 
 def _numbers(facts: Facts, only: Collection[str] | None) -> dict[str, object]:
@@ -105,6 +90,6 @@ def _name(table: TableFacts) -> str:
     return f"{table.schema_name}.{table.name}"
 
 
-def _first(heading: str, texts: Sequence[str]) -> str:
-    more = ", …" if len(texts) > _NAMED else ""
-    return f"{heading} ({', '.join(texts[:_NAMED])}{more})"
+def _first(noun: str, texts: Sequence[str], more: str = "") -> str:
+    heading = " ".join(filter(None, (str(len(texts)), noun + ("" if len(texts) == 1 else "s"), more)))
+    return f"{heading} ({', '.join(texts[:_NAMED])}{', …' if len(texts) > _NAMED else ''})"

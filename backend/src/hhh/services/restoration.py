@@ -120,7 +120,7 @@ class Restoration:
         run.report(Progress("restore"))
         built = self._restorer.build(source, self.destination, self.workplace, run)
         run.report(Progress("compare"))
-        only = receipts.selected(source.facts, self.destination)
+        only = receipts.selected(source.facts, built, self.destination)
         differences = compare(source.facts, built.facts, only=only)
         receipt = receipts.make(self._manifest, source.facts, built, differences, only=only)
         if receipt.errors or receipt.differences:
