@@ -20,6 +20,8 @@ from support.service import Service
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 RUNBOOK = DOCS / "BACKUP_RESTORE.md"
+RECOVERY = DOCS / "recover-without-hhh.md"
+KEYS = DOCS / "keys.md"
 README = ROOT / "README.md"
 
 _BLOCK = re.compile(r"^<!-- block: ([\w-]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -94,6 +96,10 @@ class Operator:
             timeout=100,
             check=False,
         )
+
+    def block(self, name: str) -> str:
+        """The commands of a block."""
+        return self._blocks[name]
 
     def must_run(self, *names: str, stdin: str = "", cwd: Path | None = None) -> str:
         """Run blocks, answer their standard output; AssertionError with their standard error if they fail."""

@@ -89,7 +89,7 @@ def _introduction(services: Services) -> Iterator[str]:
     keys = public_keys(services)
     yield "# HHH Backup: recovery kit"
     yield ""
-    yield f"Written {isoformat(utcnow())} by HHH Backup {version('hhh-backup')}. When one of these changes, write it anew."
+    yield f"Written {isoformat(utcnow())} by HHH Backup {version('hhh-backup')}. It is good until one of these changes."
     yield ""
     yield f"- Installation: `{keys.installation}`"
     yield f"- Its manifests are signed by: `{keys.signing_key}`"

@@ -100,6 +100,8 @@ class TargetService:
     def add(self, name: str, url: str) -> Target:
         """Registers a database; its URL is kept encrypted. The database itself is not opened.
 
+        A target whose URL can't be opened any more, since ``HHH_SECRET_KEY`` was lost, is registered anew by it.
+
         Raises:
             InvalidInput: the name or the URL can't be used, or the name is taken.
         """
@@ -128,7 +130,16 @@ class TargetService:
             with self._database.transaction() as session:
                 session.add(row)
         except IntegrityError:
-            raise taken from None
+            if not self._replace_closed(row):
+                raise taken from None
+
+    def _replace_closed(self, row: TargetRow) -> bool:
+        with self._database.transaction() as session:
+            known = rows.find(session, row.name)
+            if known is None or self._listed(known).problem is None:
+                return False
+            known.engine, known.sealed_url, known.created_at = row.engine, row.sealed_url, row.created_at
+            return True
 
     @property
     def _box(self) -> SecretBox:
