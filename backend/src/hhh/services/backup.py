@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,35 +16,24 @@ from sqlalchemy.orm import Session
 
 from hhh.artifacts.encryption import Recipients
 from hhh.artifacts.manifest import Manifest, sign_manifest
-from hhh.artifacts.naming import ArtifactKeys
 from hhh.artifacts.publication import Destination, Publication
-from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database, last_line
 from hhh.core.errors import DatabaseUnavailable, HHHError, LeaseLost, NotFound, OutcomeUnknown
 from hhh.core.run import Progress, Run
 from hhh.core.scratch import scratch_folder
 from hhh.engines.base import Workplace
-from hhh.models import BackupCopy, BackupStatus, Job, JobKind, JobState
+from hhh.models import BackupStatus, Job, JobKind, JobState
 from hhh.repositories import backups as rows
 from hhh.repositories import jobs as job_rows
-from hhh.services import catalogue
+from hhh.services import catalogue, storing
 from hhh.services.catalogue import Outcome
 from hhh.services.installation import Identity
+from hhh.services.storing import Draft
 from hhh.services.targets import Target, TargetService
 from hhh.services.work import Attempt, Failure, NewJob
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Backup:
-    """One attempt at one backup, with what its row tells."""
-
-    id: str
-    attempt: int
-    backup_file: str
-    created_at: datetime
 
 
 class BackupService:
@@ -105,117 +91,75 @@ class BackupService:
             HHHError: it failed; no object of it is left, and the row is as it was.
         """
         target = self._targets.find(attempt.target)
-        backup = self._read(attempt)
-        keys = ArtifactKeys(
-            self._identity.installation, target.name, backup.backup_file, backup.attempt, bool(self._recipients)
-        )
+        draft = self._draft(attempt, target)
         run.report(Progress("snapshot"))
         with (
             scratch_folder(self._settings.scratch_dir, attempt.worker) as scratch,
-            Publication(self._destinations, keys, self._recipients, run) as publication,
+            Publication(self._destinations, draft.keys, self._recipients, run) as publication,
         ):
             workplace = Workplace(scratch, self._settings.pg_bin_dir)
-            manifest = self._store(backup, target, workplace, publication, run)
+            manifest = storing.store(draft, target.engine.dump(target.url, workplace, run), publication, run)
             signed = sign_manifest(manifest, self._identity.signing_key)
             run.raise_if_cancelled()
             publication.publish(signed)
-            self._record(backup, manifest, signed, publication)
-        log.info("backup_stored", backup_id=backup.id, target=target.name, backup_file=backup.backup_file)
+            self._record(manifest, signed, publication)
+        log.info("backup_stored", backup_id=draft.backup_id, target=target.name, backup_file=draft.backup_file)
 
-    def _read(self, attempt: Attempt) -> _Backup:
+    def _draft(self, attempt: Attempt, target: Target) -> Draft:
         with self._database.snapshot() as session:
             row = rows.get(session, attempt.job_id)
             if row is None:
                 raise NotFound("The backup is no longer in the catalogue")
-            return _Backup(row.id, attempt.number, row.backup_file, row.created_at)
-
-    def _store(
-        self, backup: _Backup, target: Target, workplace: Workplace, publication: Publication, run: Run
-    ) -> Manifest:
-        with target.engine.dump(target.url, workplace, run) as dump:
-            stored, result = publication.store_dump(dump)
-        run.report(Progress("finalise", stored.raw_size, stored.size, stored.raw_size))
-        facts = publication.store_facts(result.facts)
-        attachments = tuple(publication.store_attachment(each) for each in result.attachments)
-        return Manifest(
+        return Draft(
             installation=self._identity.installation,
-            backup_id=backup.id,
+            backup_id=row.id,
             target=target.name,
-            backup_file=backup.backup_file,
-            attempt=backup.attempt,
+            backup_file=row.backup_file,
+            attempt=attempt.number,
             engine=target.engine.kind,
-            created_at=backup.created_at,
-            finished_at=utcnow(),
-            object=stored,
-            facts=facts,
-            attachments=attachments,
-            recipients=tuple(self._settings.age_recipients),
-            versions={**result.versions, "hhh": version("hhh-backup")},
-            warnings=result.warnings,
+            created_at=row.created_at,
+            recipients=self._recipients,
         )
 
-    def _record(self, backup: _Backup, manifest: Manifest, signed: bytes, publication: Publication) -> None:
-        # A commit that fails, or that an interrupt comes after, may have been done: what is stored stays until the
-        # database says that it was not.
-        publication.keep()
-        try:
-            self._write_success(backup, manifest, signed)
-        except BaseException as error:
-            recorded = self._is_recorded(backup)
-            if recorded is False:
-                publication.withdraw(error)
-                raise
-            if not isinstance(error, HHHError):
-                raise
-            if recorded is None:
-                raise OutcomeUnknown(str(error), withdraw=functools.partial(_withdraw, publication, backup)) from error
+    def _record(self, manifest: Manifest, signed: bytes, publication: Publication) -> None:
+        outcome = storing.success(manifest, signed, self._destinations)
+        storing.record(
+            publication,
+            functools.partial(self._write_success, manifest, outcome),
+            is_recorded=functools.partial(self._is_recorded, manifest.backup_id),
+            uncertain=lambda error: OutcomeUnknown(
+                str(error), withdraw=functools.partial(_withdraw, publication, manifest.backup_id)
+            ),
+        )
 
-    def _write_success(self, backup: _Backup, manifest: Manifest, signed: bytes) -> None:
-        outcome = self._success(manifest, signed)
+    def _write_success(self, manifest: Manifest, outcome: Outcome) -> None:
         try:
             with self._database.transaction() as session:
                 if not job_rows.finish(
                     session,
-                    backup.id,
-                    backup.attempt,
+                    manifest.backup_id,
+                    manifest.attempt,
                     state=JobState.SUCCESS,
                     error=None,
                     now=outcome.finished_at,
                 ):
                     raise LeaseLost("The backup was given up while it ran; another worker may have it now")
-                catalogue.finish(session, backup.id, outcome)
+                catalogue.finish(session, manifest.backup_id, outcome)
         except SQLAlchemyError as error:
             raise DatabaseUnavailable(f"The catalogue refused the backup: {last_line(error)}") from error
 
-    def _success(self, manifest: Manifest, signed: bytes) -> Outcome:
-        stored = manifest.object
-        return Outcome(
-            BackupStatus.SUCCESS,
-            utcnow(),
-            stored_size=stored.size,
-            raw_size=stored.raw_size,
-            sha256=stored.sha256,
-            manifest=json.loads(signed),
-            copies=[
-                BackupCopy(
-                    storage=destination.name, key=stored.key, status="stored", size=stored.size, sha256=stored.sha256
-                )
-                for destination in self._destinations
-            ],
-        )
-
-    def _is_recorded(self, backup: _Backup) -> bool | None:
+    def _is_recorded(self, backup_id: str) -> bool | None:
         """Whether the catalogue has this backup as stored; None when it can't be asked, or does not know yet."""
         try:
             with self._database.transaction() as session:
-                job = job_rows.settled(session, backup.id)
+                job = job_rows.settled(session, backup_id)
                 return job is not None and job.state == JobState.SUCCESS
         except (HHHError, SQLAlchemyError):
             return None
 
 
-def _withdraw(publication: Publication, backup: _Backup) -> None:
+def _withdraw(publication: Publication, backup_id: str) -> None:
     reason = DatabaseUnavailable("The backup was stored, but not recorded")
     publication.withdraw(reason)
     left_behind = getattr(reason, "__notes__", None)
-    log.warning("backup_withdrawn", backup_id=backup.id, left_behind=left_behind)
+    log.warning("backup_withdrawn", backup_id=backup_id, left_behind=left_behind)
