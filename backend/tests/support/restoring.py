@@ -1,6 +1,10 @@
 """What tests of restores ask for again and again, below the API and through it."""
 
+import json
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from hhh.jobs.heartbeat import Observer
 from hhh.jobs.worker import Worker
 from hhh.schemas.restore import RestoreRequest, RestoreResource
 from hhh.services.container import Services
+from support import restoring_process
 from support.waiting import wait_until
 
 _CHUNK = 1 << 20
@@ -60,6 +65,34 @@ class RestoreBench:
         """Runs what waits."""
         self.worker.execute(restore_id, observer)
         return self.get(restore_id)
+
+    def die(self, restore_id: str, stage: str, *, times: int = 1) -> None:
+        """Runs what waits in another process, which is killed when it reports that stage, or does so again."""
+        settings = self.services.settings
+        environment = {"HHH_DATA_DIR": str(settings.data_dir), "HHH_SCRATCH_DIR": str(settings.scratch_dir)}
+        if settings.pg_bin_dir is not None:
+            environment["HHH_PG_BIN_DIR"] = str(settings.pg_bin_dir)
+        order = {
+            "restore_id": restore_id,
+            "stage": stage,
+            "times": times,
+            "database": self.services.database.url.render_as_string(hide_password=False),
+            "environment": environment,
+        }
+        done = subprocess.run(
+            [sys.executable, "-P", restoring_process.__file__],
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+
+    def clear_up(self) -> None:
+        """Does what a worker does at its start."""
+        self.worker.tidy()
+        self.worker.sweep()
 
     def get(self, restore_id: str) -> RestoreResource:
         """As the row is now."""

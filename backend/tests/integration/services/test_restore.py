@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.core.errors import BackupInProgress, InvalidInput, NotFound, RestoreUnsafe
 from hhh.core.run import Progress
 from hhh.jobs.worker import working
-from hhh.models import Job, JobState, Restore
+from hhh.models import Job, JobState, Restore, Target
 from support.backing_up import scratch_leftovers
 from support.local_services import services_with_a_target
 from support.restoring import ADDRESS, WHO, RestoreBench, change, content
+from support.restoring_process import RECORDING
 
 LONG_AGO = utcnow() - timedelta(hours=1)
 
@@ -49,6 +50,11 @@ def unfinished(bench: RestoreBench, restore_id: str) -> bool:
 
 def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if path.is_file()}
+
+
+def main_files(folder: Path) -> set[str]:
+    """Without what SQLite keeps beside a database that is used."""
+    return {name for name in files(folder) if not name.endswith(("-wal", "-shm"))}
 
 
 def test_a_backup_is_restored_into_a_new_file_and_a_receipt_says_so(
@@ -108,9 +114,9 @@ def test_there_is_an_end_to_undoing(bench: RestoreBench, live: Path, tmp_path: P
 
 def test_what_is_kept_goes_when_its_time_has_come(bench: RestoreBench, live: Path) -> None:
     backup_id = bench.backup()
-    before = files(live.parent)
+    before = main_files(live.parent)
     done = bench.replace(backup_id)
-    assert files(live.parent) > before
+    assert main_files(live.parent) > before
     bench.worker.sweep()
     assert bench.get(done.id).kept == done.kept
     write(bench, done.id, kept_until=LONG_AGO)
@@ -120,7 +126,7 @@ def test_what_is_kept_goes_when_its_time_has_come(bench: RestoreBench, live: Pat
     bench.worker.execute(waiting)
     bench.worker.sweep()
     assert bench.get(done.id).kept is None
-    assert files(live.parent) - {"source.db-wal", "source.db-shm"} == before - {"source.db-wal", "source.db-shm"}
+    assert main_files(live.parent) == before
 
 
 def test_a_dry_run_tells_what_would_happen_and_touches_nothing(bench: RestoreBench, live: Path, tmp_path: Path) -> None:
@@ -186,7 +192,7 @@ def test_a_cancelled_restore_leaves_everything_as_it_was(
 ) -> None:
     backup_id, before = bench.backup(), content(live)
     change(live)
-    changed, names = content(live), files(tmp_path)
+    changed, names = content(live), main_files(tmp_path)
     asked = bench.ask(backup_id, mode="replace", confirm="source")
     reached = threading.Event()
 
@@ -203,7 +209,7 @@ def test_a_cancelled_restore_leaves_everything_as_it_was(
     assert (cancelled.status, cancelled.error) == ("cancelled", "The restore was cancelled")
     assert cancelled.error_code is None
     assert content(live) == changed != before
-    assert files(tmp_path) <= names | {"source.db-wal", "source.db-shm"}
+    assert main_files(tmp_path) == names
     with pytest.raises(InvalidInput, match="ended already"):
         bench.services.restores.cancel(asked)
 
@@ -241,6 +247,82 @@ def test_a_restore_that_happened_is_never_told_as_failed(bench: RestoreBench, li
     done = bench.run(asked, give_up)
     assert (done.status, done.error, content(live)) == ("success", None, then)
     assert bench.undo(done.id).status == "success"
+
+
+@pytest.mark.parametrize(
+    ("stage", "times"),
+    # `swap` is told once before the row is asked for the last time, and once after.
+    [("checks", 1), ("download", 1), ("restore", 1), ("compare", 1), ("swap", 1), ("swap", 2), (RECORDING, 1)],
+)
+def test_after_a_killed_restore_the_next_worker_finds_out_and_clears_up(
+    bench: RestoreBench, live: Path, tmp_path: Path, stage: str, times: int
+) -> None:
+    then, backup_id = content(live), bench.backup()
+    change(live)
+    changed, names = content(live), main_files(tmp_path)
+    asked = bench.ask(backup_id, mode="replace", confirm="source")
+    bench.die(asked, stage, times=times)
+    bench.clear_up()
+    found = bench.get(asked)
+    assert not unfinished(bench, asked)
+    assert scratch_leftovers(tmp_path / "scratch") == []
+    if stage == RECORDING:
+        assert (found.status, found.error, content(live)) == ("success", None, then)
+        assert main_files(tmp_path) == names | {Path(found.kept or "").name}
+        assert bench.undo(asked).status == "success"
+    else:
+        assert (found.status, found.kept, found.error_code) == ("failed", None, "ERR_RESTORE_FAILED")
+        assert "process that ran the restore ended" in str(found.error)
+        assert main_files(tmp_path) == names
+    assert content(live) == changed
+    assert bench.replace(backup_id).status == "success"
+    assert content(live) == then
+
+
+@pytest.mark.parametrize("stage", ["swap", RECORDING])
+def test_after_a_killed_undo_the_next_worker_finds_out_as_well(bench: RestoreBench, live: Path, stage: str) -> None:
+    then, backup_id = content(live), bench.backup()
+    change(live)
+    changed = content(live)
+    done = bench.replace(backup_id)
+    undo = bench.worker.create(bench.services.restores.undo(done.id, requested_by=WHO, address=ADDRESS))
+    bench.die(undo, stage)
+    bench.clear_up()
+    happened = stage == RECORDING
+    assert content(live) == (changed if happened else then)
+    assert bench.get(undo).status == ("success" if happened else "failed")
+    assert (bench.get(done.id).undone_at is not None) == happened
+    assert bench.undo(undo if happened else done.id).status == "success"
+    assert content(live) == (then if happened else changed)
+
+
+@pytest.mark.parametrize("stage", ["compare", RECORDING])
+def test_after_a_killed_restore_into_a_new_file_it_is_there_or_not(
+    bench: RestoreBench, live: Path, tmp_path: Path, stage: str
+) -> None:
+    asked, names = bench.ask(bench.backup(), destination=f"{tmp_path}/new.db"), main_files(tmp_path)
+    bench.die(asked, stage)
+    bench.clear_up()
+    happened = stage == RECORDING
+    assert main_files(tmp_path) == names | ({"new.db"} if happened else set())
+    assert bench.get(asked).status == ("success" if happened else "failed")
+
+
+def test_what_can_not_be_swept_is_left_for_later(bench: RestoreBench, tmp_path: Path) -> None:
+    asked = bench.ask(bench.backup(), destination=f"{tmp_path}/new.db")
+    bench.die(asked, "compare")
+    with bench.services.database.transaction() as session:
+        sealed = session.scalars(select(Target.sealed_url)).one()
+        session.execute(update(Target).values(sealed_url="unreadable"))
+    bench.clear_up()
+    assert (bench.get(asked).status, unfinished(bench, asked)) == ("failed", True)
+    with bench.services.database.transaction() as session:
+        session.execute(update(Target).values(sealed_url=sealed))
+    bench.worker.sweep()
+    assert unfinished(bench, asked), "not yet"
+    bench.services.restores._sweep._later.clear()
+    bench.worker.sweep()
+    assert not unfinished(bench, asked)
 
 
 def test_pages_are_newest_first(bench: RestoreBench, tmp_path: Path) -> None:
