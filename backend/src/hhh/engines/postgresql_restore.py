@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hhh.core.run import Run
 from hhh.engines import postgresql_build, postgresql_swap
 from hhh.engines.base import EngineKind, Workplace
-from hhh.engines.restoring import Built, Destination, Restorer, RestoreSource
+from hhh.engines.restoring import Built, Destination, Published, Restorer, RestoreSource
 from hhh.schemas.restore import Check
 
 
@@ -27,6 +27,9 @@ class PostgresqlRestorer(Restorer):
 
     def publish(self, destination: Destination, workplace: Workplace, run: Run) -> str | None:
         return postgresql_swap.publish(destination, workplace, run)
+
+    def published(self, destination: Destination, workplace: Workplace) -> Published | None:
+        return postgresql_swap.published(destination, workplace)
 
     def discard(self, destination: Destination, workplace: Workplace) -> None:
         postgresql_swap.discard(destination, workplace)

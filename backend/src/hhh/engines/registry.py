@@ -5,6 +5,7 @@ from __future__ import annotations
 from hhh.core.errors import InvalidInput
 from hhh.engines.base import Engine, EngineKind
 from hhh.engines.postgresql import PostgresqlEngine
+from hhh.engines.postgresql_restore import PostgresqlRestorer
 from hhh.engines.restoring import Restorer
 from hhh.engines.sqlite import SqliteEngine
 from hhh.engines.sqlite_restore import SqliteRestorer
@@ -16,6 +17,7 @@ ENGINES: dict[EngineKind, Engine] = {
 
 RESTORERS: dict[EngineKind, Restorer] = {
     EngineKind.SQLITE: SqliteRestorer(),
+    EngineKind.POSTGRESQL: PostgresqlRestorer(),
 }
 
 _BY_SCHEME: dict[str, EngineKind] = {
