@@ -118,12 +118,17 @@ class Archive:
             raise SourceUnreadable(f"{path.name} can't be read: {error.strerror}") from error
 
 
-def write_list(entries: Iterable[Entry], path: Path) -> None:
-    """Writes a list for ``pg_restore --use-list``, which restores in its order.
+def listed(entries: Iterable[Entry]) -> str:
+    """A list for ``pg_restore --use-list``, which restores in its order.
 
     It has ids alone: pg_restore reads no further, and names may have line breaks.
     """
-    path.write_text("".join(f"{entry.dump_id};\n" for entry in entries), encoding="ascii")
+    return "".join(f"{entry.dump_id};\n" for entry in entries)
+
+
+def write_list(entries: Iterable[Entry], path: Path) -> None:
+    """Writes a file with `listed` entries."""
+    path.write_text(listed(entries), encoding="ascii")
 
 
 def _refuse_other_kinds(path: Path) -> None:
