@@ -1,4 +1,4 @@
-"""``hhh backup peek``, ``download``: what is in a backup, and the artifact itself."""
+"""``hhh backup peek``, ``download``, ``import``: what is in a backup, and the artifact itself, out and in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from hhh.services.downloads import Form
 
 BackupId = Annotated[str, typer.Argument(help="The id of a backup.")]
 
-_STAGES = {"download": "downloading"}
+_STAGES = {
+    "download": "downloading",
+    "snapshot": "looking into it",
+    "inspect": "counting its rows",
+    "stream": "storing",
+    "finalise": "storing the facts",
+}
 
 
 def peek(backup_id: BackupId, *, as_json: JsonOption = False) -> None:
@@ -56,6 +62,25 @@ def download(
         found = services.downloads.open(backup_id, Form.PLAIN if plain else Form.STORED)
         found.save(to, _Watched(observer))
     console.print(f"Wrote {to}: {size(found.size)}, its hash is right", markup=False)
+
+
+def take_in(
+    file: Annotated[Path, typer.Argument(help="A dump of pg_dump -Fc, or a SQLite file.")],
+    *,
+    target: Annotated[str, typer.Option(help="The target whose backup it becomes; it need not be registered.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Take in a dump that was made elsewhere: store it, sign it, and restore it like any backup."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with opened_services() as services:
+        with progress_bar(file.name, _STAGES) as observer:
+            backup_id = services.imports.take_in(file, target, _Watched(observer))
+        backup = services.catalogue.get(backup_id)
+    if as_json:
+        print_json(backup)
+        return
+    stored = size(backup.stored_size)
+    console.print(f"Imported {file} as {backup.backup_file} of {target}: {stored}, id {backup.id}", markup=False)
 
 
 class _Watched(Unattended):

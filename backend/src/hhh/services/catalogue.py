@@ -98,13 +98,20 @@ class Outcome:
     copies: Sequence[BackupCopy] = ()
 
 
-def begin(session: Session, backup_id: str, *, target: str, created_at: datetime) -> BackupLog:
-    """Writes the row of a backup that is queued, under a file name that its target does not have yet."""
+def free_file(session: Session, target: str, created_at: datetime) -> str:
+    """A file name that its target does not have yet."""
     names = (backup_file_name(created_at, ordinal) for ordinal in itertools.count(1))
+    return rows.first_free_file(session, target, names)
+
+
+def begin(
+    session: Session, backup_id: str, *, target: str, created_at: datetime, backup_file: str | None = None
+) -> BackupLog:
+    """Writes the row of a backup that is queued, under a free file name unless one is given."""
     row = BackupLog(
         id=backup_id,
         target=target,
-        backup_file=rows.first_free_file(session, target, names),
+        backup_file=backup_file or free_file(session, target, created_at),
         status=BackupStatus.QUEUED,
         created_at=created_at,
         backup_size=0,

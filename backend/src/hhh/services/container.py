@@ -14,6 +14,7 @@ from hhh.services.catalogue import Catalogue
 from hhh.services.contents import Contents
 from hhh.services.copies import Copies
 from hhh.services.downloads import Downloads
+from hhh.services.imports import Imports
 from hhh.services.installation import Identity
 from hhh.services.places import Places
 from hhh.services.restore import RestoreService
@@ -40,6 +41,7 @@ class Services:
     restores: RestoreService
     contents: Contents
     downloads: Downloads
+    imports: Imports
 
     @property
     def works(self) -> Mapping[JobKind, Work]:
@@ -71,4 +73,5 @@ def assemble(settings: Settings, database: Database) -> Services:
         restores=RestoreService(settings, database, targets, orders, records, places),
         contents=Contents(settings, copies),
         downloads=Downloads(copies),
+        imports=Imports(settings, database, identity, destinations),
     )

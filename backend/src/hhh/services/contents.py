@@ -10,7 +10,8 @@ from hhh.artifacts.retrieval import StoredBackup
 from hhh.core.config import Settings
 from hhh.core.run import Unattended
 from hhh.core.scratch import scratch_folder
-from hhh.engines.postgresql_archive import Archive, Entry
+from hhh.engines import postgresql_foreign
+from hhh.engines.postgresql_archive import Archive
 from hhh.engines.restoring import SCHEMA_DUMP
 from hhh.schemas.facts import Facts, SqliteFacts
 from hhh.schemas.restore import ContentsResponse, TableContents
@@ -77,10 +78,5 @@ def _definitions(archive: Archive | None) -> Mapping[tuple[str, str], str]:
 
 def _entries(facts: Facts, archive: Archive | None) -> list[str]:
     if archive:
-        return [_line(entry) for entry in archive.entries]
+        return [f"{what}, {owner}" if owner else what for what, owner in postgresql_foreign.contents(archive)]
     return [f"{kind} {name}" for kind, name in facts.objects] if isinstance(facts, SqliteFacts) else []
-
-
-def _line(entry: Entry) -> str:
-    name = f"{entry.namespace}.{entry.tag}" if entry.namespace else entry.tag
-    return f"{entry.description} {name}, {entry.owner}" if entry.owner else f"{entry.description} {name}"

@@ -1,0 +1,127 @@
+"""Dumps that somebody else made, taken in: stored, signed and recorded, so that they are restored like any backup."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from hhh.artifacts.encryption import Recipients
+from hhh.artifacts.manifest import Manifest, sign_manifest
+from hhh.artifacts.naming import valid_target_name
+from hhh.artifacts.publication import Destination, Publication
+from hhh.core.clock import utcnow
+from hhh.core.config import Settings
+from hhh.core.database import Database, last_line
+from hhh.core.errors import DatabaseUnavailable, HHHError, InvalidInput
+from hhh.core.run import Run
+from hhh.core.scratch import scratch_folder
+from hhh.engines.base import EngineKind, Workplace
+from hhh.repositories import backups as rows
+from hhh.services import catalogue, storing
+from hhh.services.foreign_files import ForeignFile
+from hhh.services.installation import Identity
+from hhh.services.storing import Draft
+
+log = structlog.get_logger(__name__)
+
+
+class Imports:
+    """Takes in custom-format dumps of PostgreSQL, and SQLite files."""
+
+    def __init__(
+        self, settings: Settings, database: Database, identity: Identity, destinations: Sequence[Destination]
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._identity = identity
+        self._destinations = destinations
+        self._recipients = Recipients(settings.age_recipients)
+
+    def take_in(self, file: Path, target: str, run: Run) -> str:
+        """Stores a file as a backup of that target, which need not be registered.
+
+        Plain SQL is never taken: psql would run the commands of its machine that stand in it.
+
+        Returns:
+            The id of the backup.
+
+        Raises:
+            InvalidInput: the name can't be one of a target, or the file is of another kind.
+            EngineError: it is damaged, or changed meanwhile; for a dump, no pg_restore is here that reads it.
+            StorageError, ScratchError: it can't be stored.
+            DatabaseUnavailable: it can't be recorded.
+        """
+        if not valid_target_name(target):
+            raise InvalidInput(
+                f"{target!r} is no name for a target", hint="such as `shop`; see `hhh target add --help`"
+            )
+        foreign = ForeignFile.look(file)
+        draft = self._draft(target, foreign.kind)
+        with (
+            scratch_folder(self._settings.scratch_dir, "import") as scratch,
+            Publication(self._destinations, draft.keys, self._recipients, run) as publication,
+        ):
+            workplace = Workplace(scratch, self._settings.pg_bin_dir)
+            manifest = storing.store(draft, foreign.dumping(workplace, run), publication, run)
+            signed = sign_manifest(manifest, self._identity.signing_key)
+            publication.publish(signed)
+            self._record(manifest, signed, publication)
+        log.info("backup_imported", backup_id=draft.backup_id, target=target, backup_file=draft.backup_file)
+        return draft.backup_id
+
+    def _draft(self, target: str, kind: EngineKind) -> Draft:
+        now = utcnow()
+        with self._database.snapshot() as session:
+            backup_file = catalogue.free_file(session, target, now)
+        return Draft(
+            installation=self._identity.installation,
+            backup_id=str(uuid.uuid4()),
+            target=target,
+            backup_file=backup_file,
+            attempt=1,
+            engine=kind,
+            created_at=now,
+            recipients=self._recipients,
+        )
+
+    def _record(self, manifest: Manifest, signed: bytes, publication: Publication) -> None:
+        outcome = storing.success(manifest, signed, self._destinations)
+
+        def write() -> None:
+            try:
+                with self._database.transaction() as session:
+                    catalogue.begin(
+                        session,
+                        manifest.backup_id,
+                        target=manifest.target,
+                        created_at=manifest.created_at,
+                        backup_file=manifest.backup_file,
+                    )
+                    catalogue.finish(session, manifest.backup_id, outcome)
+            except IntegrityError:
+                raise DatabaseUnavailable(
+                    f"Another backup of {manifest.target!r} took the name {manifest.backup_file}", hint="try again"
+                ) from None
+            except SQLAlchemyError as error:
+                raise DatabaseUnavailable(f"The catalogue refused the backup: {last_line(error)}") from error
+
+        storing.record(
+            publication,
+            write,
+            is_recorded=lambda: self._is_recorded(manifest.backup_id),
+            uncertain=lambda error: DatabaseUnavailable(
+                f"It is stored, and whether it is in the catalogue is not known: {error}",
+                hint="`hhh catalogue rebuild` adds it if it is not",
+            ),
+        )
+
+    def _is_recorded(self, backup_id: str) -> bool | None:
+        try:
+            with self._database.transaction() as session:
+                return rows.get(session, backup_id) is not None
+        except (HHHError, SQLAlchemyError):
+            return None
