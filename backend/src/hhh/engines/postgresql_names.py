@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 #: NAMEDATALEN - 1: the server cuts what is longer, maybe within a character.
-_LONGEST_NAME = 63
+LONGEST_NAME = 63
 _TOKEN = re.compile(r"[a-z0-9]{8}")
 
 
@@ -26,5 +26,5 @@ def is_before_name(name: str, database: str) -> bool:
 
 
 def _with_ending(database: str, ending: str) -> str:
-    room = _LONGEST_NAME - len(ending.encode())
+    room = LONGEST_NAME - len(ending.encode())
     return database.encode()[:room].decode(errors="ignore") + ending

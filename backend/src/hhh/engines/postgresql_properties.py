@@ -126,6 +126,18 @@ def changed_settings(old: Properties, new: Properties) -> dict[tuple[str | None,
     return {key: value for key, value in old.settings.items() if new.settings.get(key) != value}
 
 
+def refused_settings(connection: Connection, of: Properties) -> list[str]:
+    """The settings of a database that the connection's role may not set, tried and taken back: ``role: name``."""
+    refused = []
+    for (role, name), value in of.settings.items():
+        try:
+            with connection.transaction(force_rollback=True):
+                connection.execute(setting_statement(of.name, role, name, value))
+        except errors.InsufficientPrivilege:
+            refused.append(f"{role}: {name}" if role else name)
+    return sorted(refused)
+
+
 def mark_acl_as_recorded(connection: Connection, database: str) -> None:
     """Tells `open_up` that the privileges on a database that is being built are final."""
     connection.execute(setting_statement(database, None, _ACL_RECORDED, "on"))
@@ -138,10 +150,7 @@ def open_up(connection: Connection, new: Properties) -> None:
     """
     if (None, _ACL_RECORDED) in new.settings:
         return
-    if all(grant.grantee == new.owner for grant in new.grants):
-        connection.execute(
-            sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO PUBLIC").format(sql.Identifier(new.name))
-        )
+    connection.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO PUBLIC").format(sql.Identifier(new.name)))
 
 
 def remove_marks(connection: Connection, new: Properties) -> None:

@@ -402,6 +402,8 @@ class TestANewDatabase:
 
     def test_lets_in_whom_the_backup_recorded(self, restored: Restored, other_role: str) -> None:
         restored.execute(f"GRANT CONNECT ON DATABASE {{incoming}} TO {other_role}")
+        with restored.server.connect(autocommit=True) as connection:
+            mark_acl_as_recorded(connection, restored.incoming)
         publish(restored.destination, restored.workplace, Unattended())
         grants = properties(restored, restored.name)["grants"]
         assert {grant.grantee for grant in grants} == {"postgres", other_role}
