@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,13 @@ from hhh.jobs.worker import working
 from hhh.models import Job, JobState, Restore, Target
 from support.backing_up import scratch_leftovers
 from support.local_services import services_with_a_target
+from support.logs import Log, log
+from support.postgres import PostgresServer
 from support.restoring import ADDRESS, WHO, RestoreBench, change, content
 from support.restoring_process import RECORDING
+from support.waiting import wait_until
+
+__all__ = ["log"]
 
 LONG_AGO = utcnow() - timedelta(hours=1)
 
@@ -323,6 +329,33 @@ def test_what_can_not_be_swept_is_left_for_later(bench: RestoreBench, tmp_path: 
     bench.services.restores._sweep._later.clear()
     bench.worker.sweep()
     assert not unfinished(bench, asked)
+
+
+@pytest.mark.postgres
+def test_a_restore_that_happened_is_recorded_as_soon_as_the_own_database_is_back(
+    tmp_path: Path, postgresql_database: Database, any_postgres: PostgresServer, live: Path, log: Log
+) -> None:
+    own = postgresql_database.url.database
+    services = services_with_a_target(tmp_path, postgresql_database)
+    stages: list[str] = []
+
+    def leave(progress: Progress) -> None:
+        stages.append(progress.stage)
+        if stages.count("swap") == 2:
+            any_postgres.execute(f'ALTER DATABASE "{own}" ALLOW_CONNECTIONS false')
+            any_postgres.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{own}'")
+
+    with working(services) as worker, ThreadPoolExecutor(1) as thread:
+        bench = RestoreBench(services, worker)
+        then, backup_id = content(live), bench.backup()
+        change(live)
+        asked = bench.ask(backup_id, mode="replace", confirm="source")
+        ended = thread.submit(worker.execute, asked, leave)
+        wait_until(lambda: log.lines("restore_not_recorded_yet"), what="a record that was refused")
+        any_postgres.execute(f'ALTER DATABASE "{own}" ALLOW_CONNECTIONS true')
+        ended.result()
+        assert (bench.get(asked).status, content(live)) == ("success", then)
+        assert bench.get(asked).kept
 
 
 def test_pages_are_newest_first(bench: RestoreBench, tmp_path: Path) -> None:
