@@ -29,6 +29,8 @@ class SqliteRestoring:
         self.dump = self.source.workplace.scratch / "dump"
         self.workplace: Workplace = self.source.workplace
         self.restorer = SqliteRestorer(busy_timeout_seconds=0.05)
+        #: Names of checks that the caller accepts.
+        self.acknowledged: frozenset[str] = frozenset()
 
     def back_up(self) -> RestoreSource:
         """A backup of the source, its dump in scratch."""
@@ -39,15 +41,23 @@ class SqliteRestoring:
 
     def destination(self, mode: RestoreMode = RestoreMode.REPLACE, token: str = TOKEN) -> Destination:
         """The live file."""
-        return Destination(f"sqlite:///{self.live}", str(self.live), mode, token)
+        return Destination(f"sqlite:///{self.live}", str(self.live), mode, token, acknowledged=self.acknowledged)
 
-    def build(self, source: RestoreSource, mode: RestoreMode = RestoreMode.REPLACE, run: Run | None = None) -> Built:
+    def build(
+        self,
+        source: RestoreSource,
+        mode: RestoreMode = RestoreMode.REPLACE,
+        run: Run | None = None,
+        token: str = TOKEN,
+    ) -> Built:
         """Beside the live file."""
-        return self.restorer.build(source, self.destination(mode), self.workplace, run or Unattended())
+        return self.restorer.build(source, self.destination(mode, token), self.workplace, run or Unattended())
 
-    def publish(self, mode: RestoreMode = RestoreMode.REPLACE, run: Run | None = None) -> Path | None:
+    def publish(
+        self, mode: RestoreMode = RestoreMode.REPLACE, run: Run | None = None, token: str = TOKEN
+    ) -> Path | None:
         """What was built; answers what is kept."""
-        kept = self.restorer.publish(self.destination(mode), self.workplace, run or Unattended())
+        kept = self.restorer.publish(self.destination(mode, token), self.workplace, run or Unattended())
         return Path(kept) if kept else None
 
     def restore(self, mode: RestoreMode = RestoreMode.REPLACE) -> Path | None:

@@ -66,7 +66,7 @@ class SqliteRestorer(Restorer):
             *begin,
             f"Hold the write lock of {places.final}, so that nothing is committed in between",
             f"Copy what it holds to {places.kept.name}, and check that copy",
-            "Overwrite it through SQLite's online backup, in one transaction; applications may keep it open",
+            "Overwrite it through SQLite's online backup, in one transaction: applications may keep it open",
             f"Keep {places.kept.name} for undo",
         ]
 

@@ -80,7 +80,6 @@ def _checks_of_live(source: RestoreSource, places: Places, live: Looked) -> Iter
     if isinstance(source.facts, SqliteFacts):
         yield _check_page_size(source.facts, live)
         yield _check_encoding(source.facts, live)
-        yield _check_journal_mode(source.facts, live)
     yield _check_writers(live)
     yield _check_readers(live)
     yield _check_owner(places)
@@ -199,13 +198,6 @@ def _check_encoding(facts: SqliteFacts, live: Looked) -> Check:
     if facts.encoding != live.encoding:
         return _unsafe("encoding", f"{said}, which applications that have it open can't change: {_INSTEAD_ALWAYS}")
     return _ok("encoding", said)
-
-
-def _check_journal_mode(facts: SqliteFacts, live: Looked) -> Check:
-    if facts.journal_mode == "wal" and not live.wal:
-        said = "The backup is of a database in WAL mode: the live one will be in WAL mode, too"
-        return Check(name="journal_mode", status="warning", message=said)
-    return _ok("journal_mode", "The journal mode stays what it is")
 
 
 def _check_writers(live: Looked) -> Check:

@@ -9,7 +9,7 @@ import apsw
 
 from hhh.engines.sqlite_child import locks
 from hhh.engines.sqlite_child.checks import check_integrity, names_of_tables
-from hhh.engines.sqlite_child.opening import harden, is_wal, patience
+from hhh.engines.sqlite_child.opening import is_wal, open_to_write, patience
 from hhh.engines.sqlite_child.protocol import OPEN_DATABASES, Failed
 from hhh.engines.sqlite_child.said import said
 from hhh.engines.sqlite_child.snapshot import Snapshot
@@ -32,9 +32,8 @@ class Live:
         self._busy_timeout = busy_timeout
         OPEN_DATABASES.opened()
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+        self.connection = open_to_write(path)
         try:
-            harden(self.connection)
             self.be_patient()
             self.connection.pragma("synchronous", "extra")
             self.connection.pragma("cache_size", -_CACHE)

@@ -71,6 +71,13 @@ def _immutable_uri(path: str) -> str:
     return f"file:{quoted}?immutable=1"
 
 
+def open_to_write(path: str) -> apsw.Connection:
+    """Opens a file that is there."""
+    connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)
+    harden(connection)
+    return connection
+
+
 def open_immutable(path: str, vfs: str = "") -> apsw.Connection:
     """Opens a file that nobody changes, without a lock and without anything beside it."""
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI

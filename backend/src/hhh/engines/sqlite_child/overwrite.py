@@ -20,10 +20,10 @@ import apsw
 from hhh.engines.sqlite_child.backup_copy import STEP_SIZE
 from hhh.engines.sqlite_child.checks import take_facts
 from hhh.engines.sqlite_child.live import Live
-from hhh.engines.sqlite_child.opening import check_file, has_content, open_immutable
+from hhh.engines.sqlite_child.opening import check_file, has_content, open_immutable, open_to_write
 from hhh.engines.sqlite_child.protocol import ABANDONED, Abandoned, Failed, Reports
 from hhh.engines.sqlite_child.safety import SafetyCopy
-from hhh.engines.sqlite_child.said import mapped_errors, mapped_errors_of_writing
+from hhh.engines.sqlite_child.said import REPLACE_BY_HAND, mapped_errors, mapped_errors_of_writing
 
 #: How often a safety copy is taken, if each time a writer comes between.
 _ATTEMPTS = 5
@@ -32,33 +32,36 @@ _ATTEMPTS = 5
 def replace(request: dict[str, Any], reports: Reports) -> None:
     """Overwrites ``source`` by ``dump``, and keeps what it was as ``kept``."""
     path: str = request["source"]
-    _expect_sound(request["dump"], request["thorough_check_size"])
+    _prepare(request["dump"], request["thorough_check_size"])
     with (
         mapped_errors_of_writing(path),
         contextlib.closing(open_immutable(request["dump"])) as dump,
         Live(path, request["busy_timeout"]) as live,
     ):
         _expect_fitting(dump, live)
-        safety = SafetyCopy(path, request)
-        for _ in range(_ATTEMPTS):
-            if _replace_once(live, dump, safety):
-                reports.send("replaced")
-                live.checkpoint()
-                return
+        with contextlib.closing(SafetyCopy(path, request)) as safety:
+            for _ in range(_ATTEMPTS):
+                if _replace_once(live, dump, safety):
+                    reports.send("replaced")
+                    live.checkpoint()
+                    return
     raise Failed("busy", f"{path} is written to all the time", "try again when its writers have less to do")
 
 
 def settle(path: str) -> None:
-    """Moves what somebody left in a WAL or a journal beside a file of ours into it."""
+    """Moves what somebody left in a WAL or a journal beside a file of ours into it; its journal mode stays."""
     if any(has_content(path + suffix) for suffix in ("-wal", "-journal")):
-        with contextlib.closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+        with contextlib.closing(open_to_write(path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _expect_sound(dump: str, thorough_check_size: int) -> None:
+def _prepare(dump: str, thorough_check_size: int) -> None:
+    """Checks what is to be copied."""
     check_file(dump)
     with mapped_errors(dump):
-        settle(dump)
+        with contextlib.closing(open_to_write(dump)) as connection:
+            # An online backup copies WAL mode, but leaves it in a database that has it: so the live one keeps its own.
+            connection.pragma("journal_mode", "delete")
         take_facts(dump, thorough=os.stat(dump).st_size <= thorough_check_size)
 
 
@@ -67,7 +70,9 @@ def _expect_fitting(dump: apsw.Connection, live: Live) -> None:
     for pragma in ("encoding", *(["page_size"] if live.is_wal() else [])):
         ours, theirs = dump.pragma(pragma), live.connection.pragma(pragma)
         if ours != theirs:
-            raise Failed("destination", f"{live.path} has another {pragma}: {theirs} instead of {ours}", None)
+            raise Failed(
+                "destination", f"{live.path} has another {pragma}: {theirs} instead of {ours}", REPLACE_BY_HAND
+            )
 
 
 def _replace_once(live: Live, dump: apsw.Connection, safety: SafetyCopy) -> bool:

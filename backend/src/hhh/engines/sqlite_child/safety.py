@@ -35,8 +35,7 @@ class SafetyCopy:
 
     def take(self) -> None:
         """Copies what is committed; whoever calls holds the write lock, so that it stays the last that is."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._part)
+        self.close()
         make_file(self._part)
         with Snapshot(self._live, self._busy_timeout, may_stand_alone=False) as snapshot:
             size = make_copy(snapshot, self._part, lambda _: None)
@@ -49,16 +48,24 @@ class SafetyCopy:
         os.rename(self._part, self._kept)
         _sync(os.path.dirname(self._kept))
 
+    def close(self) -> None:
+        """Removes what is not whole: it may fill the disk that the application needs."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._part)
+
     def _check(self, *, thorough: bool) -> None:
-        try:
-            take_facts(self._part, thorough=thorough)
-        except apsw.CorruptError as error:
-            if not self._accept_damage:
-                raise Failed(
-                    "unreadable",
-                    f"{self._live} is damaged, and what would be kept of it as well: {said(error)}",
-                    "accept that by the name live_integrity, or restore as a new file",
-                ) from error
+        damage = _damage(self._part, thorough=thorough)
+        if damage and not self._accept_damage:
+            hint = "accept that by the name live_integrity, or restore as a new file"
+            raise Failed("unreadable", f"{self._live} is damaged, and what is kept of it would be: {damage}", hint)
+
+
+def _damage(path: str, *, thorough: bool) -> str:
+    try:
+        take_facts(path, thorough=thorough)
+    except apsw.CorruptError as error:
+        return said(error)
+    return ""
 
 
 def look_alike(path: str, other: str) -> None:
