@@ -45,7 +45,8 @@ _OPTION = re.compile(r" ([A-Z_]+) = (?:'((?:[^']|'')*)'|(\w+))")
 def facts_of_dump(dump: Path, pg_restore: Path, run: Run) -> PostgresqlFacts:
     """What the dump itself tells, in the form of the facts of a backup. It is read once, whole; nothing is restored.
 
-    What only the server knew is ``unknown`` or empty: the versions of extensions, the size of large objects. The warnings say what is left out.
+    What only the server knew is ``unknown`` or empty: the versions of extensions, the size of large objects. The
+    warnings say what is left out.
 
     Args:
         dump: a file in the custom format.

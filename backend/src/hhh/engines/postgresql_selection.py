@@ -199,7 +199,8 @@ def _not_asked_for(graph: Graph, taken: _Taken, entry: Entry) -> Iterator[str]:
         if reader.description in VIEWS and reader.dump_id not in taken.blocked:
             yield f"The {reader.description.lower()} {_shown(reader)} reads {_shown(each)} and was not selected"
         elif entry.description == "PUBLICATION TABLE":
-            yield f"{_shown(each)} is not added to its publication: {entry.tag}"
+            publications = ", ".join(found.tag for found in graph.of_kind(entry, {"PUBLICATION"}))
+            yield f"{_shown(each)} is not added to its publication {publications}"
         elif each.dump_id in graph.heirs.get(entry.dump_id, ()):
             yield f"{_shown(entry)} inherits from {_shown(each)} and was not selected: its rows do not come"
 

@@ -70,6 +70,27 @@ def test_the_database_itself_is_described(odd: Source, tmp_path: Path) -> None:
     assert described.warnings == ["The settings of the database are in the dump and not in these facts"]
 
 
+@pytest.mark.parametrize(
+    "locale",
+    [
+        "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'",
+        "LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C.UTF-8'",
+        "ENCODING LATIN1 LOCALE 'C'",
+    ],
+)
+def test_the_locale_is_told_whoever_provides_it(postgres18: PostgresServer, tmp_path: Path, locale: str) -> None:
+    name = "it's TEMPLATE = x ENCODING = 'y'"
+    postgres18.execute(f'CREATE DATABASE "{name}" TEMPLATE template0 {locale}')
+    (tmp_path / "scratch").mkdir()
+    archive, result = take_dump(postgres18, postgres18.url(name), tmp_path / "scratch")
+    postgres18.drop_database(name)
+    assert isinstance(result.facts, PostgresqlFacts)
+    (tmp_path / "dump").write_bytes(archive)
+    facts = facts_of_dump(tmp_path / "dump", postgres18.bin_dir / "pg_restore", Unattended())
+    expected = result.facts.database
+    assert facts.database == expected.model_copy(update={"collation_version": None})
+
+
 def test_a_dump_of_rows_alone_is_refused(odd: Source, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="rows and no tables"):
         odd.facts_of_dump(tmp_path / "dump", "--data-only")

@@ -221,7 +221,7 @@ def test_what_does_not_come_is_told(shop: Shop) -> None:
         "Left out: foreign key orders_customer_fkey of shop.orders, which needs shop.customers",
         "Left out: foreign key orders_part_fkey of shop.orders, which needs stock.parts",
         "Left out: rule counted of shop.orders, which needs stock.parts",
-        "shop.orders is not added to its publication: news orders",
+        "shop.orders is not added to its publication news",
         "The view shop.shown reads shop.orders and was not selected",
         "The view shop.grouped reads shop.nodes and was not selected",
         "The materialized view shop.summed reads shop.nodes and was not selected",
