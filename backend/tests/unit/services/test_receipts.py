@@ -39,30 +39,30 @@ def test_what_came_along_is_compared_as_well() -> None:
     assert selected("sales.parts", came=came) == frozenset({"sales.parts_2024"})
 
 
-def test_a_verdict_names_the_first_of_each() -> None:
-    receipt = Receipt(
+def receipt(differences: int = 0, errors: tuple[str, ...] = ()) -> Receipt:
+    return Receipt(
         source={},
         restored={},
         tables=[],
-        differences=[Difference(name=f"rows of t{each}", expected="2", found="1") for each in range(4)],
-        errors=["ERROR: no such role"],
+        differences=[Difference(name=f"rows of t{each}", expected="2", found="1") for each in range(differences)],
+        errors=list(errors),
         warnings=[],
         duration_seconds=0,
-        raw_bytes=100,
+        raw_bytes=300,
         bytes_per_second=0,
         kept=None,
         kept_until=None,
     )
-    said = receipts.verdict(receipt)
+
+
+def test_a_verdict_names_the_first_of_each() -> None:
+    said = receipts.verdict(receipt(4, ("ERROR: no such role",)))
     assert "1 error (ERROR: no such role)" in said
     assert "4 differences from the backup (rows of t0: 2 expected, 1 found, " in said
     assert "t3" not in said
-    assert "1 difference from the backup (" in receipts.verdict(
-        receipt.model_copy(update={"differences": receipt.differences[:1]})
-    )
+    assert "1 difference from the backup (" in receipts.verdict(receipt(1))
 
 
 def test_times_give_the_rate() -> None:
-    receipt = Receipt.model_construct(raw_bytes=300)
-    assert receipts.timed(receipt, 1.5, kept="old").bytes_per_second == 200
-    assert receipts.timed(receipt, 0, kept=None).bytes_per_second == 0
+    assert receipts.timed(receipt(), 1.5, kept="old").bytes_per_second == 200
+    assert receipts.timed(receipt(), 0, kept=None).bytes_per_second == 0
