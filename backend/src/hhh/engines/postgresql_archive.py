@@ -192,6 +192,8 @@ class _Reader:
     def integer(self) -> int:
         """A byte that says whether it is negative, then the number, its lowest byte first."""
         content = self.take(1 + self.int_size)
+        if content[0] > 1:
+            raise self.damaged("there is no number where one must be")
         number = int.from_bytes(content[1:], "little")
         return -number if content[0] else number
 
@@ -273,7 +275,10 @@ def _read_time(reader: _Reader) -> datetime | None:
 def _read_entries(reader: _Reader, head: _Head) -> tuple[tuple[Entry, ...], str]:
     entries: dict[int, Entry] = {}
     encoding = ""
-    for _ in range(reader.integer()):
+    count = reader.integer()
+    if count < 0:
+        raise reader.damaged(f"it has {count} entries")
+    for _ in range(count):
         entry = _read_entry(reader, head)
         if entry.dump_id in entries:
             raise reader.damaged(f"two entries have the number {entry.dump_id}")
