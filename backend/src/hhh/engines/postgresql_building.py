@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from hhh.engines.base import Workplace
 from hhh.engines.postgresql_admin import Administration, DatabaseRow
 from hhh.engines.postgresql_archive import Archive, Entry
 from hhh.engines.postgresql_connection import Connection, mapped_errors
-from hhh.engines.postgresql_restored import look
+from hhh.engines.postgresql_create import create_extensions, wanted_extensions
 from hhh.engines.postgresql_notes import Notes
 from hhh.engines.postgresql_passes import Passes, arrange
+from hhh.engines.postgresql_restored import look
 from hhh.engines.postgresql_selection import Selection
 from hhh.engines.postgresql_superuser import SUPERUSER_CHECK
 from hhh.engines.postgresql_tool import PgRestore, Told, find_pg_restore, restore_environment
@@ -79,6 +80,16 @@ class Building:
             self.notes.add_warning(warning)
 
 
+def make_extensions(building: Building, operator: SignedIn) -> frozenset[str]:
+    """Makes the extensions that are asked for; returns the schemas that were made for them.
+
+    Raises:
+        EngineError: the server refused or was lost.
+    """
+    wanted = wanted_extensions(building.wanted, building.facts.extensions)
+    return create_extensions(operator.connection, wanted, building.worker, building.notes)
+
+
 def restore_in_turns(
     building: Building, passes: Passes, operator: SignedIn, *, with_tablespaces: bool
 ) -> PostgresqlFacts:
@@ -97,25 +108,6 @@ def restore_in_turns(
         _silence_subscriptions(operator.connection, passes.entries, building.notes)
         facts = look(plain, run, building.notes)
         building.note(as_worker.restore(passes.closing, run))
-    return facts
-
-
-def restore_at_once(
-    building: Building, passes: Passes, database: str, only: Collection[str], *, with_tablespaces: bool
-) -> PostgresqlFacts:
-    """Restores all of the plain role's in one transaction that happens or does not, and looks at it.
-
-    Raises:
-        EngineError: it could not be done.
-        Cancelled, LeaseLost: the run is over.
-    """
-    with signed_in(building.worker, database, building.workplace.scratch) as plain:
-        as_worker = building.pg_restore(plain, with_tablespaces=with_tablespaces)
-        for entries in passes.turns:
-            building.note(as_worker.restore(entries, building.run, at_once=True))
-        facts = look(plain, building.run, building.notes, only=only)
-        if not building.notes.errors:
-            building.note(as_worker.restore(passes.closing, building.run, at_once=True))
     return facts
 
 

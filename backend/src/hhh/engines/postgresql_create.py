@@ -115,7 +115,7 @@ def create_extensions(
     with mapped_errors("The extensions could not be made"):
         installed = {name for (name,) in connection.execute(_INSTALLED)}
         schemas = {name for (name,) in connection.execute(_SCHEMAS)}
-        made = set()
+        made: set[str] = set()
         for extension in wanted:
             if extension.name in installed:
                 continue
