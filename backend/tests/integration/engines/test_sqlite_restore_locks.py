@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from hhh.core.errors import EngineError, TargetBusy, ToolFailed
+from hhh.engines.sqlite import SqliteEngine
 from hhh.engines.sqlite_child import overwrite
 from hhh.engines.sqlite_child.live import Live
 from hhh.engines.sqlite_child.protocol import Failed, Reports
@@ -55,6 +56,7 @@ def test_what_a_busy_writer_commits_is_kept_or_comes_after_the_restore(
     restoring: SqliteRestoring, journal_mode: JournalMode
 ) -> None:
     restoring.restorer = SqliteRestorer()
+    restoring.source.engine = SqliteEngine()
     restoring.source.path = restoring.live
     with sqlite_writer(restoring.live, journal_mode=journal_mode) as writer:
         source = restoring.back_up()
@@ -171,12 +173,13 @@ def test_a_writer_that_slips_between_the_safety_copy_and_the_overwrite_is_kept(
 ) -> None:
     """In rollback mode. The other one is in this process, and of the same library."""
     copy = overwrite._copy_under_write_lock
-    slipped = []
+    slipped: list[int] = []
 
     def copy_and_let_somebody_in(live: Live, safety: SafetyCopy) -> bytes:
         counter = copy(live, safety)
         if len(slipped) < 2:
-            slipped.append(write_once(restoring.live))
+            slipped.append(len(slipped))
+            write_once(restoring.live)
         return counter
 
     monkeypatch.setattr(overwrite, "_copy_under_write_lock", copy_and_let_somebody_in)
