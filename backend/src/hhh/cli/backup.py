@@ -36,6 +36,7 @@ def run(
         backup_id = worker.create(services.backups.request(target))
         with progress_bar(target, _STAGES) as observer:
             worker.execute(backup_id, observer)
+        worker.sweep()
         backup = services.catalogue.get(backup_id)
     if as_json:
         print_json(backup)

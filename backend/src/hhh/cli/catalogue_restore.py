@@ -108,7 +108,9 @@ def _destination(asked: RestoreRequest, backup: BackupResource) -> str | None:
 
 
 def _perform(services: Services, worker: Worker, job: NewJob, *, as_json: bool) -> bool:
-    worker.tidy()  # where no server runs, nobody else does
+    # Where no server runs, nobody else does.
+    worker.tidy()
+    worker.sweep()
     try:
         restore_id = worker.create(job)
     except RestoreUnsafe as error:

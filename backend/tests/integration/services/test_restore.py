@@ -16,6 +16,7 @@ from hhh.core.errors import BackupInProgress, InvalidInput, NotFound, RestoreUns
 from hhh.core.run import Progress
 from hhh.jobs.worker import working
 from hhh.models import Job, JobState, Restore, Target
+from hhh.services import restore
 from support.backing_up import scratch_leftovers
 from support.local_services import services_with_a_target
 from support.logs import Log, log
@@ -100,6 +101,17 @@ def test_a_replaced_database_is_kept_and_an_undo_brings_it_back(bench: RestoreBe
     assert first.undone_at is not None
     again = bench.undo(undone.id)
     assert (again.status, content(live)) == ("success", then)
+
+
+def test_who_asked_for_what_and_how_it_ended_is_logged(bench: RestoreBench, tmp_path: Path, log: Log) -> None:
+    backup_id = bench.backup()
+    done = bench.restore(backup_id, destination=f"{tmp_path}/new.db")
+    (asked,), (ended,) = log.lines("restore_requested"), log.lines("restore_ended")
+    for line in (asked, ended):
+        assert (line["restore_id"], line["backup_id"]) == (done.id, backup_id)
+        assert (line["requested_by"], line["address"]) == (WHO, ADDRESS)
+        assert (line["mode"], line["destination"]) == ("new", f"{tmp_path}/new.db")
+    assert ended["status"] == "success"
 
 
 def test_there_is_an_end_to_undoing(bench: RestoreBench, live: Path, tmp_path: Path) -> None:
@@ -332,9 +344,17 @@ def test_what_can_not_be_swept_is_left_for_later(bench: RestoreBench, tmp_path: 
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize("patience", [20.0, 0.0])
 def test_a_restore_that_happened_is_recorded_as_soon_as_the_own_database_is_back(
-    tmp_path: Path, postgresql_database: Database, any_postgres: PostgresServer, live: Path, log: Log
+    tmp_path: Path,
+    postgresql_database: Database,
+    any_postgres: PostgresServer,
+    live: Path,
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: float,
 ) -> None:
+    monkeypatch.setattr(restore, "_RECORDING_SECONDS", patience)
     own = postgresql_database.url.database
     services = services_with_a_target(tmp_path, postgresql_database)
     stages: list[str] = []
@@ -351,9 +371,11 @@ def test_a_restore_that_happened_is_recorded_as_soon_as_the_own_database_is_back
         change(live)
         asked = bench.ask(backup_id, mode="replace", confirm="source")
         ended = thread.submit(worker.execute, asked, leave)
-        wait_until(lambda: log.lines("restore_not_recorded_yet"), what="a record that was refused")
+        refused = "restore_not_recorded_yet" if patience else "ending_not_recorded"
+        wait_until(lambda: log.lines(refused), what="a record that was refused")
         any_postgres.execute(f'ALTER DATABASE "{own}" ALLOW_CONNECTIONS true')
         ended.result()
+        worker.tidy()
         assert (bench.get(asked).status, content(live)) == ("success", then)
         assert bench.get(asked).kept
 

@@ -12,6 +12,8 @@ from hhh.core.database import Database
 from hhh.core.errors import InvalidInput, NotFound, RestoreUnsafe
 from hhh.jobs.worker import working
 from hhh.models import BackupLog
+from hhh.schemas.restore import RestoreRequest
+from hhh.services.restore_orders import COMMAND_LINE
 from support.local_services import services_with_a_target
 from support.postgres import PostgresServer
 from support.restoring import RestoreBench
@@ -143,7 +145,10 @@ def test_folders_that_the_operator_names_are_the_only_ones(
     with working(services) as worker:
         bench = RestoreBench(services, worker)
         said = refused(bench, bench.backup(), destination=destination.format(folder=tmp_path))
-    assert "HHH_RESTORE_DIRS" in said
+        assert "HHH_RESTORE_DIRS" in said
+        asked = RestoreRequest(backup_id=bench.backup(), destination=destination.format(folder=tmp_path))
+        free = services.restores.request(asked, requested_by=COMMAND_LINE, address=COMMAND_LINE)
+        assert bench.run(worker.create(free)).status == "success"
 
 
 def test_a_manifest_that_was_changed_in_the_catalogue_is_not_restored(bench: RestoreBench, tmp_path: Path) -> None:
