@@ -63,13 +63,14 @@ class Administration:
         return self.server_version // 10_000
 
     @contextlib.contextmanager
-    def second_connection(self) -> Iterator[Connection]:
-        """Another connection of the same kind.
+    def another_connection(self, database: str | None = None) -> Iterator[Connection]:
+        """Another connection of the same kind, to the same or to another database.
 
         Raises:
             TargetUnreachable: no connection.
         """
-        with contextlib.closing(open_connection(self.address, self.password_file)) as connection:
+        address = self.address if database is None else _address_of(self.address, database)
+        with contextlib.closing(open_connection(address, self.password_file)) as connection:
             protect(connection)
             yield connection
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg import sql
@@ -13,7 +12,7 @@ from hhh.core.errors import HHHError
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql_admin import Administration, DatabaseRow, database_row
 from hhh.engines.postgresql_archive import Archive, Entry
-from hhh.engines.postgresql_connection import mapped_errors, open_connection, protect
+from hhh.engines.postgresql_connection import mapped_errors
 from hhh.engines.postgresql_selection import select
 from hhh.engines.postgresql_url import parse_url
 from hhh.engines.restoring import SCHEMA_DUMP, Destination, RestoreMode, RestoreSource
@@ -62,12 +61,11 @@ class Look:
         Raises:
             EngineError: it does not let the role in, or refused.
         """
-        parameters = {**self.admin.address.parameters, "dbname": self.destination.name}
-        address = replace(self.admin.address, parameters=parameters)
-        with contextlib.closing(open_connection(address, self.admin.password_file)) as connection:
-            protect(connection)
-            with mapped_errors(f"The database {self.destination.name} could not be looked at"):
-                return connection.execute(query).fetchall()
+        with (
+            self.admin.another_connection(self.destination.name) as connection,
+            mapped_errors(f"The database {self.destination.name} could not be looked at"),
+        ):
+            return connection.execute(query).fetchall()
 
 
 def begin_look(

@@ -54,6 +54,10 @@ _END_SESSIONS = sql.SQL("SELECT pg_catalog.pg_terminate_backend(a.pid) " + _SESS
 _UNENDABLE_SESSIONS = sql.SQL(
     "SELECT DISTINCT r.rolname::pg_catalog.text " + _SESSIONS + " AND r.oid IS NOT NULL AND NOT " + _ENDABLE
 )
+_SUBSCRIPTIONS = sql.SQL("""
+    SELECT s.subname::pg_catalog.text FROM pg_catalog.pg_subscription s
+      JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = %(name)s
+""")
 _PREPARED = sql.SQL("SELECT p.gid FROM pg_catalog.pg_prepared_xacts p WHERE p.database = %(name)s ORDER BY p.prepared")
 
 
@@ -71,7 +75,8 @@ class Patience:
         return sql.SQL("""
             SET LOCAL lock_timeout = {lock};
             SET LOCAL statement_timeout = {statement};
-            SET LOCAL idle_in_transaction_session_timeout = '10s'
+            SET LOCAL idle_in_transaction_session_timeout = '10s';
+            SET LOCAL synchronous_commit = on
         """).format(lock=_milliseconds(self.lock_timeout), statement=_milliseconds(self.lock_timeout + 10))
 
 
@@ -162,8 +167,10 @@ def discard(destination: Destination, workplace: Workplace) -> None:
     Raises:
         EngineError: it can't be dropped.
     """
+    name = restore_name(destination.name, destination.token)
     with administration(destination.url, workplace) as admin:
-        _drop(admin, restore_name(destination.name, destination.token))
+        _drop_subscriptions(admin, name)
+        _drop(admin, name)
 
 
 def unendable_sessions(admin: Administration, oids: Sequence[int]) -> list[str]:
@@ -286,7 +293,7 @@ def _ending_sessions(admin: Administration, oids: Sequence[int]) -> Iterator[Non
     """Ends the sessions in these databases, again and again, for as long as the block lasts and no longer."""
     enough = threading.Event()
     with (
-        admin.second_connection() as connection,
+        admin.another_connection() as connection,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="postgresql-sessions") as thread,
     ):
         ending = thread.submit(_end_sessions, connection, list(oids), enough)
@@ -305,6 +312,19 @@ def _end_sessions(connection: Connection, oids: list[int], enough: threading.Eve
             return
 
 
+def _drop_subscriptions(admin: Administration, name: str) -> None:
+    """A database that subscribes can't be dropped. Their slots stay: they are those of the database that was dumped."""
+    with administering(f"The subscriptions of {name} could not be dropped", hint="only a superuser may"):
+        subscriptions = [each for (each,) in admin.connection.execute(_SUBSCRIPTIONS, {"name": name})]
+        if not subscriptions:
+            return
+        with admin.another_connection(name) as connection:
+            for identifier in map(sql.Identifier, subscriptions):
+                connection.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(identifier))
+                connection.execute(sql.SQL("ALTER SUBSCRIPTION {} SET (slot_name = NONE)").format(identifier))
+                connection.execute(sql.SQL("DROP SUBSCRIPTION {}").format(identifier))
+
+
 def _drop(admin: Administration, name: str) -> None:
     row = database_row(admin.connection, name)
     if row is None:
@@ -313,7 +333,14 @@ def _drop(admin: Administration, name: str) -> None:
     with administering(f"The database {name} could not be dropped", hint="only its owner or a superuser may"):
         if row.is_template:
             admin.connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(identifier))
-        admin.connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))
+        try:
+            admin.connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))
+        except errors.ObjectInUse as error:
+            raise TargetBusy(
+                f"The database {name} could not be dropped: {last_line(error)}",
+                hint="end its prepared transactions and drop its subscriptions before; ALTER DATABASE … "
+                "ALLOW_CONNECTIONS true lets you in",
+            ) from error
 
 
 def _milliseconds(seconds: float) -> sql.Literal:

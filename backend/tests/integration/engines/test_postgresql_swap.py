@@ -22,14 +22,18 @@ from hhh.engines.base import Workplace
 from hhh.engines.postgresql_admin import administration, url_of
 from hhh.engines.postgresql_names import before_name, restore_name
 from hhh.engines.postgresql_properties import mark_acl_as_recorded, read_properties
-from hhh.engines.postgresql_swap import PATIENT, Patience, discard, publish, remove_kept, undo
-from hhh.engines.restoring import Destination, RestoreMode
+from hhh.engines.postgresql_swap import PATIENT, Patience, discard, publish, published, remove_kept, undo
+from hhh.engines.restoring import Destination, Published, RestoreMode
 from support.postgres import PostgresServer, PrivatePostgres
 from support.postgres_swap import content_of, databases_like, make_content, publishing
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 
+#: Never connected, like those that a dump has.
+SUBSCRIPTION = """
+    CREATE SUBSCRIPTION s CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false, slot_name = 'taken')
+"""
 IMPATIENT = Patience(tries=1, lock_timeout=0.2)
 
 
@@ -478,6 +482,24 @@ class TestAPlainRole:
         assert properties(restored, restored.name)["settings"] == {(None, "maintenance_work_mem"): "5MB"}
 
 
+class TestWhetherItHappened:
+    def test_is_known_of_a_swap_and_its_undo(self, restored: Restored) -> None:
+        undoing = replace(restored.destination, token="bbbbbbbb")
+        assert published(restored.destination, restored.workplace) is None
+        kept = restored.publish()
+        assert published(restored.destination, restored.workplace) == Published(kept)
+        assert published(undoing, restored.workplace) is None
+        kept = restored.undo(kept, undoing.token)
+        assert published(undoing, restored.workplace) == Published(kept)
+
+    def test_is_known_of_a_new_database(self, restored: Restored) -> None:
+        restored.server.drop_database(restored.name)
+        destination = replace(restored.destination, mode=RestoreMode.NEW)
+        assert published(destination, restored.workplace) is None
+        publish(destination, restored.workplace, Unattended())
+        assert published(destination, restored.workplace) == Published(None)
+
+
 class TestDiscarding:
     def test_removes_what_was_built_and_nothing_else(self, restored: Restored) -> None:
         with restored.server.connect(restored.incoming):
@@ -485,6 +507,11 @@ class TestDiscarding:
         assert restored.all_databases() == [restored.name]
         assert restored.says() == "old"
         discard(restored.destination, restored.workplace)
+
+    def test_removes_what_subscribes_to_another_server(self, restored: Restored) -> None:
+        restored.server.execute(SUBSCRIPTION, database=restored.incoming)
+        discard(restored.destination, restored.workplace)
+        assert restored.all_databases() == [restored.name]
 
     def test_leaves_what_was_published_and_what_is_kept(self, restored: Restored) -> None:
         kept = restored.publish()
@@ -501,6 +528,15 @@ class TestRemovingWhatWasKept:
         assert restored.all_databases() == [restored.name]
         with pytest.raises(EngineError, match="is gone"):
             restored.undo(kept, "bbbbbbbb")
+
+    def test_says_what_holds_it(self, restored: Restored) -> None:
+        restored.server.execute(SUBSCRIPTION, database=restored.name)
+        kept = restored.publish()
+        with pytest.raises(TargetBusy, match=r"subscription.*ALLOW_CONNECTIONS"):
+            remove_kept(restored.destination, kept, restored.workplace)
+        restored.undo(kept, "bbbbbbbb")
+        restored.server.execute("ALTER SUBSCRIPTION s SET (slot_name = NONE)", database=restored.name)
+        restored.server.execute("DROP SUBSCRIPTION s", database=restored.name)
 
     def test_refuses_any_other_name(self, restored: Restored) -> None:
         for name in (restored.name, restored.incoming, "postgres", "other_before_aaaaaaaa"):
