@@ -15,9 +15,11 @@ from hhh.engines.postgresql_archive import Entry, listed
 _CHUNK = 1 << 20
 #: The comment before each table's rows, which has no line break whatever the table's name is.
 _TABLE = b"-- Data for Name: "
-#: What matters in SQL outside of quotes. Within a quoted text, a quote is written twice, so that it ends and begins
-#: again. One row is a ``VALUES (``; with several in a statement, each stands on a line of its own.
-_TOKEN = re.compile(rb"""["']|--[^\n]*\n?|VALUES \(|DEFAULT VALUES|\n\t\(|FROM stdin;\n""")
+#: What matters in SQL: quoted texts, or their beginning if the end is not there yet; comments; one ``VALUES (`` for
+#: each row, or a line for each with several in a statement; and where rows of COPY begin.
+_TOKEN = re.compile(
+    rb"""'(?:[^']++|'')*+'|"(?:[^"]++|"")*+"|["']|--[^\n]*\n?|VALUES \(|DEFAULT VALUES|\n\t\(|FROM stdin;\n"""
+)
 _QUOTES = frozenset({b'"', b"'"})
 #: The longest of the tokens of fixed length, less one.
 _TAIL = len(b"DEFAULT VALUES") - 1
@@ -96,7 +98,7 @@ class RowCounter:
         elif token == _COPY_BEGINS:
             self._place -= 1  # its line break belongs to the mark of the end, where there are no rows
             self._step = self._read_copied
-        elif self.rows:
+        elif self.rows and token[:1] not in _QUOTES:
             self.rows[-1] += 1
         return True
 
@@ -110,6 +112,7 @@ class RowCounter:
         return is_whole
 
     def _read_quoted(self) -> bool:
+        """The rest of a quoted text. A quote in it is written twice, so that it ends and begins again."""
         end = self._text.find(self._quote, self._place)
         self._place = end + 1 if end >= 0 else len(self._text)
         self._step = self._read_sql if end >= 0 else self._read_quoted
