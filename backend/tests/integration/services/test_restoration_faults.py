@@ -92,7 +92,7 @@ class LiveDatabase(Live):
             self._original = make_realistic_database(connection, megabytes=MEGABYTES)
 
     def change(self) -> None:
-        self._server.execute("DELETE FROM events WHERE id % 2 = 0", database=self._name)
+        self._server.execute("DELETE FROM events WHERE kind = 'bought'", database=self._name)
 
     def contents(self) -> Contents:
         with self._server.connect(self._name) as connection:

@@ -1,6 +1,7 @@
 """A restore without a service: where it goes, what has to be typed, whose signature counts, and what it leaves."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,25 @@ def test_each_restore_has_a_token_of_its_own_and_scratch_that_ends_with_it(
         assert one.workplace.scratch.stat().st_mode & 0o777 == 0o700
     assert list((tmp_path / "scratch").iterdir()) == []
     assert not (tmp_path / "var").exists()
+
+
+def test_scratch_of_a_restore_that_was_killed_is_swept_by_the_next_one_and_that_of_a_living_one_is_not(
+    sqlite: ChosenBackup, settings: Settings, tmp_path: Path
+) -> None:
+    aim = Aim(str(tmp_path / "new.db"))
+    names = ("hhh-scratch-restore-abcd1234-x_y", "hhh-scratch-restore-wxyz9876-new", "hhh-scratch-worker-1-x")
+    killed, just_made, another = (settings.scratch_dir / name for name in names)
+    with standalone(sqlite, aim, settings) as living:
+        for folder in (killed, just_made, another, living.workplace.scratch):
+            folder.mkdir(exist_ok=True)
+            (folder / "dump").write_bytes(b"secret")
+        for folder in (killed, another, living.workplace.scratch):
+            os.utime(folder, (0, 0))
+        with standalone(sqlite, aim, settings):
+            assert not killed.exists()
+            assert just_made.exists()
+            assert another.exists()
+            assert living.workplace.scratch.exists()
 
 
 def test_the_keys_of_an_installation_that_is_here_count_and_none_is_made(settings: Settings, tmp_path: Path) -> None:
