@@ -115,7 +115,7 @@ def _secrets_section(services: Services, passphrase: str) -> Iterator[str]:
     yield "With this text as `kit.md`, `age` asks for the passphrase and prints them:"
     yield ""
     yield "```bash"
-    yield "sed -n '/BEGIN AGE/,/END AGE/p' kit.md > secrets.age && age -d secrets.age"
+    yield "sed -n '/^-----BEGIN AGE/,/^-----END AGE/p' kit.md > secrets.age && age -d secrets.age"
     yield "```"
     yield ""
     yield sealed.decode().strip()

@@ -87,3 +87,17 @@ def test_all_processes_agree_on_the_installation(tmp_path: Path, own_database: D
         ids = set(crowd.map(lambda identity: identity.installation, identities))
         keys = set(crowd.map(lambda identity: identity.signing_key.public_key, identities))
     assert (len(ids), len(keys)) == (1, 1)
+
+
+def test_a_target_that_can_not_be_opened_any_more_is_replaced_by_adding_it_again(
+    tmp_path: Path, own_database: Database
+) -> None:
+    TargetService(settings_in(tmp_path, secret_key="one " * 16), own_database).add("shop", URL)
+    targets = TargetService(settings_in(tmp_path, secret_key="two " * 16), own_database)
+
+    targets.add("shop", "sqlite:////srv/shop.db")
+
+    assert targets.find("shop").url == "sqlite:////srv/shop.db"
+    assert [(target.name, target.engine, target.problem) for target in targets.list()][1:] == [("shop", "sqlite", None)]
+    with pytest.raises(InvalidInput, match="exists already"):
+        targets.add("shop", URL)
