@@ -15,7 +15,7 @@ from hhh.engines.sqlite_child.said import said
 from hhh.engines.sqlite_child.snapshot import Snapshot
 
 #: KiB of pages kept while one is overwritten. In rollback mode the journal is synced each time they are full.
-_CACHE = 32 << 10
+_CACHE = 16 << 10
 _MODE_OF_JOURNAL = (18, 2)
 _CHANGE_COUNTER = (24, 4)
 
