@@ -12,14 +12,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hhh.core.errors import InvalidInput, SourceUnreadable, ToolMissing
+from hhh.core.process import running
 from hhh.core.run import Progress, Run
 from hhh.engines.base import Dump, DumpForm, DumpResult, EngineKind, Workplace, facts_warning
-from hhh.engines.postgresql_archive import MAGIC, Archive
+from hhh.engines.postgresql_archive import MAGIC, Archive, write_list
 from hhh.engines.postgresql_binaries import find_tool
 from hhh.engines.postgresql_foreign import facts_of_dump
 from hhh.engines.registry import ENGINES
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
+#: Entries whose rows are counted.
+_ROWS = "TABLE DATA"
 _WARNING = "imported: it was made elsewhere, and what it tells of its source was read from the file"
 #: What files of other kinds begin with, and what to do with them.
 _OTHERS: Mapping[bytes, str] = {
@@ -56,6 +59,8 @@ class ForeignFile:
                 begun = file.read(64)
         except OSError as error:
             raise InvalidInput(f"{path} can't be read: {error.strerror}") from None
+        if not begun:
+            raise InvalidInput(f"{path} is empty")
         if begun.startswith(_SQLITE_MAGIC):
             return cls(path, EngineKind.SQLITE)
         for magic, hint in _OTHERS.items():
@@ -89,7 +94,9 @@ def _postgresql(path: Path, workplace: Workplace, run: Run) -> Iterator[Dump]:
     before = _state(path)
     archive = Archive.read(path)
     run.report(Progress("snapshot"))
-    facts = facts_of_dump(path, _pg_restore(archive, workplace), run)
+    pg_restore = _pg_restore(archive, workplace)
+    facts = facts_of_dump(path, pg_restore, run)
+    _read_other_content(archive, path, pg_restore, workplace, run)
     result = DumpResult(
         facts=facts,
         versions={"server": archive.server_version.partition(" ")[0], "tool": f"pg_dump {archive.dump_version}"},
@@ -109,6 +116,20 @@ def _pg_restore(archive: Archive, workplace: Workplace) -> Path:
             hint=error.hint if isinstance(error, ToolMissing) else None,
         ) from None
     return tool.path
+
+
+def _read_other_content(archive: Archive, path: Path, pg_restore: Path, workplace: Workplace, run: Run) -> None:
+    """Reads what is not of tables, such as large objects, to see that it is all there."""
+    others = [entry for entry in archive.entries if entry.has_data and entry.description != _ROWS]
+    if not others:
+        return
+    wanted = workplace.scratch / "others.list"
+    write_list(others, wanted)
+    command: list[str | Path] = [pg_restore, "--data-only", f"--use-list={wanted}", "--file=-", path]
+    with running(command, environment={}) as child:
+        while child.stdout.read(1 << 20):
+            run.raise_if_cancelled()
+        child.finish()
 
 
 class _FileDump(Dump):

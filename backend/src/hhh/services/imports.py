@@ -90,8 +90,10 @@ class Imports:
 
     def _record(self, manifest: Manifest, signed: bytes, publication: Publication) -> None:
         outcome = storing.success(manifest, signed, self._destinations)
+        refused = False
 
         def write() -> None:
+            nonlocal refused
             try:
                 with self._database.transaction() as session:
                     catalogue.begin(
@@ -103,6 +105,7 @@ class Imports:
                     )
                     catalogue.finish(session, manifest.backup_id, outcome)
             except IntegrityError:
+                refused = True
                 raise DatabaseUnavailable(
                     f"Another backup of {manifest.target!r} took the name {manifest.backup_file}", hint="try again"
                 ) from None
@@ -112,7 +115,7 @@ class Imports:
         storing.record(
             publication,
             write,
-            is_recorded=lambda: self._is_recorded(manifest.backup_id),
+            is_recorded=lambda: False if refused else self._is_recorded(manifest.backup_id),
             uncertain=lambda error: DatabaseUnavailable(
                 f"It is stored, and whether it is in the catalogue is not known: {error}",
                 hint="`hhh catalogue rebuild` adds it if it is not",
@@ -122,6 +125,9 @@ class Imports:
     def _is_recorded(self, backup_id: str) -> bool | None:
         try:
             with self._database.transaction() as session:
-                return rows.get(session, backup_id) is not None
+                if rows.get(session, backup_id) is not None:
+                    return True
         except (HHHError, SQLAlchemyError):
             return None
+        # On a server, a commit whose connection was lost may still come.
+        return None if self._database.file is None else False
