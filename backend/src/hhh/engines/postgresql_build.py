@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from hhh.core.errors import EngineError
 from hhh.core.run import Progress, Run
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql_admin import Administration, administration, database_row, url_of
 from hhh.engines.postgresql_archive import Archive, Entry
-from hhh.engines.postgresql_building import Building, make_extensions, restore_in_turns
+from hhh.engines.postgresql_building import Building, make_extensions, restore_in_turns, restore_last
 from hhh.engines.postgresql_create import (
     create_database,
     grant_what_extensions_have,
@@ -18,7 +20,7 @@ from hhh.engines.postgresql_finish import give_privileges, give_to_owners, set_o
 from hhh.engines.postgresql_into_live import build_into_live
 from hhh.engines.postgresql_names import restore_name
 from hhh.engines.postgresql_notes import Notes
-from hhh.engines.postgresql_objects import identity
+from hhh.engines.postgresql_objects import Identity, identity
 from hhh.engines.postgresql_passes import restorable
 from hhh.engines.postgresql_selection import select
 from hhh.engines.postgresql_worker import drop_worker, make_worker, operator_signed_in
@@ -96,22 +98,24 @@ def _build_beside(building: Building, database: str) -> PostgresqlFacts:
         facts = restore_in_turns(building, passes, operator, with_tablespaces=with_tablespaces)
         if notes.errors:
             return facts  # the restore has failed: nobody gets anything of it
-        entries = [*passes.entries, *(entry for entry in wanted if _is_schema(entry, made))]
-        owner = give_to_owners(building, operator, [entry for entry in entries if entry not in passes.last])
-        set_owner(building, database, owner)
-        left_out = {identity(entry) for entry in wanted} - {identity(entry) for entry in entries}
-        restored = {identity(entry) for entry in entries}
-        is_whole = building.selection is None
+        there = [*passes.before_last, *(entry for entry in wanted if _is_schema(entry, made))]
+        set_owner(building, database, give_to_owners(building, operator, there))
         schema = give_privileges(
-            building, operator, lambda each: each not in left_out if is_whole else each in restored, defaults=is_whole
+            building, operator, _has_privileges(building, wanted, there), defaults=building.selection is None
         )
-        as_operator = building.pg_restore(operator, with_tablespaces=with_tablespaces)
-        building.note(as_operator.restore(passes.last, building.run))
-    if building.destination.mode is not RestoreMode.REPLACE:
-        set_properties(building, database, schema)
     if worker.is_temporary:
         drop_worker(admin, building.destination.token, [database])
+    restore_last(building, passes, database)
+    if building.destination.mode is not RestoreMode.REPLACE:
+        set_properties(building, database, schema)
     return facts
+
+
+def _has_privileges(building: Building, wanted: Iterable[Entry], there: Iterable[Entry]) -> Callable[[Identity], bool]:
+    """Of a whole dump, also what it has no entry for: schema public, what extensions made."""
+    restored = {identity(entry) for entry in there}
+    left_out = {identity(entry) for entry in wanted} - restored
+    return restored.__contains__ if building.selection is not None else lambda each: each not in left_out
 
 
 def _is_schema(entry: Entry, names: frozenset[str]) -> bool:

@@ -13,17 +13,19 @@ from hhh.core.run import Run
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql_admin import Administration, DatabaseRow
 from hhh.engines.postgresql_archive import Archive, Entry
-from hhh.engines.postgresql_connection import Connection, mapped_errors
+from hhh.engines.postgresql_connection import Connection, mapped_errors, tool_environment
 from hhh.engines.postgresql_create import create_extensions, wanted_extensions
 from hhh.engines.postgresql_notes import Notes
 from hhh.engines.postgresql_passes import Passes, arrange
 from hhh.engines.postgresql_restored import look
 from hhh.engines.postgresql_selection import Selection
 from hhh.engines.postgresql_superuser import SUPERUSER_CHECK
-from hhh.engines.postgresql_tool import PgRestore, Told, find_pg_restore, restore_environment
-from hhh.engines.postgresql_worker import SignedIn, Worker, signed_in
+from hhh.engines.postgresql_tool import ASYNCHRONOUS, PgRestore, Told, find_pg_restore
+from hhh.engines.postgresql_worker import SignedIn, Worker, operator_signed_in, signed_in
 from hhh.engines.restoring import Destination, RestoreSource
 from hhh.schemas.facts import PostgresqlFacts
+
+_EVENT_TRIGGERS_OFF_SINCE = 170_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,10 @@ class Building:
         return PgRestore(
             tool=tool,
             dump=self.dump,
-            environment=restore_environment(by.password_file, by.connection),
+            environment=tool_environment(by.password_file, by.connection),
             scratch=self.workplace.scratch,
             without_tablespaces=not with_tablespaces,
-        )
+        ).with_option(ASYNCHRONOUS)
 
     def note(self, told: Told) -> None:
         """Takes what pg_restore told."""
@@ -109,6 +111,27 @@ def restore_in_turns(
         facts = look(plain, run, building.notes)
         building.note(as_worker.restore(passes.closing, run))
     return facts
+
+
+def restore_last(building: Building, passes: Passes, database: str) -> None:
+    """Restores the last pass: nothing that a superuser does in the database may come after event triggers.
+
+    Raises:
+        EngineError: it could not be done.
+        Cancelled, LeaseLost: the run is over.
+    """
+    if not passes.last:
+        return
+    with operator_signed_in(building.admin, database) as operator:
+        as_operator = building.pg_restore(operator, with_tablespaces=True)
+        if building.admin.server_version >= _EVENT_TRIGGERS_OFF_SINCE:  # some are for sign-ins
+            as_operator = as_operator.with_option("event_triggers=off")
+        building.note(as_operator.restore(passes.last, building.run))
+    for entry in passes.last:
+        if entry.owner and entry.owner != building.admin.role:
+            building.notes.add_warning(
+                f"The {entry.description.lower()} {entry.tag} belongs to {building.admin.role} and not to {entry.owner}"
+            )
 
 
 def _silence_subscriptions(connection: Connection, entries: Sequence[Entry], notes: Notes) -> None:

@@ -27,9 +27,14 @@ class Passes:
     last: Sequence[Entry]
 
     @property
+    def before_last(self) -> tuple[Entry, ...]:
+        """All but the last pass."""
+        return (*(entry for turn in self.turns for entry in turn), *self.closing)
+
+    @property
     def entries(self) -> tuple[Entry, ...]:
         """All of them."""
-        return (*(entry for turn in self.turns for entry in turn), *self.closing, *self.last)
+        return (*self.before_last, *self.last)
 
 
 def restorable(entries: Iterable[Entry]) -> list[Entry]:

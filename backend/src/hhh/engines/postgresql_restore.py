@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hhh.core.run import Run
-from hhh.engines import postgresql_build, postgresql_swap
+from hhh.engines import postgresql_build, postgresql_checks, postgresql_steps, postgresql_swap
 from hhh.engines.base import EngineKind, Workplace
 from hhh.engines.restoring import Built, Destination, Published, Restorer, RestoreSource
 from hhh.schemas.restore import Check
@@ -17,10 +17,10 @@ class PostgresqlRestorer(Restorer):
     kind = EngineKind.POSTGRESQL
 
     def checks(self, source: RestoreSource, destination: Destination, workplace: Workplace) -> Sequence[Check]:
-        raise NotImplementedError
+        return postgresql_checks.checks(source, destination, workplace)
 
     def steps(self, source: RestoreSource, destination: Destination) -> Sequence[str]:
-        raise NotImplementedError
+        return postgresql_steps.steps(source, destination)
 
     def build(self, source: RestoreSource, destination: Destination, workplace: Workplace, run: Run) -> Built:
         return postgresql_build.build(source, destination, workplace, run)

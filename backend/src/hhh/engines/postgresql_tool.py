@@ -6,7 +6,7 @@ import os
 import re
 import select
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
@@ -17,14 +17,14 @@ from hhh.core.run import Run
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql_archive import Entry, write_list
 from hhh.engines.postgresql_binaries import Tool, find_tool
-from hhh.engines.postgresql_connection import KEEPALIVE, Connection, tool_environment
+from hhh.engines.postgresql_connection import KEEPALIVE
 
 _POLL_MILLISECONDS = 200
 _FEWEST_JOBS, _MOST_JOBS = 2, 8
 _MOST_ERRORS = 200
 _MOST_LINES_OF_AN_ERROR = 20
 #: What a crash of the server could lose is written at the latest with the commit that gives the database its name.
-_OPTIONS = "-c synchronous_commit=off"
+ASYNCHRONOUS = "synchronous_commit=off"
 _SAID = re.compile(r"pg_restore: (?:\[[^]]*\] )?(error|warning|detail|hint): (.*)")
 _ENTRY = re.compile(r"pg_restore: from (TOC entry .*)")
 _SUMMARY = "errors ignored on restore"
@@ -51,6 +51,11 @@ class PgRestore:
     scratch: Path
     #: Where the tablespaces of the dump do not exist here.
     without_tablespaces: bool = False
+
+    def with_option(self, option: str) -> PgRestore:
+        """The same with a setting of its sessions: ``name=value``."""
+        options = f"{self.environment.get('PGOPTIONS', '')} -c {option}".strip()
+        return replace(self, environment={**self.environment, "PGOPTIONS": options})
 
     def restore(self, entries: Sequence[Entry], run: Run, *, at_once: bool = False) -> Told:
         """Restores these entries and nothing else; no-op without any.
@@ -97,12 +102,6 @@ def find_pg_restore(server_version: int, workplace: Workplace) -> tuple[Tool, st
         ToolMissing: there is none.
     """
     return find_tool("pg_restore", server_version // 10_000, pg_bin_dir=workplace.pg_bin_dir)
-
-
-def restore_environment(password_file: Path, connection: Connection) -> dict[str, str]:
-    """The variables by which pg_restore reaches the database that the connection is to, as the connection's role."""
-    environment = tool_environment(password_file, connection)
-    return environment | {"PGOPTIONS": f"{environment.get('PGOPTIONS', '')} {_OPTIONS}".strip()}
 
 
 class _Lines:

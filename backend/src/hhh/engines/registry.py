@@ -18,6 +18,7 @@ ENGINES: dict[EngineKind, Engine] = {
 RESTORERS: dict[EngineKind, Restorer] = {
     EngineKind.SQLITE: SqliteRestorer(),
     EngineKind.POSTGRESQL: PostgresqlRestorer(),
+    EngineKind.POSTGRESQL: PostgresqlRestorer(),
 }
 
 _BY_SCHEME: dict[str, EngineKind] = {
