@@ -38,8 +38,8 @@ def install(app: FastAPI, settings: Settings) -> None:
             allow_origins=[_checked_origin(origin) for origin in settings.cors_origins],
             allow_credentials=True,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Content-Type", "Prefer", CSRF_HEADER, REQUEST_ID],
-            expose_headers=["Location", "Retry-After", REQUEST_ID],
+            allow_headers=["Content-Type", "Prefer", "Range", "If-Range", "If-None-Match", CSRF_HEADER, REQUEST_ID],
+            expose_headers=["Location", "Retry-After", "ETag", "Content-Range", "Content-Disposition", REQUEST_ID],
         )
     app.add_middleware(RequestContext, https_only=settings.cookies_are_secure)
     if settings.trusted_proxies:
