@@ -69,10 +69,10 @@ class PostgresqlShop(Source):
 
     def rows(self, destination: str | None = None) -> list[Any]:
         with self.server.connect(destination or self.name) as connection:
-            return connection.execute("SELECT * FROM orders ORDER BY id").fetchall()
+            return connection.execute("SELECT * FROM customers ORDER BY id").fetchall()
 
     def change(self) -> None:
-        self.server.execute("UPDATE orders SET status = 'cancelled'", database=self.name)
+        self.server.execute("UPDATE customers SET name = 'changed'", database=self.name)
 
     def names(self) -> set[str]:
         with self.server.connect() as connection:

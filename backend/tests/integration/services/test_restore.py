@@ -1,5 +1,6 @@
 """Restores below the API: what is recorded of them, what is kept, and what is swept."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -101,6 +102,24 @@ def test_a_replaced_database_is_kept_and_an_undo_brings_it_back(bench: RestoreBe
     assert first.undone_at is not None
     again = bench.undo(undone.id)
     assert (again.status, content(live)) == ("success", then)
+
+
+@pytest.mark.parametrize("own", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_the_own_database_is_restored_into_something_new(
+    request: pytest.FixtureRequest, tmp_path: Path, any_postgres: PostgresServer, own: str
+) -> None:
+    database: Database = request.getfixturevalue(f"{own}_database")
+    services = services_with_a_target(tmp_path, database, pg_bin_dir=any_postgres.bin_dir)
+    name = str(tmp_path / "data" / "own.db") if own == "sqlite" else f"{database.url.database}_new"
+    with working(services) as worker:
+        bench = RestoreBench(services, worker)
+        done = bench.restore(bench.backup("app"), destination=name)
+        assert (done.status, done.error) == ("success", None)
+    url = database.url.set(database=name).render_as_string(hide_password=False)
+    with contextlib.closing(Database(url)) as copy, copy.snapshot() as session:
+        assert session.scalars(select(Target.name)).all() == ["source"]
+    if own == "postgresql":
+        any_postgres.drop_database(name)
 
 
 def test_who_asked_for_what_and_how_it_ended_is_logged(bench: RestoreBench, tmp_path: Path, log: Log) -> None:
