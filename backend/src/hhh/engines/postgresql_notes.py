@@ -69,7 +69,7 @@ class Notes:
         """Takes errors; that a role of the backup does not exist is one only where that was not accepted."""
         for text in texts:
             if role := _role_said_missing(text):
-                self.add_missing_role(role, text.splitlines()[-1])
+                self.add_missing_role(role, _about(text))
             else:
                 self._errors.append(text)
 
@@ -105,6 +105,13 @@ def _listed(names: list[str]) -> str:
     shown = ", ".join(names[:_NAMES_IN_A_MESSAGE])
     more = len(names) - _NAMES_IN_A_MESSAGE
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _about(text: str) -> str:
+    """The entry of the dump that an error is about, without its command."""
+    first = text.splitlines()[0]
+    _, begun, entry = first.partition(" (TOC entry ")
+    return f"not made: {entry.removesuffix(')')}" if begun else first
 
 
 def _role_said_missing(text: str) -> str | None:

@@ -17,6 +17,7 @@ from hhh.engines.postgresql_worker import worker_role
 from hhh.engines.restoring import Destination, RestoreMode, RestoreSource
 from hhh.schemas.facts import PostgresqlFacts
 from support.postgres import PostgresServer, PrivatePostgres
+from support.postgres_rich import as_text
 from support.restoring import taken
 
 pytestmark = pytest.mark.postgres
@@ -43,7 +44,9 @@ def left_of(server: PostgresServer, token: str) -> list[str]:
     return [name for (name,) in names if token in name]
 
 
-def taken_of(server: PostgresServer, database: str, workplace: Workplace, statements: str) -> RestoreSource:
+def taken_of(
+    server: PostgresServer, database: str, workplace: Workplace, statements: str | sql.Composed
+) -> RestoreSource:
     """A backup of a database that was made by these statements."""
     with server.connect(database, autocommit=True) as connection:
         connection.execute(statements)
@@ -263,3 +266,81 @@ def test_extensions_are_made_by_the_superuser_and_their_rows_come_along(
             [found[0]],
         ).fetchall()
     assert (owner, schema) == (postgres.superuser, '"ext; s"')
+
+
+def test_tables_that_are_restored_into_a_live_database_come_all_or_not_at_all(
+    postgres: PostgresServer, postgres_database: str, workplace: Workplace, destination: Destination
+) -> None:
+    statements = f"""
+        CREATE TYPE state AS ENUM ('on');
+        CREATE FUNCTION slow(integer) RETURNS boolean LANGUAGE sql AS
+            $$ SELECT pg_catalog.current_database() = '{postgres_database}' OR pg_catalog.pg_sleep(600) IS NULL $$;
+        CREATE TABLE quick (id integer, state state);
+        CREATE TABLE slow (id integer CHECK (public.slow(id)));
+        INSERT INTO slow VALUES (1);
+        ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO pg_monitor;
+    """
+    source = taken_of(postgres, postgres_database, workplace, statements)
+    live = postgres.create_database(destination.name)
+    with postgres.connect(live, autocommit=True) as connection:
+        connection.execute("CREATE TYPE state AS ENUM ('on'); REVOKE ALL ON TYPE state FROM PUBLIC")
+    before = as_text(postgres, live, "--create")
+    into = replace(destination, mode=RestoreMode.TABLES, tables=("public.quick", "public.slow"))
+    restorer = PostgresqlRestorer()
+    role = worker_role(destination.token)
+    asleep = sql.SQL("SELECT FROM pg_stat_activity WHERE usename = {} AND wait_event = 'PgSleep'")
+    busy = asleep.format(sql.Literal(role))
+    with pytest.raises(Cancelled):
+        restorer.build(source, into, workplace, CancelledWhile(postgres, busy))
+    restorer.discard(into, workplace)
+    assert left_of(postgres, destination.token) == []
+    assert as_text(postgres, live, "--create") == before
+
+
+def test_what_a_killed_restore_had_committed_in_a_live_database_is_discarded(
+    postgres: PostgresServer, postgres_database: str, workplace: Workplace, destination: Destination
+) -> None:
+    live = postgres.create_database(destination.name)
+    role = sql.Identifier(worker_role(destination.token))
+    with postgres.connect(live, autocommit=True) as connection:  # as far as it had come
+        connection.execute("CREATE TABLE kept (id integer)")
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+        connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(sql.Identifier(live), role))
+        connection.execute("CREATE TABLE half (id integer)")
+        connection.execute(sql.SQL("ALTER TABLE half OWNER TO {}").format(role))
+    into = replace(destination, mode=RestoreMode.TABLES, tables=("public.half",))
+    PostgresqlRestorer().discard(into, workplace)
+    with postgres.connect(live) as connection:
+        tables = connection.execute("SELECT relname FROM pg_class WHERE oid >= 16384 AND relkind = 'r'").fetchall()
+    assert tables == [("kept",)]
+
+
+def test_foreign_servers_come_back_and_no_password_of_theirs_is_told(
+    postgres: PostgresServer, postgres_database: str, workplace: Workplace, destination: Destination
+) -> None:
+    with postgres.connect() as connection:
+        found = connection.execute("SELECT FROM pg_available_extensions WHERE name = 'postgres_fdw'").fetchone()
+    if found is None:
+        pytest.skip("this server has no postgres_fdw")
+    ghost = sql.Identifier(f"ghost {postgres_database}")
+    postgres.execute(sql.SQL("CREATE ROLE {}").format(ghost))
+    statements = sql.SQL("""
+        CREATE EXTENSION postgres_fdw;
+        CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'nowhere.invalid');
+        CREATE USER MAPPING FOR PUBLIC SERVER far OPTIONS (user 'u', password 'tell-nobody');
+        CREATE USER MAPPING FOR {} SERVER far OPTIONS (user 'u', password 'tell-nobody');
+        CREATE FOREIGN TABLE distant (id integer) SERVER far;
+    """).format(ghost)
+    source = taken_of(postgres, postgres_database, workplace, statements)
+    with postgres.connect(postgres_database, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(ghost))
+    accepted = replace(destination, acknowledged=frozenset({"roles"}))
+    restorer = PostgresqlRestorer()
+    try:
+        built = restorer.build(source, accepted, workplace, Unattended())
+        assert built.errors == ()
+        assert any("ghost" in warning for warning in built.warnings)
+        assert "tell-nobody" not in repr(built)
+        assert "FOREIGN TABLE" in as_text(postgres, built.facts.database.name)  # type: ignore[union-attr]
+    finally:
+        restorer.discard(accepted, workplace)
