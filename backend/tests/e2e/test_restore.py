@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,105 +10,18 @@ import pytest
 
 from support.backing_up import assert_stored, hhh, register, scratch_leftovers, trigger
 from support.held_restores import HeldRestores
-from support.postgres import PostgresServer
-from support.postgres_data import make_realistic_database
-from support.restoring import RESTORES, ask_for_restore, change, content, restored
+from support.restoring import RESTORES, ask_for_restore, restored
 from support.service import ADMIN_EMAIL, Service, ServiceFactory
-from support.sqlite_data import make_sqlite_database
+from support.shops import PostgresqlShop, Shop, SqliteShop, postgresql_shop, shop, sqlite_shop
 from support.waiting import wait_until
+
+__all__ = ["postgresql_shop", "shop", "sqlite_shop"]
 
 NO_ID = "5f1f2f0e-0000-4000-8000-000000000000"
 
 
-@dataclass
-class Source:
-    """A database that is registered as `shop`, and what is in it."""
-
-    url: str
-    #: A destination beside it.
-    elsewhere: str
-
-    def rows(self, destination: str | None = None) -> list[Any]:
-        """What stands there, or in the database itself."""
-        raise NotImplementedError
-
-    def change(self) -> None:
-        """Makes it another one."""
-        raise NotImplementedError
-
-    def names(self) -> set[str]:
-        """All databases, or files, there are."""
-        raise NotImplementedError
-
-
-class SqliteShop(Source):
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "shop.db"
-        make_sqlite_database(self.path, megabytes=0.02)
-        super().__init__(f"sqlite:///{self.path}", f"{folder}/new.db")
-
-    def rows(self, destination: str | None = None) -> list[Any]:
-        return content(Path(destination or self.path))
-
-    def change(self) -> None:
-        change(self.path)
-
-    def names(self) -> set[str]:
-        found = {path.name for path in self.path.parent.iterdir() if path.is_file()}
-        return {name for name in found if not name.endswith(("-wal", "-shm"))}
-
-
-class PostgresqlShop(Source):
-    def __init__(self, server: PostgresServer) -> None:
-        self.server = server
-        self.name = server.create_database()
-        with server.connect(self.name) as connection:
-            make_realistic_database(connection, megabytes=0.1)
-        super().__init__(server.url(self.name), f"{self.name}_new")
-
-    def rows(self, destination: str | None = None) -> list[Any]:
-        with self.server.connect(destination or self.name) as connection:
-            return connection.execute("SELECT * FROM customers ORDER BY id").fetchall()
-
-    def change(self) -> None:
-        self.server.execute("UPDATE customers SET name = 'changed'", database=self.name)
-
-    def names(self) -> set[str]:
-        with self.server.connect() as connection:
-            return {
-                name
-                for (name,) in connection.execute(
-                    "SELECT datname::text FROM pg_database WHERE starts_with(datname::text, %s)", [self.name]
-                )
-            }
-
-    def drop(self) -> None:
-        for name in self.names():
-            self.server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
-            self.server.drop_database(name)
-
-
-@pytest.fixture
-def postgresql_shop(any_postgres: PostgresServer) -> Iterator[PostgresqlShop]:
-    shop = PostgresqlShop(any_postgres)
-    yield shop
-    shop.drop()
-
-
-@pytest.fixture
-def sqlite_shop(tmp_path: Path) -> SqliteShop:
-    (tmp_path / "shop").mkdir()
-    return SqliteShop(tmp_path / "shop")
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def shop(request: pytest.FixtureRequest) -> Source:
-    found: Source = request.getfixturevalue(f"{request.param}_shop")
-    return found
-
-
 @contextlib.contextmanager
-def backed_up(service: Service, shop: Source) -> Iterator[tuple[httpx.Client, str]]:
+def backed_up(service: Service, shop: Shop) -> Iterator[tuple[httpx.Client, str]]:
     """A signed-in client, and the id of a backup of the shop."""
     with service.signed_in_client() as client:
         register(client, "shop", shop.url)
@@ -123,7 +35,7 @@ def refused(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 
 def test_a_backup_is_planned_restored_replaced_and_taken_back(
-    service_factory: ServiceFactory, own: dict[str, Any], shop: Source, scratch: Path
+    service_factory: ServiceFactory, own: dict[str, Any], shop: Shop, scratch: Path
 ) -> None:
     service = service_factory(**own, scratch_dir=scratch)
     with backed_up(service, shop) as (client, backup_id):
