@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -87,7 +88,8 @@ class SqliteRestorer(Restorer):
     def publish(self, destination: Destination, workplace: Workplace, run: Run) -> str | None:  # noqa: ARG002
         places = Places.of(destination)
         if destination.mode is RestoreMode.REPLACE:
-            kept = self._replace(places, places.built, destination, run)
+            accepted = LIVE_INTEGRITY in destination.acknowledged
+            kept = self._replace(places, places.built, run, check_dump=True, accept_damage=accepted)
             remove_database(places.built)
             return kept
         if any(places.built.with_name(places.built.name + ending).exists() for ending in BESIDE):
@@ -117,27 +119,31 @@ class SqliteRestorer(Restorer):
         source = _kept_file(kept)
         if not source.exists():
             raise EngineError(f"{source} is gone", hint="restore a backup instead")
-        kept_now = self._replace(Places.of(destination), source, destination, run)
+        # It was checked when it was kept, or accepted as it was; and what is there now may be what the undo is for.
+        kept_now = self._replace(Places.of(destination), source, run, check_dump=False, accept_damage=True)
         remove_database(source)
         return kept_now
 
     def remove_kept(self, destination: Destination, kept: str, workplace: Workplace) -> None:  # noqa: ARG002
         remove_database(_kept_file(kept))
 
-    def _replace(self, places: Places, dump: Path, destination: Destination, run: Run) -> str:
+    def _replace(self, places: Places, dump: Path, run: Run, *, check_dump: bool, accept_damage: bool) -> str:
         """Overwrites the destination, or changes nothing; returns the name of what was kept."""
         extra: Mapping[str, object] = {
             "dump": str(dump),
             "part": str(places.part),
             "kept": str(places.kept),
-            "accept_damage": LIVE_INTEGRITY in destination.acknowledged,
+            "check_dump": check_dump,
+            "accept_damage": accept_damage,
         }
         try:
             self._ask("replace", places.final, run, answer="replaced", extra=extra, ending=_ENDING_SECONDS)
         except BaseException:
-            # Cancelled or killed around the commit: only the database knows.
-            if not (places.kept.exists() and self._is_replaced(places)):
-                raise
+            # Cancelled or killed around the commit: only the database knows. Where it can't tell, `discard` asks again.
+            with contextlib.suppress(EngineError):
+                if places.kept.exists() and self._is_replaced(places):
+                    return str(places.kept)
+            raise
         return str(places.kept)
 
     def _is_replaced(self, places: Places) -> bool:

@@ -273,6 +273,22 @@ def test_a_damaged_live_database_is_replaced_only_where_that_is_accepted(
     kept = restoring.restore_in_place()
     assert kept.read_bytes() == before
     assert content(restoring.live) == content(restoring.source.path)
+    restoring.acknowledged = frozenset()
+    restoring.undo(kept, "undo0001")
+    assert restoring.live.read_bytes()[4096:] == before[4096:]  # the first page has the marks of an online backup
+
+
+@pytest.mark.parametrize("journal_mode", JOURNAL_MODES)
+def test_what_was_damaged_after_its_restore_can_be_undone(
+    restoring: SqliteRestoring, journal_mode: JournalMode
+) -> None:
+    make_sqlite_database(restoring.source.path, megabytes=2, journal_mode=journal_mode)
+    make_rich(restoring.live, journal_mode=journal_mode)
+    before = content(restoring.live)
+    kept = restoring.restore_in_place()
+    make_corrupt(restoring.live)
+    restoring.undo(kept, "undo0001")
+    assert content(restoring.live) == before
 
 
 # ----------------------------------------------------------------------------------------- undo, tidying up
@@ -339,6 +355,19 @@ def test_a_safety_copy_of_a_database_that_was_not_replaced_is_discarded(restorin
     kept.write_bytes(restoring.live.read_bytes())
     restoring.discard()
     assert restoring.beside() == ["app.db"]
+
+
+def test_a_safety_copy_of_no_bytes_is_discarded_as_well(
+    restoring: SqliteRestoring,
+) -> None:
+    """A copy has a first page, and with it a schema cookie, that an empty file does not have."""
+    make_rich(restoring.source.path)
+    restoring.live.touch()
+    kept = restoring.restore_in_place()
+    restoring.live.write_bytes(b"")
+    restoring.discard()
+    assert not kept.exists()
+    assert restoring.live.stat().st_size == 0
 
 
 def test_a_safety_copy_is_all_there_is_where_the_database_is_gone(restoring: SqliteRestoring) -> None:
@@ -458,8 +487,8 @@ def test_a_restore_that_is_cancelled_while_it_is_checked_leaves_nothing(restorin
 def test_a_cancelled_replacement_is_done_or_not_and_says_which(
     restoring: SqliteRestoring, journal_mode: JournalMode, ending: str
 ) -> None:
-    make_sqlite_database(restoring.source.path, megabytes=20, journal_mode=journal_mode)
-    make_sqlite_database(restoring.live, megabytes=20, journal_mode=journal_mode)
+    make_sqlite_database(restoring.source.path, megabytes=10, journal_mode=journal_mode)
+    make_sqlite_database(restoring.live, megabytes=10, journal_mode=journal_mode)
     before = content(restoring.live)
     restoring.build(restoring.back_up())
     kept = restoring.live.with_name(f"app.db.before_{TOKEN}")

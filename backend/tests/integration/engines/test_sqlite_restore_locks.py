@@ -17,7 +17,8 @@ import apsw
 import psutil
 import pytest
 
-from hhh.core.errors import EngineError, TargetBusy, ToolFailed
+from hhh.core.errors import Cancelled, EngineError, TargetBusy, ToolFailed
+from hhh.core.run import Progress
 from hhh.engines.sqlite import SqliteEngine
 from hhh.engines.sqlite_child import overwrite
 from hhh.engines.sqlite_child.live import Live
@@ -144,6 +145,39 @@ def test_a_writer_that_ends_in_time_is_waited_for_and_kept(
     assert content(restoring.live) == content(restoring.source.path)
 
 
+class CancelledOnceOpen:
+    """A run that is cancelled as soon as a child has a file open."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def report(self, progress: Progress) -> None:
+        raise AssertionError("whoever restores reports")
+
+    def raise_if_cancelled(self) -> None:
+        if has_open(self._file):
+            raise Cancelled("The run was cancelled")
+
+
+@pytest.mark.parametrize("journal_mode", JOURNAL_MODES)
+def test_a_restore_that_is_cancelled_while_it_waits_for_a_lock_changes_nothing(
+    restoring: SqliteRestoring, journal_mode: JournalMode
+) -> None:
+    restoring.restorer = SqliteRestorer(busy_timeout_seconds=3600)
+    make_sqlite_database(restoring.source.path, journal_mode=journal_mode)
+    make_sqlite_database(restoring.live, journal_mode=journal_mode)
+    before = content(restoring.live)
+    restoring.build(restoring.back_up())
+    with restoring.application() as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Cancelled):
+            restoring.publish(run=CancelledOnceOpen(restoring.live))
+        connection.execute("COMMIT")
+    restoring.discard()
+    assert restoring.beside() == ["app.db"]
+    assert content(restoring.live) == before
+
+
 @contextlib.contextmanager
 def publishing(restoring: SqliteRestoring) -> Iterator[list[Path | EngineError | None]]:
     """Publishes beside the block; what came of it is in the list afterwards."""
@@ -243,6 +277,7 @@ def replace_here(restoring: SqliteRestoring) -> list[str]:
         "kept": str(restoring.live.with_name("kept")),
         "busy_timeout": 1000,
         "thorough_check_size": 0,
+        "check_dump": True,
         "accept_damage": False,
     }
     try:

@@ -30,9 +30,9 @@ class Live:
     def __init__(self, path: str, busy_timeout: int) -> None:
         self.path = path
         self._busy_timeout = busy_timeout
-        OPEN_DATABASES.opened()
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.connection = open_to_write(path)
+        OPEN_DATABASES.opened()
         try:
             self.be_patient()
             self.connection.pragma("synchronous", "extra")

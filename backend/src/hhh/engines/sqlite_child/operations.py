@@ -61,12 +61,13 @@ def check(request: dict[str, Any], reports: Reports) -> None:
 def compare(request: dict[str, Any], reports: Reports) -> None:
     """Tells whether a database was replaced since it was kept: that changes its schema cookie, which the copy has too.
 
-    An application that changed its schema meanwhile makes it look so as well.
+    An application that changed its schema meanwhile makes it look so as well. A file of no bytes has no cookie, and
+    its copy has one.
     """
     with Snapshot(request["source"], request["busy_timeout"]) as snapshot:
-        now = snapshot.connection.pragma("schema_version")
+        now, is_empty = snapshot.connection.pragma("schema_version"), not snapshot.size
     before = open_immutable(request["kept"]).pragma("schema_version")
-    reports.send("compared", replaced=now != before)
+    reports.send("compared", replaced=not is_empty and now != before)
 
 
 OPERATIONS = {

@@ -32,7 +32,7 @@ _ATTEMPTS = 5
 def replace(request: dict[str, Any], reports: Reports) -> None:
     """Overwrites ``source`` by ``dump``, and keeps what it was as ``kept``."""
     path: str = request["source"]
-    _prepare(request["dump"], request["thorough_check_size"])
+    _prepare(request)
     with (
         mapped_errors_of_writing(path),
         contextlib.closing(open_immutable(request["dump"])) as dump,
@@ -55,14 +55,16 @@ def settle(path: str) -> None:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _prepare(dump: str, thorough_check_size: int) -> None:
+def _prepare(request: dict[str, Any]) -> None:
     """Checks what is to be copied."""
+    dump: str = request["dump"]
     check_file(dump)
     with mapped_errors(dump):
         with contextlib.closing(open_to_write(dump)) as connection:
             # An online backup copies WAL mode, but leaves it in a database that has it: so the live one keeps its own.
             connection.pragma("journal_mode", "delete")
-        take_facts(dump, thorough=os.stat(dump).st_size <= thorough_check_size)
+        if request["check_dump"]:
+            take_facts(dump, thorough=os.stat(dump).st_size <= request["thorough_check_size"])
 
 
 def _expect_fitting(dump: apsw.Connection, live: Live) -> None:

@@ -15,7 +15,7 @@
 | ``look`` | | ``looked``: `hhh.engines.sqlite_child.live.look` |
 | ``tidy`` | | ``tidied``: a WAL or journal beside a file that is ours has become part of it |
 | ``check`` | | ``facts`` of a file that is ours, checked thoroughly |
-| ``replace`` | ``dump``, ``part``, ``kept``: paths; ``accept_damage``: boolean | ``replaced`` |
+| ``replace`` | ``dump``, ``part``, ``kept``: paths; ``check_dump``, ``accept_damage`` | ``replaced`` |
 | ``compare`` | ``kept``: path | ``compared``: ``replaced``, whether the source has been replaced since it was kept |
 """
 
