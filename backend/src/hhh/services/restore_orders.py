@@ -204,6 +204,10 @@ def _check_replace(asked: RestoreRequest, target: Target) -> None:
 
 
 def _check_tables(asked: RestoreRequest) -> None:
+    if any(
+        "\0" in name or name != name.encode("utf-8", "replace").decode() for name in asked.tables + asked.acknowledge
+    ):
+        raise InvalidInput("A name holds what is no text: a zero character, or half of a surrogate pair")
     if asked.mode == "tables" and not asked.tables:
         raise InvalidInput("No tables are named", hint="list them in `tables`, as schema.table or schema")
     if asked.mode != "tables" and asked.tables:

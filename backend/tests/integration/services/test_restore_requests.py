@@ -75,6 +75,9 @@ def test_new_and_tables_need_a_destination_and_only_tables_names_some(bench: Res
         assert "destination is missing" in refused(bench, backup_id, mode=mode, tables=["note"] * (mode == "tables"))
     assert "No tables" in refused(bench, backup_id, mode="tables", destination=destination)
     assert "all tables" in refused(bench, backup_id, mode="new", destination=destination, tables=["note"])
+    for odd in ("a\0b", "\ud800"):
+        assert "no text" in refused(bench, backup_id, mode="tables", destination=destination, tables=[odd])
+        assert "no text" in refused(bench, backup_id, destination=destination, acknowledge=[odd])
 
 
 @pytest.mark.postgres
