@@ -15,8 +15,9 @@ from psycopg import errors, sql
 from hhh.engines.postgresql_connection import Connection
 
 #: A setting of a database that is being built: the privileges on it are those that the backup recorded, also where
-#: nobody but the owner has any. It is gone once the database is published.
-_ACL_RECORDED = "hhh.acl_recorded"
+#: nobody but the owner has any. It is gone once the database is published. Names that the server does not know are for
+#: superusers: so it is one that every owner may set, to the value that it has anyway.
+_ACL_RECORDED = "debug_pretty_print"
 
 #: Settings whose value is a list of quoted names; each name has to be given on its own.
 #: https://github.com/postgres/postgres/blob/REL_18_STABLE/src/bin/pg_dump/dumputils.c (variable_is_guc_list_quote)

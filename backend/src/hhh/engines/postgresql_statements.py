@@ -64,6 +64,7 @@ def _checked(statement: Sequence[str]) -> Statement:
     found = words(statement)
     known = any(found[: len(each)] == each for each in _KNOWN)
     # GRANT without ON would make one role a member of another.
-    if not known or (found[0] in {"GRANT", "REVOKE"} and "ON" not in found):
+    until = {"GRANT": "TO", "REVOKE": "FROM"}.get(found[0]) if known else None
+    if not known or (until is not None and "ON" not in found[: found.index(until) if until in found else 0]):
         raise EngineError(f"The privileges of the backup hold another statement: {' '.join(found)[:80]!r}")
     return tuple(statement)

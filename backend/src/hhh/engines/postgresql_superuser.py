@@ -31,9 +31,29 @@ _ALWAYS = frozenset(
 _ATTRIBUTES = frozenset({"COMMENT", "SECURITY LABEL"})
 #: The second line of a function that pg_dump writes (https://github.com/postgres/postgres, dumpFunc): its arguments
 #: are all before.
-_FUNCTION_LINE = re.compile(r"^    LANGUAGE (\S+)(.*)$", re.MULTILINE)
+_FUNCTION_LINE = re.compile(r"^    LANGUAGE (\S+)(.*)((?:\n    SET .*)*)", re.MULTILINE)
+_FUNCTION_SETTING = re.compile(r"^    SET \"?([^\"\s]+)\"? TO ", re.MULTILINE)
 _UNTRUSTED = re.compile(r"(c|internal|plsh|plr|.*u)")
 _ONLY_SUPERUSERS_DECLARE = re.compile(r"\b(LEAKPROOF|SUPPORT)\b")
+#: ``context = 'superuser'`` in pg_settings of PostgreSQL 15 to 18, and names with a dot: those that the server does not
+#: know are for superusers as well.
+_SETTINGS_OF_SUPERUSERS = re.compile(
+    r"""
+    allow_in_place_tablespaces | allow_system_table_mods | backtrace_functions | commit_delay | compute_query_id
+    | deadlock_timeout | debug_discard_caches | dynamic_library_path | event_triggers | extension_control_path
+    | ignore_checksum_failure | jit_dump_bitcode | lc_messages | lo_compat_privileges | log_duration
+    | log_error_verbosity | log_executor_stats | log_lock_failures | log_lock_waits | log_min_duration_sample
+    | log_min_duration_statement | log_min_error_statement | log_min_messages | log_parameter_max_length
+    | log_parser_stats | log_planner_stats | log_replication_commands | log_statement
+    | log_statement_sample_rate | log_statement_stats | log_temp_files | log_transaction_sample_rate
+    | max_stack_depth | session_preload_libraries | session_replication_role | temp_file_limit
+    | track_activities | track_cost_delay_timing | track_counts | track_functions | track_io_timing
+    | track_wal_io_timing | update_process_title | wal_compression | wal_consistency_checking | wal_init_zero
+    | wal_recycle | zero_damaged_pages
+    | .*\..*
+    """,
+    re.VERBOSE,
+)
 _BASE_TYPE = re.compile(r"CREATE TYPE (?:[^\s\"]|\"(?:[^\"]|\"\")*\")+ \(")
 _FILES_OF_THE_SERVER = re.compile(r"^\s+(filename|program) '", re.MULTILINE)
 _OWN_TYPES = frozenset({"TYPE", "DOMAIN", "SHELL TYPE", "TABLE", "VIEW", "MATERIALIZED VIEW"})
@@ -103,6 +123,8 @@ def _is_privileged_function(definition: str) -> bool:
     line = _FUNCTION_LINE.search(definition)
     if line is None:
         return False
+    if any(_SETTINGS_OF_SUPERUSERS.fullmatch(name.lower()) for name in _FUNCTION_SETTING.findall(line[3])):
+        return True
     return bool(_UNTRUSTED.fullmatch(line[1].strip('"').lower()) or _ONLY_SUPERUSERS_DECLARE.search(line[2]))
 
 

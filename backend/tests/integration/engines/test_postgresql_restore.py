@@ -161,6 +161,7 @@ def test_a_role_without_superuser_restores_what_is_its_own(
             )
             connection.execute("GRANT SELECT (id) ON orders TO pg_monitor")
             connection.execute(sql.SQL("ALTER DATABASE {} SET work_mem = '5MB'").format(mine))
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(mine))
         # FORCE hides the rows from their owner: the backup is a superuser's.
         source = taken(PostgresqlEngine(), postgres.url(f"{postgres_database} mine"), workplace)
         destination = Destination(url=url, name=f"{postgres_database} new", mode=RestoreMode.NEW, token=token)
