@@ -1,21 +1,22 @@
-"""Rows of a restored copy of the own database: what ends before it goes live, and what comes over from the live one."""
+"""Rows of a restored own database: what ends before it goes live, and what comes over from the one that was live."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
-from hhh.models import BackupLog, Job, JobKind, JobState, RefreshToken, Restore, UserSession
+from hhh.core.database import Base
+from hhh.models import BackupLog, Job, JobState, RefreshToken, Restore, UserSession
 
 _ACTIVE = (JobState.QUEUED, JobState.RUNNING)
 
 
-def end_sessions(copy: Session) -> None:
+def end_sessions(session: Session) -> None:
     """Signs everybody out."""
-    copy.execute(delete(RefreshToken))
-    copy.execute(delete(UserSession))
+    session.execute(delete(RefreshToken))
+    session.execute(delete(UserSession))
 
 
 def active_jobs(session: Session) -> Sequence[Job]:
@@ -23,12 +24,15 @@ def active_jobs(session: Session) -> Sequence[Job]:
     return session.scalars(select(Job).where(Job.state.in_(_ACTIVE)).order_by(Job.created_at)).all()
 
 
-def carry_over(live: Session, copy: Session) -> None:
-    """Brings the record of all restores, and the jobs that are active now with their backups, into the copy."""
-    for restore in live.scalars(select(Restore)):
-        copy.merge(restore)
-    for job in active_jobs(live):
-        copy.merge(job)
-        backup = live.get(BackupLog, job.id) if job.kind == JobKind.BACKUP else None
-        if backup is not None:
-            copy.merge(backup)
+def carried_over(live: Session) -> Sequence[Base]:
+    """The record of all restores, and the jobs that are active now with their backups; loaded whole."""
+    jobs = active_jobs(live)
+    ids = [job.id for job in jobs]
+    backups = select(BackupLog).where(BackupLog.id.in_(ids)).options(selectinload(BackupLog.copies))
+    return [*live.scalars(select(Restore)), *jobs, *live.scalars(backups)]
+
+
+def take_over(session: Session, carried: Sequence[Base]) -> None:
+    """Writes rows of another database here, over those of the same ids."""
+    for row in carried:
+        session.merge(row)

@@ -16,6 +16,7 @@ from hhh.services.copies import Copies
 from hhh.services.downloads import Downloads
 from hhh.services.imports import Imports
 from hhh.services.installation import Identity
+from hhh.services.own_database import OwnDatabase
 from hhh.services.places import Places
 from hhh.services.restore import RestoreService
 from hhh.services.restore_orders import RestoreOrders
@@ -70,7 +71,15 @@ def assemble(settings: Settings, database: Database) -> Services:
         targets=targets,
         catalogue=catalogue,
         backups=BackupService(settings, database, identity, targets, destinations),
-        restores=RestoreService(settings, database, targets, orders, records, places),
+        restores=RestoreService(
+            settings,
+            database,
+            targets,
+            orders,
+            records,
+            places,
+            OwnDatabase(settings, database, identity, destinations),
+        ),
         contents=Contents(settings, copies),
         downloads=Downloads(copies),
         imports=Imports(settings, database, identity, destinations),

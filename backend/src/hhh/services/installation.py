@@ -32,6 +32,10 @@ class Identity:
         """Signs manifests."""
         return signing.load_or_make(self._settings.signing_key_path)
 
+    def forget(self) -> None:
+        """Reads the id anew when it is next asked for: the own database is another one now."""
+        self.__dict__.pop("installation", None)
+
     def _make_installation(self) -> str:
         try:
             with self._database.transaction() as session:

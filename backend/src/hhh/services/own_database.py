@@ -1,49 +1,104 @@
-"""The service restores its own database: what a restored copy needs before it takes the live one's place.
+"""The service restores its own database while it runs.
 
-The copy is of another time. Its sessions and jobs are of that time and end; what runs now, the restore first of all,
-and the record of all restores come over from the live database. Backups that were taken since are not brought over
-here: they come back from their manifests once the copy is live (`hhh.services.rebuild`).
+What is brought back is of another time. Its sessions and jobs are of that time and end; what runs now, the restore
+first of all, and the record of all restores come over from the live database. Backups that were taken since come back
+from their manifests, once it is live.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from sqlalchemy.orm import Session
 
 from hhh import migrations
+from hhh.artifacts.publication import Destination
 from hhh.core.clock import utcnow
-from hhh.core.database import Database
-from hhh.core.errors import NotFound
-from hhh.models import BackupStatus, Job, JobKind, JobState, Restore
+from hhh.core.config import Settings
+from hhh.core.database import Base, Database
+from hhh.core.errors import HHHError, NotFound
+from hhh.models import BackupStatus, Job, JobKind, JobState
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import restored as rows
+from hhh.repositories import restores as restore_rows
 from hhh.services import catalogue
 from hhh.services.catalogue import Outcome
+from hhh.services.installation import Identity
+from hhh.services.rebuild import rebuild
+from hhh.services.targets import APP
+from hhh.services.trust import trusted_keys
 
 _OF_ANOTHER_TIME = "It ran when the backup was taken from which this database was restored"
 
+log = structlog.get_logger(__name__)
 
-def prepare_copy(live: Database, url: str) -> None:
-    """Makes a restored copy of the own database ready to go live.
 
-    Args:
-        live: the own database as it is now.
-        url: of the copy, which nobody else has open.
+@dataclass(frozen=True, slots=True)
+class OwnDatabase:
+    """The own database as something that is restored."""
 
-    Raises:
-        ConfigurationError: the copy is of a newer version of this service.
-        DatabaseUnavailable: one of the two can't be used.
-    """
-    with contextlib.closing(Database(url)) as copy:
-        if migrations.pending(copy):
-            migrations.upgrade(copy)
-        with live.snapshot() as now_live, copy.transaction() as session:
-            rows.end_sessions(session)
-            _end_jobs(session, utcnow())
-            session.flush()
-            rows.carry_over(now_live, session)
+    settings: Settings
+    database: Database
+    identity: Identity
+    stores: Sequence[Destination]
+
+    def carried_over(self, target: str) -> Sequence[Base]:
+        """What must survive its replacement; nothing for other targets."""
+        if target != APP:
+            return ()
+        with self.database.snapshot() as live:
+            return rows.carried_over(live)
+
+    def prepare(self, target: str, url: str) -> None:
+        """Makes a restored copy ready to go live; a no-op for other targets.
+
+        Args:
+            target: that is restored.
+            url: of the copy, which nobody else has open.
+
+        Raises:
+            ConfigurationError: the copy is of a newer version of this service.
+            DatabaseUnavailable: the copy or the live database can't be used.
+        """
+        if target == APP:
+            with contextlib.closing(Database(url)) as copy:
+                _bring_to_now(copy, self.carried_over(target))
+
+    def went_live(self, target: str, carried_over: Sequence[Base] = ()) -> None:
+        """Sees to what can only be done on the live database; a no-op for other targets.
+
+        Never raises: the restore has happened. What fails is logged, and can be done by hand.
+
+        Args:
+            target: that was restored.
+            carried_over: for a database that was put back without being prepared.
+        """
+        if target != APP:
+            return
+        self.identity.forget()
+        try:
+            if carried_over:
+                _bring_to_now(self.database, carried_over)
+            for store in self.stores:
+                keys = trusted_keys(self.settings, self.identity)
+                report = rebuild(self.database, self.identity, store, trusted_keys=keys)
+                log.info("catalogue_rebuilt", store=store.name, added=report.added, completed=report.completed)
+        except HHHError as error:
+            log.error("catalogue_not_rebuilt", error=str(error), hint="run `hhh catalogue rebuild`")  # noqa: TRY400  it says enough
+
+
+def _bring_to_now(database: Database, carried_over: Sequence[Base]) -> None:
+    if migrations.pending(database):
+        migrations.upgrade(database)
+    with database.transaction() as session:
+        rows.end_sessions(session)
+        _end_jobs(session, utcnow())
+        session.flush()
+        rows.take_over(session, carried_over)
 
 
 def _end_jobs(session: Session, now: datetime) -> None:
@@ -56,5 +111,5 @@ def _end_record(session: Session, job: Job, now: datetime) -> None:
     if job.kind == JobKind.BACKUP:
         with contextlib.suppress(NotFound):
             catalogue.finish(session, job.id, Outcome(BackupStatus.FAILED, now, error=_OF_ANOTHER_TIME))
-    elif (restore := session.get(Restore, job.id)) is not None:
+    elif (restore := restore_rows.get(session, job.id)) is not None:
         restore.status, restore.finished_at, restore.error = JobState.FAILED, now, _OF_ANOTHER_TIME

@@ -16,7 +16,7 @@ from hhh.engines.base import EngineKind
 from hhh.engines.postgresql_url import parse_url
 from hhh.engines.restoring import Destination, RestoreMode
 from hhh.models import Restore
-from hhh.services.targets import Target
+from hhh.services.targets import APP, Target
 
 #: Bytes; the server cuts longer names.
 _LONGEST_NAME: Final = 63
@@ -62,13 +62,11 @@ class Places:
         return f"{_SCHEME}{quote(name, safe=' /')}" if _is_file(target) else target.url
 
     def _refuse_own(self, target: Target) -> None:
-        # Also by another name: what this process works with must not change under it.
+        # By another name than `app`: nobody would see to its sessions, jobs and catalogue.
         name = _name_of(target)
         own = Path(os.path.realpath(name)) in self._own_files() if _is_file(target) else name == self._own_name(target)
-        if own:
-            raise InvalidInput(
-                "The service's own database can't be replaced by a request yet", hint="restore it as something new"
-            )
+        if own and target.name != APP:
+            raise InvalidInput("This is the service's own database", hint=f"replace it as the target {APP!r}")
 
     def _database_name(self, target: Target, asked: str) -> str:
         if len(asked.encode()) > _LONGEST_NAME:

@@ -29,11 +29,12 @@ from hhh.core.run import Progress, Run, Unattended
 from hhh.core.scratch import scratch_folder
 from hhh.engines.base import Workplace
 from hhh.engines.registry import restorer_for
-from hhh.engines.restoring import RestoreMode
+from hhh.engines.restoring import Built, RestoreMode
 from hhh.models import Job, JobKind, JobState, Restore
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import restores as rows
 from hhh.schemas.restore import AcceptedRestore, Plan, Receipt, RestorePage, RestoreRequest, RestoreResource
+from hhh.services.own_database import OwnDatabase
 from hhh.services.places import Places, destination_of
 from hhh.services.restore_orders import RestoreOrders, refuse_undo
 from hhh.services.restore_records import RestoreRecords, row_of
@@ -73,8 +74,10 @@ class RestoreService:
         orders: RestoreOrders,
         records: RestoreRecords,
         places: Places,
+        own_database: OwnDatabase,
     ) -> None:
         self._settings = settings
+        self._own_database = own_database
         self._database = database
         self._targets = targets
         self._orders = orders
@@ -214,11 +217,16 @@ class RestoreService:
             _log_end(planned)
 
     def _perform_restore(self, row: Restore, attempt: Attempt, workplace: Workplace, run: Run) -> _Done:
+        def prepare(built: Built) -> None:
+            self._begin_swap(attempt, run)
+            if row.mode == RestoreMode.REPLACE:
+                self._own_database.prepare(row.destination_target, built.url)
+
         receipt = self._orders.restoration(row, workplace).perform(
-            run,
-            planned=functools.partial(self._write_plan, row.id),
-            prepare=lambda _: self._begin_swap(attempt, run),
+            run, planned=functools.partial(self._write_plan, row.id), prepare=prepare
         )
+        if row.mode == RestoreMode.REPLACE:
+            self._own_database.went_live(row.destination_target)
         return self._done(attempt, receipt, receipt.kept)
 
     def _perform_undo(self, row: Restore, attempt: Attempt, workplace: Workplace, run: Run) -> _Done:
@@ -230,6 +238,7 @@ class RestoreService:
         destination = destination_of(row, self._places.url(target, row.destination))
         restorer = restorer_for(target.engine.kind)
         self._begin_swap(attempt, run)
+        carried_over = self._own_database.carried_over(row.destination_target)
         try:
             kept = restorer.undo(destination, undone.kept or "", workplace, run)
         except BaseException as error:
@@ -238,6 +247,7 @@ class RestoreService:
             except HHHError as left:
                 error.add_note(f"Something of the undo is left beside {destination.name}: {left}")
             raise
+        self._own_database.went_live(row.destination_target, carried_over)
         return self._done(attempt, None, kept)
 
     def _done(self, attempt: Attempt, receipt: Receipt | None, kept: str | None) -> _Done:

@@ -25,7 +25,7 @@ from hhh.services.installation import Identity
 from hhh.services.places import Places, destination_of
 from hhh.services.restoration import Restoration
 from hhh.services.restore_records import RestoreRecords
-from hhh.services.targets import APP, Target, TargetService
+from hhh.services.targets import Target, TargetService
 from hhh.services.trust import trusted_keys
 
 #: Who asks on the machine itself: free in which folder to restore to.
@@ -193,10 +193,6 @@ def _queued(row: Restore) -> Restore:
 
 
 def _check_replace(asked: RestoreRequest, target: Target) -> None:
-    if target.name == APP:
-        raise InvalidInput(
-            "The service's own database can't be replaced by a request yet", hint="restore it as something new"
-        )
     if asked.confirm != target.name:
         raise InvalidInput(
             "A restore that replaces needs the target's name as confirmation", hint=f"send `confirm`: {target.name!r}"

@@ -11,12 +11,14 @@ from alembic import command
 from sqlalchemy import func, select
 
 from hhh import migrations
+from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError
 from hhh.models import BackupLog, Job, JobKind, JobState, RefreshToken, Restore, Role, User, UserSession
 from hhh.services import catalogue
 from hhh.services.catalogue import Catalogue
-from hhh.services.own_database import prepare_copy
+from hhh.services.installation import Identity
+from hhh.services.own_database import OwnDatabase
 from support.own_databases import migrated
 from support.postgres import PostgresServer
 
@@ -39,8 +41,10 @@ def copy(own_database: Database, tmp_path: Path, request: pytest.FixtureRequest)
         yield database
 
 
-def url_of(database: Database) -> str:
-    return database.url.render_as_string(hide_password=False)
+def prepare(live: Database, copy: Database) -> None:
+    settings = Settings()
+    own = OwnDatabase(settings, live, Identity(settings, live), stores=())
+    own.prepare("app", copy.url.render_as_string(hide_password=False))
 
 
 def job_of(kind: JobKind, target: str = "app") -> Job:
@@ -106,13 +110,13 @@ def count(database: Database, model: type) -> int:
 
 def test_everybody_is_signed_out_and_stays_a_user(own_database: Database, copy: Database) -> None:
     sign_in(copy)
-    prepare_copy(own_database, url_of(copy))
+    prepare(own_database, copy)
     assert [count(copy, model) for model in (RefreshToken, UserSession, User)] == [0, 0, 1]
 
 
 def test_what_ran_when_the_backup_was_taken_has_failed_and_is_counted(own_database: Database, copy: Database) -> None:
     backup = begin_backup(copy)
-    prepare_copy(own_database, url_of(copy))
+    prepare(own_database, copy)
     assert Catalogue(copy).get(backup).status == "failed"
     assert Catalogue(copy).stats().failed_backups == 1
     with copy.snapshot() as session:
@@ -121,7 +125,7 @@ def test_what_ran_when_the_backup_was_taken_has_failed_and_is_counted(own_databa
 
 def test_what_runs_now_comes_over_and_keeps_its_target_busy(own_database: Database, copy: Database) -> None:
     restore, backup = begin_restore(own_database), begin_backup(own_database, "other")
-    prepare_copy(own_database, url_of(copy))
+    prepare(own_database, copy)
     with copy.snapshot() as session:
         assert {job.id: job.state for job in session.scalars(select(Job))} == {restore: "running", backup: "running"}
         assert session.get_one(Restore, restore).unfinished
@@ -136,7 +140,7 @@ def test_a_restore_that_was_under_way_then_and_is_over_now_is_as_it_is_now(
     with copy.snapshot() as session, own_database.transaction() as live:
         ended = live.merge(session.get_one(Restore, restore))
         ended.status, ended.unfinished = JobState.SUCCESS, False
-    prepare_copy(own_database, url_of(copy))
+    prepare(own_database, copy)
     with copy.snapshot() as session:
         assert session.get_one(Restore, restore).status == "success"
         assert session.get_one(Job, restore).state == "failed"
@@ -146,7 +150,7 @@ def test_a_copy_of_an_older_version_is_migrated_first(own_database: Database, co
     command.downgrade(migrations.alembic_config(copy), "0002")
     copy.close()
     restore = begin_restore(own_database)
-    prepare_copy(own_database, url_of(copy))
+    prepare(own_database, copy)
     assert not migrations.pending(copy)
     with copy.snapshot() as session:
         assert session.get(Restore, restore) is not None
@@ -157,4 +161,4 @@ def test_a_copy_of_a_newer_version_is_refused(own_database: Database, copy: Data
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     copy.close()
     with pytest.raises(ConfigurationError, match="newer version"):
-        prepare_copy(own_database, url_of(copy))
+        prepare(own_database, copy)

@@ -122,6 +122,32 @@ def test_the_own_database_is_restored_into_something_new(
         any_postgres.drop_database(name)
 
 
+@pytest.mark.parametrize("own", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_the_running_service_replaces_its_own_database(
+    request: pytest.FixtureRequest, tmp_path: Path, any_postgres: PostgresServer, own: str
+) -> None:
+    database: Database = request.getfixturevalue(f"{own}_database")
+    services = services_with_a_target(tmp_path, database, pg_bin_dir=any_postgres.bin_dir)
+    with working(services) as worker:
+        bench = RestoreBench(services, worker)
+        then = bench.backup("app")
+        since = bench.backup("source")
+        services.targets.add("late", "sqlite:////late.db")
+        done = bench.replace(then, target="app")
+        assert (done.status, done.error) == ("success", None)
+        assert services.targets.names() == ["app", "source"]
+        assert [services.catalogue.get(each).status for each in (then, since)] == ["success", "success"]
+        assert services.catalogue.stats().total_backups == 2
+        undone = bench.undo(done.id)
+        assert (undone.status, undone.error) == ("success", None)
+        assert services.targets.names() == ["app", "late", "source"]
+        assert {each.id for each in services.restores.page(cursor=None, limit=9).items} == {done.id, undone.id}
+        assert services.catalogue.stats().total_backups == 2
+        assert services.catalogue.get(bench.backup("source")).status == "success"
+    if own == "postgresql" and undone.kept:
+        any_postgres.drop_database(undone.kept)
+
+
 def test_who_asked_for_what_and_how_it_ended_is_logged(bench: RestoreBench, tmp_path: Path, log: Log) -> None:
     backup_id = bench.backup()
     done = bench.restore(backup_id, destination=f"{tmp_path}/new.db")

@@ -59,9 +59,9 @@ def test_replacing_needs_the_name_of_the_target_and_takes_no_other_destination(
     assert "where the target is" in said
 
 
-def test_the_own_database_is_not_replaced_by_whatever_name(bench: RestoreBench, tmp_path: Path) -> None:
+def test_the_own_database_is_replaced_by_no_other_name_than_its_own(bench: RestoreBench, tmp_path: Path) -> None:
     own = bench.backup("app")
-    assert "own database" in refused(bench, own, mode="replace", confirm="app")
+    assert "'app'" in refused(bench, own, mode="replace", confirm="source")
     bench.services.targets.add("alias", bench.services.targets.find("app").url)
     (tmp_path / "link.db").symlink_to(bench.services.database.file or "")
     bench.services.targets.add("link", f"sqlite:///{tmp_path}/link.db")
