@@ -75,7 +75,7 @@ def test_a_dump_that_runs_a_program_runs_none(
     restorer.discard(destination, workplace)
     assert not file.exists()
     [error] = built.errors
-    assert "permission denied to COPY to or from an external program" in error
+    assert "to COPY to or from an external program" in error
     assert "bait" in error
     assert isinstance(built.facts, PostgresqlFacts)
     assert [(table.name, table.rows) for table in built.facts.tables] == [("bait", 0), ("good", 1)]
