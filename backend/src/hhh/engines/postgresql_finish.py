@@ -19,6 +19,9 @@ from hhh.engines.postgresql_properties import mark_acl_as_recorded, setting_stat
 from hhh.engines.postgresql_worker import SignedIn
 from hhh.engines.restoring import SCHEMA_DUMP
 
+#: pg_dump leaves them out of a schema-only dump, and the main one is made without any privileges.
+_LARGE_OBJECTS = "Privileges on large objects are in no backup: grant them again, if there were any"
+
 
 def give_to_owners(building: Building, operator: SignedIn, entries: Sequence[Entry]) -> str:
     """Gives what was restored to its owners, and what is nobody's to the owner of the database.
@@ -55,6 +58,8 @@ def give_privileges(
     if path is None:
         building.notes.add_warning("The backup has no privileges: none were granted but to the owners")
         return None
+    if building.selection is None and building.facts.large_objects.count:
+        building.notes.add_warning(_LARGE_OBJECTS)
     schema = Archive.read(path)
     apply_privileges(operator.connection, schema, building.notes, building.run, of=of, defaults=defaults)
     return schema
