@@ -96,7 +96,8 @@ class SqliteFacts(FactsModel):
     auto_vacuum: int
     #: None for a copy too large to look up each row in each index while it is stored.
     integrity_check: Literal["ok"] | None
-    quick_check: Literal["ok"]
+    #: None for a restored file whose bytes were checked when they were backed up.
+    quick_check: Literal["ok"] | None
     tables: list[TableFacts]
     #: ``type name`` of every index, view and trigger.
     objects: list[tuple[str, str]]

@@ -14,6 +14,7 @@ from hhh.core.errors import Cancelled, EngineError, SourceUnreadable
 from hhh.core.run import Progress
 from hhh.engines.restoring import RestoreMode
 from hhh.engines.sqlite import SqliteEngine
+from hhh.engines.sqlite_restore import SqliteRestorer
 from hhh.schemas.facts import SqliteFacts
 from support.filesystems import SmallFilesystem
 from support.sqlite_data import (
@@ -510,6 +511,21 @@ def test_the_checks_of_a_backup_and_of_its_restore_find_the_same(restoring: Sqli
     assert isinstance(source.facts, SqliteFacts)
     assert source.facts.integrity_check is None
     assert built.facts == source.facts.model_copy(update={"integrity_check": "ok"})
+
+
+def test_a_large_new_file_is_left_at_the_check_of_its_backup_and_a_replacement_is_not(
+    restoring: SqliteRestoring,
+) -> None:
+    restoring.restorer = SqliteRestorer(thorough_check_size=0)
+    make_rich(restoring.source.path)
+    source = restoring.back_up()
+    assert isinstance(source.facts, SqliteFacts)
+    built = restoring.build(source, NEW)
+    assert built.facts == source.facts.model_copy(update={"integrity_check": None, "quick_check": None})
+    restoring.discard()
+    make_rich(restoring.live)
+    built = restoring.build(restoring.back_up())
+    assert built.facts == source.facts
 
 
 def test_a_plan_has_nothing_to_build_from(restoring: SqliteRestoring) -> None:

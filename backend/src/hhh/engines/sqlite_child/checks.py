@@ -17,8 +17,13 @@ _NEEDS_APPLICATION = "they need a module, function, collation or view that only 
 NAMES_OF_TABLES = r"FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'"
 
 
-def take_facts(path: str, *, thorough: bool) -> dict[str, Any]:
+def take_facts(path: str, *, thorough: bool, checked: bool = False) -> dict[str, Any]:
     """Checks a copy, thoroughly or not, and says what is in it.
+
+    Args:
+        path: of the copy.
+        thorough: whether each row is looked up in each index.
+        checked: whether these very bytes were checked before; then they are not checked again.
 
     Returns:
         ``facts`` in the form of `hhh.schemas.facts.SqliteFacts`, ``warnings`` and ``versions``.
@@ -26,7 +31,7 @@ def take_facts(path: str, *, thorough: bool) -> dict[str, Any]:
     connection = open_immutable(path)
     names = names_of_tables(connection)
     connection.pragma("cache_size", -(THOROUGH_CHECK_CACHE if thorough else QUICK_CHECK_CACHE))
-    warnings = check_integrity(connection, names, thorough=thorough)
+    warnings = [] if checked else check_integrity(connection, names, thorough=thorough)
     tables = count_all_rows(connection, names)
     if len(tables) < len(names):
         warnings.append(f"The rows of {len(names) - len(tables)} tables were not counted: {_NEEDS_APPLICATION}")
@@ -36,8 +41,8 @@ def take_facts(path: str, *, thorough: bool) -> dict[str, Any]:
         "sqlite_version": apsw.sqlite_lib_version(),
         "journal_mode": "wal" if is_wal(path) else "delete",
         **{name: connection.pragma(name) for name in names_of_pragmas},
-        "integrity_check": "ok" if thorough else None,
-        "quick_check": "ok",
+        "integrity_check": "ok" if thorough and not checked else None,
+        "quick_check": None if checked else "ok",
         "tables": tables,
         "objects": connection.execute(
             "SELECT type, name FROM sqlite_schema WHERE type <> 'table' ORDER BY type, name"

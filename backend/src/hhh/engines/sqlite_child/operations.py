@@ -52,10 +52,10 @@ def tidy(request: dict[str, Any], reports: Reports) -> None:
 
 
 def check(request: dict[str, Any], reports: Reports) -> None:
-    """Checks a file that nobody else has open, and takes its facts."""
+    """Checks a file that nobody else has open, unless it is checked already, and takes its facts."""
     path = request["source"]
     settle(path)
-    reports.send("facts", **take_facts(path, thorough=True))
+    reports.send("facts", **take_facts(path, thorough=True, checked=request["checked"]))
 
 
 def compare(request: dict[str, Any], reports: Reports) -> None:

@@ -14,7 +14,7 @@
 | ``dump`` | ``copy``: path | ``copying``: ``size`` in bytes, before the first of them; ``facts`` |
 | ``look`` | | ``looked``: `hhh.engines.sqlite_child.live.look` |
 | ``tidy`` | | ``tidied``: a WAL or journal beside a file that is ours has become part of it |
-| ``check`` | | ``facts`` of a file that is ours, checked thoroughly |
+| ``check`` | ``checked``: whether these bytes were checked before | ``facts`` of a file that is ours |
 | ``replace`` | ``dump``, ``part``, ``kept``: paths; ``check_dump``, ``accept_damage`` | ``replaced`` |
 | ``compare`` | ``kept``: path | ``compared``: ``replaced``, whether the source has been replaced since it was kept |
 """
