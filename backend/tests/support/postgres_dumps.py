@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hhh.core.run import Run, Unattended
 from hhh.engines.base import Dump, DumpResult, Workplace
-from hhh.engines.postgresql import PostgresqlEngine
+from hhh.engines.postgresql.engine import PostgresqlEngine
 from support.postgres_server import PostgresServer
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from hhh.core.run import Run, Unattended
 from hhh.engines.base import Workplace
 from hhh.engines.restoring import Built, Destination, RestoreMode, RestoreSource
-from hhh.engines.sqlite_restore import SqliteRestorer
+from hhh.engines.sqlite.restore import SqliteRestorer
 from hhh.schemas.facts import SqliteFacts
 from hhh.schemas.restore import Check
 from support.sqlite_source import SqliteSource

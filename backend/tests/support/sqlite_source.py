@@ -10,7 +10,7 @@ import psutil
 
 from hhh.core.run import Run, Unattended
 from hhh.engines.base import Dump, DumpResult, Workplace
-from hhh.engines.sqlite import SqliteEngine
+from hhh.engines.sqlite.engine import SqliteEngine
 from hhh.schemas.facts import SqliteFacts
 from support.engine_rigs import read_to_end
 from support.sqlite_data import JournalMode

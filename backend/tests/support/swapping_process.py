@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hhh.core.run import Unattended
 from hhh.engines.base import Workplace
-from hhh.engines.postgresql_swap import publish
+from hhh.engines.postgresql.swap import publish
 from hhh.engines.restoring import Destination, RestoreMode
 
 if __name__ == "__main__":

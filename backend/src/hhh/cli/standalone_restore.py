@@ -15,7 +15,7 @@ from hhh.cli.restore_output import STAGES, print_failure, print_plan, print_reas
 from hhh.cli.session import settings_as_they_are
 from hhh.core.errors import HHHError, InvalidInput, RestoreFailed, RestoreUnsafe
 from hhh.core.run import Progress, Unattended
-from hhh.engines.postgresql_url import parse_url
+from hhh.engines.postgresql.url import parse_url
 from hhh.schemas.restore import Plan, Receipt
 from hhh.services.choosing import Choice, ChosenBackup, choose
 from hhh.services.restoration import Restoration

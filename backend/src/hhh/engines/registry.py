@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from hhh.core.errors import InvalidInput
 from hhh.engines.base import Engine, EngineKind
-from hhh.engines.postgresql import PostgresqlEngine
-from hhh.engines.postgresql_restore import PostgresqlRestorer
+from hhh.engines.postgresql.engine import PostgresqlEngine
+from hhh.engines.postgresql.restore import PostgresqlRestorer
 from hhh.engines.restoring import Restorer
-from hhh.engines.sqlite import SqliteEngine
-from hhh.engines.sqlite_restore import SqliteRestorer
+from hhh.engines.sqlite.engine import SqliteEngine
+from hhh.engines.sqlite.restore import SqliteRestorer
 
 ENGINES: dict[EngineKind, Engine] = {
     EngineKind.SQLITE: SqliteEngine(),

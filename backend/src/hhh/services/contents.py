@@ -10,8 +10,8 @@ from hhh.artifacts.retrieval import StoredBackup
 from hhh.core.config import Settings
 from hhh.core.run import Unattended
 from hhh.core.scratch import scratch_folder
-from hhh.engines import postgresql_foreign
-from hhh.engines.postgresql_archive import Archive
+from hhh.engines.postgresql import foreign
+from hhh.engines.postgresql.archive import Archive
 from hhh.engines.restoring import SCHEMA_DUMP
 from hhh.schemas.facts import Facts, SqliteFacts
 from hhh.schemas.restore import ContentsResponse, TableContents
@@ -78,5 +78,5 @@ def _definitions(archive: Archive | None) -> Mapping[tuple[str, str], str]:
 
 def _entries(facts: Facts, archive: Archive | None) -> list[str]:
     if archive:
-        return [f"{what}, {owner}" if owner else what for what, owner in postgresql_foreign.contents(archive)]
+        return [f"{what}, {owner}" if owner else what for what, owner in foreign.contents(archive)]
     return [f"{kind} {name}" for kind, name in facts.objects] if isinstance(facts, SqliteFacts) else []

@@ -15,9 +15,9 @@ from hhh.core.errors import InvalidInput, SourceUnreadable, ToolMissing
 from hhh.core.process import running
 from hhh.core.run import Progress, Run
 from hhh.engines.base import Dump, DumpForm, DumpResult, EngineKind, Workplace, facts_warning
-from hhh.engines.postgresql_archive import MAGIC, Archive, write_list
-from hhh.engines.postgresql_binaries import find_tool
-from hhh.engines.postgresql_foreign import facts_of_dump
+from hhh.engines.postgresql.archive import MAGIC, Archive, write_list
+from hhh.engines.postgresql.binaries import find_tool
+from hhh.engines.postgresql.foreign import facts_of_dump
 from hhh.engines.registry import ENGINES
 
 _SQLITE_MAGIC = b"SQLite format 3\0"

@@ -13,7 +13,7 @@ from hhh.core.database import Database
 from hhh.core.errors import InvalidInput
 from hhh.core.scratch import SCRATCH_PREFIX
 from hhh.engines.base import EngineKind
-from hhh.engines.postgresql_url import parse_url
+from hhh.engines.postgresql.url import parse_url
 from hhh.engines.restoring import Destination, RestoreMode
 from hhh.models import Restore
 from hhh.services.targets import APP, Target

@@ -22,8 +22,8 @@ from hhh.core.config import Settings
 from hhh.core.errors import InvalidInput
 from hhh.core.scratch import SCRATCH_PREFIX, scratch_folder, sweep
 from hhh.engines.base import EngineKind, Workplace
-from hhh.engines.postgresql_passwords import with_password
-from hhh.engines.postgresql_url import parse_url
+from hhh.engines.postgresql.passwords import with_password
+from hhh.engines.postgresql.url import parse_url
 from hhh.engines.registry import ENGINES, engine_for
 from hhh.engines.restoring import Destination, RestoreMode
 from hhh.services.choosing import ChosenBackup

@@ -9,7 +9,7 @@ import pytest
 
 from hhh.core.errors import EngineError, InvalidInput, ScratchError, TargetUnreachable
 from hhh.engines.base import Workplace
-from hhh.engines.postgresql_admin import administering, administration, database_row, url_of
+from hhh.engines.postgresql.admin import administering, administration, database_row, url_of
 from support.postgres import PostgresServer, PrivatePostgres
 
 pytestmark = pytest.mark.postgres

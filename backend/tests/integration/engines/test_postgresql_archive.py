@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hhh.core.errors import InvalidInput, SourceUnreadable
-from hhh.engines.postgresql_archive import Archive, Entry, Section, write_list
+from hhh.engines.postgresql.archive import Archive, Entry, Section, write_list
 from support.postgres import PostgresServer
 from support.postgres_data import ODD_NAMES, ODD_SCHEMA, make_odd_names_database
 from support.postgres_dumps import dump_by_hand, listing

@@ -13,8 +13,8 @@ from psycopg import sql
 
 from hhh.core.errors import InvalidInput
 from hhh.engines.base import Workplace
-from hhh.engines.postgresql_admin import url_of
-from hhh.engines.postgresql_checks import checks
+from hhh.engines.postgresql.admin import url_of
+from hhh.engines.postgresql.checks import checks
 from hhh.engines.restoring import SCHEMA_DUMP, Destination, RestoreMode, RestoreSource
 from hhh.schemas.facts import ExtensionFacts, PostgresqlFacts, SqliteFacts
 from hhh.schemas.restore import Check
@@ -23,7 +23,7 @@ from support.postgres_dumps import take_dump
 
 pytestmark = pytest.mark.postgres
 
-OWNER = f"owner_{secrets.token_hex(4)}"
+OWNER = "owner_of_checks"
 READER = f'reader "{secrets.token_hex(4)}"'
 BACKUP = f"""
     CREATE ROLE {OWNER} LOGIN CREATEDB PASSWORD 'word';

@@ -26,7 +26,7 @@ from hhh.core.errors import (
 )
 from hhh.core.run import Progress, Unattended
 from hhh.engines.base import DumpResult, Workplace
-from hhh.engines.postgresql import PostgresqlEngine
+from hhh.engines.postgresql.engine import PostgresqlEngine
 from hhh.schemas.facts import PostgresqlFacts
 from support.filesystems import SmallFilesystem
 from support.ports import LOOPBACK
@@ -223,15 +223,15 @@ def test_tables_that_come_and_go_while_others_are_locked_are_looked_at_again(
 def test_a_sequence_that_became_a_view_is_not_read(
     any_postgres: PostgresServer, database: str, other: psycopg.Connection[Any], scratch: Path
 ) -> None:
-    from hhh.engines import postgresql_snapshot
-    from hhh.engines.postgresql_connection import Session, open_connection, passfile
-    from hhh.engines.postgresql_url import parse_url
+    from hhh.engines.postgresql import snapshot
+    from hhh.engines.postgresql.connection import Session, open_connection, passfile
+    from hhh.engines.postgresql.url import parse_url
 
     other.execute("CREATE SEQUENCE s")
     other.commit()
     address = parse_url(any_postgres.url(database))
     with passfile(address, scratch) as file, contextlib.closing(Session(open_connection(address, file))) as session:
-        listed = postgresql_snapshot._list(session)
+        listed = snapshot._list(session)
         other.execute(
             """
             DROP SEQUENCE s;
@@ -240,16 +240,16 @@ def test_a_sequence_that_became_a_view_is_not_read(
             """
         )
         other.commit()
-        with pytest.raises(postgresql_snapshot._Moved):
-            postgresql_snapshot._read_chunk(session, listed)
+        with pytest.raises(snapshot._Moved):
+            snapshot._read_chunk(session, listed)
 
 
 def test_a_sequence_that_is_made_anew_while_it_is_read_is_looked_at_again(
     any_postgres: PostgresServer, database: str, other: psycopg.Connection[Any], scratch: Path
 ) -> None:
-    from hhh.engines.postgresql_connection import Session, open_connection, passfile
-    from hhh.engines.postgresql_snapshot import hold_snapshot
-    from hhh.engines.postgresql_url import parse_url
+    from hhh.engines.postgresql.connection import Session, open_connection, passfile
+    from hhh.engines.postgresql.snapshot import hold_snapshot
+    from hhh.engines.postgresql.url import parse_url
 
     class SessionThatMeetsAChange(Session):
         changed = False
@@ -530,7 +530,7 @@ def test_a_cancelled_run_does_not_wait_for_locks(
 def test_a_cancelled_run_does_not_wait_for_who_lets_it_sign_in_and_then_is_silent(
     any_postgres: PostgresServer, thread: ThreadPoolExecutor, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hhh.engines.postgresql_connection._CANCEL_SECONDS", 0.1)
+    monkeypatch.setattr("hhh.engines.postgresql.connection._CANCEL_SECONDS", 0.1)
     run = CancellableRun()
 
     def dump(url: str) -> None:

@@ -9,8 +9,8 @@ from psycopg import sql
 
 from hhh.core.errors import Cancelled, InvalidInput, SourceUnreadable, ToolFailed
 from hhh.core.run import Progress, Unattended
-from hhh.engines.postgresql_archive import Archive
-from hhh.engines.postgresql_foreign import contents, definition_of, facts_of_dump
+from hhh.engines.postgresql.archive import Archive
+from hhh.engines.postgresql.foreign import contents, definition_of, facts_of_dump
 from hhh.schemas.facts import PostgresqlFacts, SequenceFacts, TableFacts
 from support.postgres import PostgresServer
 from support.postgres_data import ODD_SCHEMA, make_odd_names_database

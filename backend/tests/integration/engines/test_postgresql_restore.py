@@ -12,9 +12,9 @@ from psycopg import sql
 
 from hhh.core.run import Unattended
 from hhh.engines.base import Workplace
-from hhh.engines.postgresql import PostgresqlEngine
-from hhh.engines.postgresql_names import before_name
-from hhh.engines.postgresql_restore import PostgresqlRestorer
+from hhh.engines.postgresql.engine import PostgresqlEngine
+from hhh.engines.postgresql.names import before_name
+from hhh.engines.postgresql.restore import PostgresqlRestorer
 from hhh.engines.restoring import Built, Destination, RestoreMode, RestoreSource
 from hhh.schemas.facts import PostgresqlFacts
 from hhh.services.comparison import compare

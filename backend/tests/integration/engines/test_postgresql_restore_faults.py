@@ -11,9 +11,9 @@ from psycopg import sql
 from hhh.core.errors import Cancelled, EngineError
 from hhh.core.run import Progress, Run, Unattended
 from hhh.engines.base import Workplace
-from hhh.engines.postgresql import PostgresqlEngine
-from hhh.engines.postgresql_restore import PostgresqlRestorer
-from hhh.engines.postgresql_worker import worker_role
+from hhh.engines.postgresql.engine import PostgresqlEngine
+from hhh.engines.postgresql.restore import PostgresqlRestorer
+from hhh.engines.postgresql.worker import worker_role
 from hhh.engines.restoring import Destination, RestoreMode, RestoreSource
 from hhh.schemas.facts import PostgresqlFacts
 from support.postgres import PostgresServer, PrivatePostgres

@@ -9,8 +9,8 @@ import pytest
 from psycopg import Connection
 
 from hhh.core.errors import InvalidInput
-from hhh.engines.postgresql_archive import Archive, write_list
-from hhh.engines.postgresql_selection import Selection, select
+from hhh.engines.postgresql.archive import Archive, write_list
+from hhh.engines.postgresql.selection import Selection, select
 from support.postgres import PostgresServer
 from support.postgres_data import ODD_NAMES, ODD_SCHEMA, make_odd_names_database
 from support.postgres_dumps import dump_by_hand, restore

@@ -19,10 +19,10 @@ from psycopg import sql
 from hhh.core.errors import Cancelled, EngineError, TargetBusy
 from hhh.core.run import Progress, Unattended
 from hhh.engines.base import Workplace
-from hhh.engines.postgresql_admin import administration, url_of
-from hhh.engines.postgresql_names import before_name, restore_name
-from hhh.engines.postgresql_properties import mark_acl_as_recorded, read_properties
-from hhh.engines.postgresql_swap import PATIENT, Patience, discard, publish, published, remove_kept, undo
+from hhh.engines.postgresql.admin import administration, url_of
+from hhh.engines.postgresql.names import before_name, restore_name
+from hhh.engines.postgresql.properties import mark_acl_as_recorded, read_properties
+from hhh.engines.postgresql.swap import PATIENT, Patience, discard, publish, published, remove_kept, undo
 from hhh.engines.restoring import Destination, Published, RestoreMode
 from support.postgres import PostgresServer, PrivatePostgres
 from support.postgres_swap import content_of, databases_like, make_content, publishing

@@ -13,8 +13,8 @@ import pytest
 from hhh.core.errors import Cancelled, EngineError, SourceUnreadable
 from hhh.core.run import Progress
 from hhh.engines.restoring import RestoreMode
-from hhh.engines.sqlite import SqliteEngine
-from hhh.engines.sqlite_restore import SqliteRestorer
+from hhh.engines.sqlite.engine import SqliteEngine
+from hhh.engines.sqlite.restore import SqliteRestorer
 from hhh.schemas.facts import SqliteFacts
 from support.filesystems import SmallFilesystem
 from support.sqlite_data import (

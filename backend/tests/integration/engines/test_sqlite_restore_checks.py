@@ -1,6 +1,5 @@
 """What is looked at before a SQLite file is restored."""
 
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -109,7 +108,7 @@ def test_what_is_not_there_can_not_be_replaced(restoring: SqliteRestoring) -> No
     assert "does not exist: restore as a new file" in unsafe(restoring, REPLACE)["destination"]
 
 
-@pytest.mark.parametrize("content", [b"something else", os.urandom(8192)])
+@pytest.mark.parametrize("content", [b"something else", bytes(range(256)) * 32])
 def test_what_is_no_database_can_not_be_replaced(restoring: SqliteRestoring, content: bytes) -> None:
     restoring.live.write_bytes(content)
     message = unsafe(restoring, REPLACE)["destination"]

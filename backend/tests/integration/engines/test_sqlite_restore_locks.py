@@ -19,12 +19,12 @@ import pytest
 
 from hhh.core.errors import Cancelled, EngineError, TargetBusy, ToolFailed
 from hhh.core.run import Progress
-from hhh.engines.sqlite import SqliteEngine
-from hhh.engines.sqlite_child import overwrite
-from hhh.engines.sqlite_child.live import Live
-from hhh.engines.sqlite_child.protocol import Failed, Reports
-from hhh.engines.sqlite_child.safety import SafetyCopy
-from hhh.engines.sqlite_restore import SqliteRestorer
+from hhh.engines.sqlite.child import overwrite
+from hhh.engines.sqlite.child.live import Live
+from hhh.engines.sqlite.child.protocol import Failed, Reports
+from hhh.engines.sqlite.child.safety import SafetyCopy
+from hhh.engines.sqlite.engine import SqliteEngine
+from hhh.engines.sqlite.restore import SqliteRestorer
 from support.engine_rigs import children
 from support.sqlite_data import (
     JournalMode,
@@ -464,7 +464,7 @@ def kill_the_child(moment: Callable[[], bool], ended: list[Path | EngineError | 
     wait_until(lambda: ended or moment(), seconds=60, what="the moment to kill")
     for child in children():
         with contextlib.suppress(psutil.NoSuchProcess):
-            if "sqlite_child" in " ".join(child.cmdline()):
+            if "sqlite/child" in " ".join(child.cmdline()):
                 child.kill()
 
 
@@ -480,7 +480,7 @@ def test_a_service_that_is_killed_while_it_replaces_leaves_the_old_content_or_th
     program = """
 import sys; from pathlib import Path
 from hhh.core.run import Unattended; from hhh.engines.base import Workplace
-from hhh.engines.restoring import Destination, RestoreMode; from hhh.engines.sqlite_restore import SqliteRestorer
+from hhh.engines.restoring import Destination, RestoreMode; from hhh.engines.sqlite.restore import SqliteRestorer
 destination = Destination("sqlite:///" + sys.argv[1], sys.argv[1], RestoreMode.REPLACE, sys.argv[2])
 SqliteRestorer().publish(destination, Workplace(Path(sys.argv[3])), Unattended())
 """

@@ -13,9 +13,9 @@ import apsw
 import pytest
 
 from hhh.core.errors import SourceUnreadable, TargetBusy
-from hhh.engines.sqlite import SqliteEngine
-from hhh.engines.sqlite_child import snapshot as snapshots
-from hhh.engines.sqlite_child.protocol import Failed
+from hhh.engines.sqlite.child import snapshot as snapshots
+from hhh.engines.sqlite.child.protocol import Failed
+from hhh.engines.sqlite.engine import SqliteEngine
 from hhh.schemas.facts import SqliteFacts
 from support.engine_rigs import children, read_to_end
 from support.filesystems import SmallFilesystem

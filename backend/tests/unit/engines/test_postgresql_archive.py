@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hhh.core.errors import InvalidInput, SourceUnreadable
-from hhh.engines.postgresql_archive import Archive, Entry, Section, write_list
+from hhh.engines.postgresql.archive import Archive, Entry, Section, write_list
 
 
 def number(value: int) -> bytes:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from hhh.core.errors import ToolMissing
-from hhh.engines.postgresql_binaries import find_tool
+from hhh.engines.postgresql.binaries import find_tool
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hhh.engines.postgresql_names import before_name, is_before_name, restore_name
+from hhh.engines.postgresql.names import before_name, is_before_name, restore_name
 
 TOKEN = "a1b2c3d4"
 

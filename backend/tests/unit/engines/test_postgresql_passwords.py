@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hhh.core.errors import InvalidInput
-from hhh.engines.postgresql_passwords import with_password
-from hhh.engines.postgresql_url import parse_url
+from hhh.engines.postgresql.passwords import with_password
+from hhh.engines.postgresql.url import parse_url
 
 FILE = r"""
 # a comment:*:*:*:wrong

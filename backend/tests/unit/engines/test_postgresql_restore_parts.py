@@ -3,9 +3,9 @@
 import pytest
 
 from hhh.core.errors import EngineError
-from hhh.engines.postgresql_archive import Archive, Entry, Section
-from hhh.engines.postgresql_statements import about_database, statements, text
-from hhh.engines.postgresql_superuser import in_turns, superuser_entries, with_dependents
+from hhh.engines.postgresql.archive import Archive, Entry, Section
+from hhh.engines.postgresql.statements import about_database, statements, text
+from hhh.engines.postgresql.superuser import in_turns, superuser_entries, with_dependents
 
 
 def entry(dump_id: int, description: str, definition: str = "", *needs: int) -> Entry:

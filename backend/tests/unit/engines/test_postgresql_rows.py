@@ -3,7 +3,7 @@
 import pytest
 
 from hhh.core.errors import SourceUnreadable
-from hhh.engines.postgresql_rows import RowCounter
+from hhh.engines.postgresql.rows import RowCounter
 
 _COPIED = rb"""-- Dumped from database version 16.4
 SELECT pg_catalog.set_config('search_path', '', false);

@@ -3,8 +3,8 @@ from urllib.parse import quote
 import pytest
 
 from hhh.core.errors import InvalidInput
-from hhh.engines.postgresql import PostgresqlEngine
-from hhh.engines.postgresql_url import parse_url
+from hhh.engines.postgresql.engine import PostgresqlEngine
+from hhh.engines.postgresql.url import parse_url
 
 SECRET = "s3cret"
 

@@ -1,0 +1,121 @@
+"""What a restore has to tell: errors that make it fail, and what came out differently than it was."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import psycopg
+from psycopg import errors, sql
+
+from hhh.engines.postgresql.admin import Administration
+from hhh.engines.postgresql.connection import last_line, mapped_errors
+
+#: The check by which the operator accepts that roles of the backup do not exist.
+ROLES_CHECK = "roles"
+
+_NAMES_IN_A_MESSAGE = 5
+#: Whom the role of the connection can make an owner. Before PostgreSQL 16 any membership was enough.
+_ROLES_BEFORE_16 = sql.SQL("""
+    SELECT r.rolname::pg_catalog.text, pg_catalog.pg_has_role(r.oid, 'MEMBER') FROM pg_catalog.pg_roles r
+""")
+_ROLES = sql.SQL("SELECT r.rolname::pg_catalog.text, pg_catalog.pg_has_role(r.oid, 'SET') FROM pg_catalog.pg_roles r")
+_SET_OPTION_SINCE = 160_000
+
+
+class Roles:
+    """The roles of a server."""
+
+    def __init__(self, admin: Administration) -> None:
+        with mapped_errors("The roles could not be looked at"):
+            query = _ROLES if admin.server_version >= _SET_OPTION_SINCE else _ROLES_BEFORE_16
+            self._may_be_given: dict[str, bool] = dict(admin.connection.execute(query).fetchall())
+
+    def exists(self, role: str) -> bool:
+        """Whether there is a role of that name."""
+        return role in self._may_be_given
+
+    def may_own(self, role: str) -> bool:
+        """Whether it exists, and the operator's role may make it the owner of what it has itself."""
+        return self._may_be_given.get(role, False)
+
+
+class Notes:
+    """Collects what is to be told."""
+
+    def __init__(self, acknowledged: Collection[str]) -> None:
+        self._acknowledged = acknowledged
+        self._errors: list[str] = []
+        self._warnings: list[str] = []
+        self._of_missing_roles: dict[str, list[str]] = {}
+        self._of_closed_roles: dict[str, list[str]] = {}
+
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """What makes the restore fail."""
+        missing = () if ROLES_CHECK in self._acknowledged else self._missing_roles()
+        return (*self._errors, *missing)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the operator should know."""
+        missing = self._missing_roles() if ROLES_CHECK in self._acknowledged else ()
+        closed = tuple(
+            f"The operator's role may not make {role} an owner: {_listed(names)}"
+            for role, names in self._of_closed_roles.items()
+        )
+        return (*self._warnings, *missing, *closed)
+
+    def add_errors(self, texts: Iterable[str]) -> None:
+        """Takes errors; that a role of the backup does not exist is one only where that was not accepted."""
+        for text in texts:
+            if role := _role_said_missing(text):
+                self.add_missing_role(role, _about(text))
+            else:
+                self._errors.append(text)
+
+    def add_warning(self, text: str) -> None:
+        """Takes a warning, once."""
+        if text not in self._warnings:
+            self._warnings.append(text)
+
+    def add_missing_role(self, role: str, what: str) -> None:
+        """Takes that something could not be given to a role that does not exist."""
+        self._of_missing_roles.setdefault(role, []).append(what)
+
+    def add_closed_role(self, role: str, what: str) -> None:
+        """Takes that something could not be given to a role, since the operator's may not."""
+        self._of_closed_roles.setdefault(role, []).append(what)
+
+    def add_refusal(self, doing: str, error: psycopg.Error) -> None:
+        """Takes what the server said of one of our statements."""
+        if role := _role_said_missing(f"ERROR:  {last_line(error)}"):
+            self.add_missing_role(role, doing)
+        elif isinstance(error, errors.InsufficientPrivilege):
+            self.add_warning(f"{doing}: {last_line(error)}")
+        else:
+            self._errors.append(f"{doing}: {last_line(error)}")
+
+    def _missing_roles(self) -> tuple[str, ...]:
+        return tuple(
+            f"The role {role} does not exist: {_listed(names)}" for role, names in self._of_missing_roles.items()
+        )
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:_NAMES_IN_A_MESSAGE])
+    more = len(names) - _NAMES_IN_A_MESSAGE
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _about(text: str) -> str:
+    """The entry of the dump that an error is about, without its command."""
+    first = text.splitlines()[0]
+    _, begun, entry = first.partition(" (TOC entry ")
+    return f"not made: {entry.removesuffix(')')}" if begun else first
+
+
+def _role_said_missing(text: str) -> str | None:
+    """The role that a statement failed for, as PostgreSQL names it."""
+    _, begun, rest = text.partition('ERROR:  role "')
+    role, ended, _ = rest.partition('" does not exist')
+    return role if begun and ended else None

@@ -1,0 +1,96 @@
+"""Gives what was restored to its owners.
+
+A superuser runs these statements: they are made of names that the server itself quoted, never of a dump's text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from hhh.engines.postgresql.archive import Entry
+from hhh.engines.postgresql.connection import Connection, mapped_errors
+from hhh.engines.postgresql.notes import Notes, Roles
+from hhh.engines.postgresql.objects import OWNED, DatabaseObject, identity, objects
+from hhh.engines.postgresql.worker import Worker
+
+_LARGE_OBJECTS = frozenset({"BLOB", "BLOB METADATA"})
+_NUMBER = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Who is to own what."""
+
+    worker: Worker
+    roles: Roles
+    #: The owner of the database, and of what has no owner that exists.
+    default: str
+    notes: Notes
+
+    def give(self, connection: Connection, entries: Iterable[Entry]) -> None:
+        """Changes the owners of what was restored; what could not be done is noted.
+
+        Args:
+            connection: of the operator's role, to the database.
+            entries: that were restored.
+
+        Raises:
+            EngineError: the connection was lost, or the rest could not be given to the default owner.
+        """
+        entries = list(entries)
+        with mapped_errors("The owners could not be set"):
+            there = objects(connection)
+            wanted = {identity(entry): entry.owner for entry in entries if entry.description in OWNED and entry.owner}
+            for each in [
+                key for key in there if key in wanted
+            ]:  # in the order of the catalogue: tables, then sequences
+                self._give(connection, there[each], self._chosen(wanted[each], there[each].target))
+            for each in wanted.keys() - there.keys():
+                self.notes.add_warning(f"The owner of {each.kind} {each.schema}.{each.name} could not be set")
+            for target, owner in _large_objects(entries):
+                self._give(
+                    connection, DatabaseObject(target, self.worker.role, follows=False), self._chosen(owner, target)
+                )
+            if self.worker.is_temporary:
+                connection.execute(
+                    sql.SQL("REASSIGN OWNED BY {} TO {}").format(self.worker.identifier, sql.Identifier(self.default))
+                )
+
+    def _chosen(self, owner: str, what: str) -> str:
+        if self.roles.may_own(owner):
+            return owner
+        if self.roles.exists(owner):
+            self.notes.add_closed_role(owner, f"{what} belongs to {self.default}")
+        else:
+            self.notes.add_missing_role(owner, f"{what} belongs to {self.default}")
+        return self.default
+
+    def _give(self, connection: Connection, found: DatabaseObject, owner: str) -> None:
+        reassigned = self.worker.is_temporary and owner == self.default and found.owner == self.worker.role
+        if found.follows or found.owner == owner or reassigned:
+            return
+        statement = sql.SQL("ALTER {} OWNER TO {}").format(_as_sql(found.target), sql.Identifier(owner))
+        try:
+            connection.execute(statement)
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as error:
+            self.notes.add_refusal(f"{found.target} could not be given to {owner}", error)
+
+
+def _large_objects(entries: Iterable[Entry]) -> Iterator[tuple[str, str]]:
+    """Each large object and its owner; from PostgreSQL 17 on, an entry has many, listed in its definition."""
+    for entry in entries:
+        if entry.description in _LARGE_OBJECTS and entry.owner:
+            numbers = [entry.tag] if entry.description == "BLOB" else _NUMBER.findall(entry.definition)
+            yield from ((f"LARGE OBJECT {int(number)}", entry.owner) for number in numbers)
+
+
+def _as_sql(target: str) -> sql.Composed:
+    # Quoted by the server (`DatabaseObject.target`), or a number of ours.
+    return sql.Composed([sql.SQL(target)])

@@ -1,0 +1,164 @@
+"""pg_restore under way: which entries, as whom, and every error it tells."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from psycopg.conninfo import make_conninfo
+
+from hhh.core.errors import ScratchError, ToolFailed
+from hhh.core.process import Child, running
+from hhh.core.run import Run
+from hhh.engines.base import Workplace
+from hhh.engines.postgresql.archive import Entry, write_list
+from hhh.engines.postgresql.binaries import Tool, find_tool
+from hhh.engines.postgresql.connection import KEEPALIVE
+
+_POLL_MILLISECONDS = 200
+_FEWEST_JOBS, _MOST_JOBS = 2, 8
+_MOST_ERRORS = 200
+_MOST_LINES_OF_AN_ERROR = 20
+#: What a crash of the server could lose is written at the latest with the commit that gives the database its name.
+ASYNCHRONOUS = "synchronous_commit=off"
+_SAID = re.compile(r"pg_restore: (?:\[[^]]*\] )?(error|warning|detail|hint): (.*)")
+_ENTRY = re.compile(r"pg_restore: from (TOC entry .*)")
+_SUMMARY = "errors ignored on restore"
+#: Their commands may hold passwords.
+_SECRETIVE = re.compile(r"USER MAPPING|SUBSCRIPTION|\bSERVER\b|PASSWORD", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What pg_restore told."""
+
+    #: Each with what belongs to it, of several lines.
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PgRestore:
+    """How pg_restore is started: one dump, into one database, as one role."""
+
+    tool: Tool
+    dump: Path
+    environment: Mapping[str, str]
+    scratch: Path
+    #: Where the tablespaces of the dump do not exist here.
+    without_tablespaces: bool = False
+
+    def with_option(self, option: str) -> PgRestore:
+        """The same with a setting of its sessions: ``name=value``."""
+        options = f"{self.environment.get('PGOPTIONS', '')} -c {option}".strip()
+        return replace(self, environment={**self.environment, "PGOPTIONS": options})
+
+    def restore(self, entries: Sequence[Entry], run: Run, *, at_once: bool = False) -> Told:
+        """Restores these entries and nothing else; no-op without any.
+
+        Args:
+            entries: of the dump, in their order.
+            run: who may cancel; then the program and all its jobs are ended.
+            at_once: in one transaction that the first error takes back, instead of in parallel and to the end.
+
+        Raises:
+            ToolFailed: it ended without success and said nothing, e.g. since it was killed.
+            ScratchError: the list of entries can't be written.
+        """
+        if not entries:
+            return Told()
+        said = _Lines()
+        with running(self._command(entries, at_once=at_once), environment=self.environment, on_line=said.add) as child:
+            _wait(child, run)
+            try:
+                child.finish()
+            except ToolFailed:
+                if not said.errors:
+                    raise
+        return Told(tuple(said.errors), tuple(said.warnings))
+
+    def _command(self, entries: Iterable[Entry], *, at_once: bool) -> list[str | Path]:
+        listing = self.scratch / "restore.list"
+        try:
+            write_list(entries, listing)
+        except OSError as error:
+            raise ScratchError(f"The scratch folder {self.scratch} can't be written: {error.strerror}") from error
+        how = ["--single-transaction", "--exit-on-error"] if at_once else [f"--jobs={_jobs()}"]
+        if self.without_tablespaces:
+            how.append("--no-tablespaces")
+        # All else of the connection comes by the environment: other users of the machine can read arguments.
+        where = [f"--dbname={make_conninfo(**KEEPALIVE)}", "--no-password"]
+        return [self.tool.path, "--no-owner", "--no-privileges", *how, *where, f"--use-list={listing}", self.dump]
+
+
+def find_pg_restore(server_version: int, workplace: Workplace) -> tuple[Tool, str | None]:
+    """The pg_restore for a server, and a warning where it is a newer one.
+
+    Raises:
+        ToolMissing: there is none.
+    """
+    return find_tool("pg_restore", server_version // 10_000, pg_bin_dir=workplace.pg_bin_dir)
+
+
+class _Lines:
+    """Puts the lines of pg_restore together: an error, where it comes from, its details and its command."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.warnings: list[str] = []
+        #: How many more lines may belong to the last error.
+        self._left = 0
+        self._about = ""
+
+    def add(self, line: str) -> None:
+        if found := _ENTRY.match(line):
+            self._about, self._left = found[1], 0
+        elif said := _SAID.match(line):
+            self._add_said(said[1], said[2])
+        elif line.startswith("pg_restore: "):
+            self._left = 0  # which step it is at
+        else:
+            self._append(line)
+
+    def _add_said(self, level: str, text: str) -> None:
+        if level == "error":
+            self._begin(f"{text} ({self._about})" if self._about else text)
+        elif level != "warning":
+            self._append(text)
+        else:
+            self._left = 0
+            if _SUMMARY not in text and len(self.warnings) < _MOST_ERRORS:
+                self.warnings.append(text)
+
+    def _begin(self, text: str) -> None:
+        self._about = ""
+        self._left = _MOST_LINES_OF_AN_ERROR if len(self.errors) < _MOST_ERRORS else 0
+        if len(self.errors) < _MOST_ERRORS:
+            self.errors.append(text)
+        elif len(self.errors) == _MOST_ERRORS:
+            self.errors.append("There are more errors; only the first are kept")
+
+    def _append(self, line: str) -> None:
+        if self._left and line.startswith("Command was:") and _SECRETIVE.search(line + self.errors[-1]):
+            self._left = 0
+        if self._left:
+            self._left -= 1
+            self.errors[-1] += f"\n{line}"
+
+
+def _wait(child: Child, run: Run) -> None:
+    """Until the program and its jobs have closed their standard output, to which they write nothing."""
+    poll = select.poll()
+    poll.register(child.stdout.fileno(), select.POLLIN)
+    while True:
+        run.raise_if_cancelled()
+        if poll.poll(_POLL_MILLISECONDS) and not child.stdout.read(1 << 16):
+            return
+
+
+def _jobs() -> int:
+    return max(_FEWEST_JOBS, min(os.cpu_count() or 1, _MOST_JOBS))

@@ -1,0 +1,1 @@
+"""SQLite: backups and restores by a child process that opens the files."""

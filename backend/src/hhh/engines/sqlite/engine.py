@@ -1,0 +1,110 @@
+"""SQLite: an online backup made by a child process (`hhh.engines.sqlite.child`), and its facts taken from the copy."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from hhh.core.errors import InvalidInput
+from hhh.core.run import Run, Unattended
+from hhh.engines.base import Dump, DumpForm, DumpResult, Engine, EngineKind, SourceInfo, Workplace
+from hhh.engines.sqlite.conversation import Conversation, conversation
+from hhh.schemas.facts import SqliteFacts
+
+#: How long a lock on the database is waited for, before the dump fails with `TargetBusy`.
+BUSY_TIMEOUT_SECONDS = 10.0
+THOROUGH_CHECK_SIZE = 128 << 20
+_SCHEME = "sqlite:///"
+_COPY_NAME = "copy.db"
+_EXAMPLE = "e.g. sqlite:////var/lib/app/app.db"
+
+
+class SqliteEngine(Engine):
+    """Backs up SQLite files, also while they are written to.
+
+    Args:
+        busy_timeout_seconds: how long a lock of somebody else is waited for.
+        thorough_check_size: bytes of a database up to which each row is looked up in each index. Above, that would
+            take longer than all the rest of the backup; see ``docs/decisions/0006``.
+    """
+
+    kind = EngineKind.SQLITE
+
+    def __init__(
+        self, *, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS, thorough_check_size: int = THOROUGH_CHECK_SIZE
+    ) -> None:
+        self._busy_timeout = round(busy_timeout_seconds * 1000)
+        self._thorough_check_size = thorough_check_size
+
+    def validate(self, url: str) -> str:
+        return f"{_SCHEME}{quote(str(_path_in(url)), safe=' /')}"
+
+    def inspect(self, url: str, workplace: Workplace) -> SourceInfo:
+        with conversation(self._request("inspect", _path_in(url), workplace), Unattended()) as child:
+            found = child.wait_for("inspected")
+        tables = found["tables"]
+        return SourceInfo(description=f"SQLite, {tables} table{'' if tables == 1 else 's'}", size=found["size"])
+
+    @contextlib.contextmanager
+    def dump(self, url: str, workplace: Workplace, run: Run) -> Iterator[Dump]:
+        with conversation(self._request("dump", _path_in(url), workplace), run) as child:
+            size = child.wait_for("copying")["size"]
+            yield _SqliteDump(child, size)
+
+    def _request(self, operation: str, path: Path, workplace: Workplace) -> dict[str, object]:
+        return {
+            "operation": operation,
+            "source": str(path),
+            "copy": str(workplace.scratch / _COPY_NAME),
+            "busy_timeout": self._busy_timeout,
+            "thorough_check_size": self._thorough_check_size,
+        }
+
+
+class _SqliteDump(Dump):
+    form = DumpForm.PAGES
+
+    def __init__(self, child: Conversation, size: int) -> None:
+        self._child = child
+        self._size = size
+
+    @property
+    def stdout(self) -> io.RawIOBase:
+        return self._child.process.stdout
+
+    @property
+    def expected_size(self) -> int:
+        return self._size
+
+    def finish(self) -> DumpResult:
+        report = self._child.wait_for("facts")
+        self._child.process.finish()
+        return DumpResult(
+            facts=SqliteFacts.model_validate(report["facts"]),
+            versions=report["versions"],
+            warnings=tuple(report["warnings"]),
+        )
+
+
+def _path_in(url: str) -> Path:
+    """The absolute path that a URL names, read as SQLAlchemy 2.1 reads it: ``%41`` is ``A``.
+
+    Raises:
+        InvalidInput: another kind of URL, a database in memory, or options.
+    """
+    if not url.startswith(_SCHEME):
+        raise InvalidInput("Not the URL of a SQLite file", hint=_EXAMPLE)
+    name = url.removeprefix(_SCHEME)
+    if not name or name.startswith((":memory:", "file:")) or name.endswith("/"):
+        raise InvalidInput("The URL names no SQLite file", hint=_EXAMPLE)
+    if "?" in name:
+        raise InvalidInput("The URL of a SQLite file can't have options after a '?'", hint=_EXAMPLE)
+    path = unquote(name)
+    if "\0" in path:
+        raise InvalidInput("The path of a SQLite file can't hold a zero character", hint=_EXAMPLE)
+    if path != path.encode("utf-8", "replace").decode():
+        raise InvalidInput("The path of a SQLite file can't hold half of a surrogate pair", hint=_EXAMPLE)
+    return Path(path).absolute()

@@ -1,0 +1,232 @@
+"""What is looked at before a SQLite file is restored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from typing import Literal
+
+from hhh.core.errors import EngineError, TargetBusy
+from hhh.engines.restoring import RestoreSource
+from hhh.engines.sqlite.places import LONGEST_ENDING, Places, taken_by
+from hhh.schemas.facts import FactsModel, SqliteFacts
+from hhh.schemas.restore import Check
+
+#: The check that lets a damaged live database be replaced, and what is kept of it be as damaged.
+LIVE_INTEGRITY = "live_integrity"
+_LONGEST_NAME = 255
+_INSTEAD = (
+    "restore as a new file and put it in its place while the application is stopped, or take the live one out of WAL "
+    "mode before (PRAGMA journal_mode = DELETE)"
+)
+_INSTEAD_ALWAYS = "restore as a new file, and put it in its place while the application is stopped"
+
+
+class Looked(FactsModel):
+    """A live database, as the child saw it."""
+
+    #: Bytes.
+    size: int
+    page_size: int
+    encoding: str
+    wal: bool
+    #: Processes that have a write transaction open, or read (in WAL mode: have it open); None without any, 0 or less
+    #: where they can't be seen from here.
+    writer: int | None
+    reader: int | None
+    #: The first line that SQLite says of it, empty for none; None for one too large to check while planning.
+    damage: str | None
+
+
+def checks_of_mode() -> Sequence[Check]:
+    """Of a restore of single tables."""
+    return [
+        _unsafe("mode", "Single tables of SQLite can't be restored: restore as a new file, and copy their rows from it")
+    ]
+
+
+def checks_of_new(source: RestoreSource, places: Places) -> Sequence[Check]:
+    """Of a restore to a new file."""
+    return [
+        _check_name(places) or _check_absent(places),
+        _check_folder(places),
+        _check_space(places, _built_size(source, places), "the new file"),
+        _check_tool(source),
+    ]
+
+
+def checks_of_replace(source: RestoreSource, places: Places, look: Callable[[Places], Looked]) -> Sequence[Check]:
+    """Of a restore into a live database."""
+    common = [_check_permissions(places), _check_tool(source)]
+    if (problem := _check_name(places) or _check_present(places)) is not None:
+        return [problem, *common]
+    try:
+        live = look(places)
+    except TargetBusy as error:
+        return [Check(name="destination", status="unknown", message=str(error)), *common]
+    except EngineError as error:
+        return [_unsafe("destination", f"{error.message}: {_INSTEAD_ALWAYS}"), *common]
+    return [
+        _ok("destination", f"{places.final} is a SQLite database of {live.size} bytes"),
+        *common,
+        *_checks_of_live(source, places, live),
+    ]
+
+
+def _checks_of_live(source: RestoreSource, places: Places, live: Looked) -> Iterator[Check]:
+    yield _check_space(places, _replace_size(source, places, live), "a copy of each, and the journal of the overwrite")
+    yield _check_damage(live)
+    if isinstance(source.facts, SqliteFacts):
+        yield _check_page_size(source.facts, live)
+        yield _check_encoding(source.facts, live)
+    yield _check_writers(live)
+    yield _check_readers(live)
+    yield _check_owner(places)
+
+
+# ---------------------------------------------------------------------------------------- the destination
+
+
+def _check_name(places: Places) -> Check | None:
+    if len(os.fsencode(places.final.name)) + LONGEST_ENDING > _LONGEST_NAME:
+        return _unsafe("destination", f"The name of {places.final} is too long to make others of it")
+    return None
+
+
+def _check_absent(places: Places) -> Check:
+    if taken := taken_by(places.final):
+        return _unsafe("destination", f"{taken} exists: choose another name, or move it away")
+    if not places.folder.is_dir():
+        return _unsafe("destination", f"{places.folder} is no folder: make it first")
+    return _ok("destination", f"{places.final} does not exist yet")
+
+
+def _check_present(places: Places) -> Check | None:
+    if not os.path.lexists(places.final):
+        return _unsafe("destination", f"{places.final} does not exist: restore as a new file")
+    return None
+
+
+def _check_folder(places: Places) -> Check:
+    if not os.access(places.folder, os.W_OK | os.X_OK):
+        return _unsafe("permissions", f"This user may not write to {places.folder}")
+    return _ok("permissions", f"This user may write to {places.folder}")
+
+
+def _check_permissions(places: Places) -> Check:
+    if os.access(places.final, os.F_OK) and not os.access(places.final, os.R_OK | os.W_OK):
+        return _unsafe("permissions", f"This user may not read and write {places.final}")
+    return _check_folder(places)
+
+
+def _check_owner(places: Places) -> Check:
+    if os.geteuid() in {0, places.final.stat().st_uid}:
+        return _ok("owner", "What is kept of it gets its owner and its mode; the file itself stays the same one")
+    return Check(
+        name="owner",
+        status="warning",
+        message="The file belongs to another user: it stays so, but what is kept of it belongs to this one alone",
+    )
+
+
+# ------------------------------------------------------------------------------------------------- space
+
+
+def _built_size(source: RestoreSource, places: Places) -> int:
+    """Bytes that the restored file needs beside the destination; none where the dump lies there already."""
+    if source.dump is not None and source.dump.exists() and places.folder.is_dir():
+        return 0 if source.dump.stat().st_dev == places.folder.stat().st_dev else source.raw_size
+    return source.raw_size
+
+
+def _replace_size(source: RestoreSource, places: Places, live: Looked) -> int:
+    """Bytes: both copies, growth, and a WAL with all new pages or a journal with all old ones."""
+    journal = source.raw_size if live.wal else live.size
+    growth = max(0, source.raw_size - live.size)
+    # Each page has a header of 24 bytes in a WAL, 8 in a journal.
+    return _built_size(source, places) + live.size + growth + journal + journal * 24 // live.page_size
+
+
+def _check_space(places: Places, needed: int, purpose: str) -> Check:
+    try:
+        state = os.statvfs(places.folder)
+    except OSError as error:
+        return Check(name="free_space", status="unknown", message=f"{places.folder} has no space: {error.strerror}")
+    free = state.f_bavail * state.f_frsize
+    said = f"{needed} bytes are needed in {places.folder} for {purpose}, {free} are free"
+    return _unsafe("free_space", said) if free < needed else _ok("free_space", said)
+
+
+# -------------------------------------------------------------------------------------------- the database
+
+
+def _check_tool(source: RestoreSource) -> Check:
+    ours = ".".join(version("apsw").split(".")[:3])
+    theirs = source.versions.get("sqlite")
+    if theirs is None:
+        return Check(name="tool", status="unknown", message=f"SQLite {ours} is here; the backup names none")
+    said = f"The backup was made with SQLite {theirs}, {ours} is here"
+    if _numbers(theirs) > _numbers(ours):
+        return Check(name="tool", status="warning", message=f"{said}: what is newer in it can't be checked")
+    return _ok("tool", said)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(".") if part.isdigit()]
+
+
+def _check_damage(live: Looked) -> Check:
+    if live.damage is None:
+        said = "It is too large to be checked for a plan; what is kept of it is checked before it is overwritten"
+        return Check(name=LIVE_INTEGRITY, status="unknown", message=said, acknowledge=LIVE_INTEGRITY)
+    if live.damage:
+        said = f"The live database is damaged, and what is kept for undo would be as well: {live.damage}"
+        return Check(name=LIVE_INTEGRITY, status="unsafe", message=said, acknowledge=LIVE_INTEGRITY)
+    return _ok(LIVE_INTEGRITY, "The live database is not damaged")
+
+
+def _check_page_size(facts: SqliteFacts, live: Looked) -> Check:
+    said = f"The backup has pages of {facts.page_size} bytes, the live database of {live.page_size}"
+    if facts.page_size != live.page_size and live.wal:
+        return _unsafe("page_size", f"{said}, and it is in WAL mode: {_INSTEAD}")
+    return _ok("page_size", said)
+
+
+def _check_encoding(facts: SqliteFacts, live: Looked) -> Check:
+    said = f"The backup has text in {facts.encoding}, the live database in {live.encoding}"
+    if facts.encoding != live.encoding:
+        return _unsafe("encoding", f"{said}, which applications that have it open can't change: {_INSTEAD_ALWAYS}")
+    return _ok("encoding", said)
+
+
+def _check_writers(live: Looked) -> Check:
+    if live.writer is None:
+        return _ok("writers", "Nobody writes just now")
+    said = f"{_process(live.writer)} writes just now: its transaction is waited for, but not for long"
+    return Check(name="writers", status="warning", message=said)
+
+
+def _check_readers(live: Looked) -> Check:
+    if live.reader is None:
+        return _ok("readers", "Nobody has it open" if live.wal else "Nobody reads just now")
+    if live.wal:
+        return _ok("readers", f"{_process(live.reader)} has it open, and will see the new content")
+    said = f"{_process(live.reader)} reads just now: its transaction is waited for, but not for long"
+    return Check(name="readers", status="warning", message=said)
+
+
+def _process(number: int) -> str:
+    return f"Process {number}" if number > 0 else "Another process"
+
+
+def _ok(name: str, message: str) -> Check:
+    return _check(name, "ok", message)
+
+
+def _unsafe(name: str, message: str) -> Check:
+    return _check(name, "unsafe", message)
+
+
+def _check(name: str, status: Literal["ok", "unsafe"], message: str) -> Check:
+    return Check(name=name, status=status, message=message)
