@@ -131,6 +131,26 @@ def test_a_restore_takes_the_place_of_the_live_one_and_leaves_it_as_it_was(
     postgres.drop_database(before_name(rich, token))
 
 
+_FINGERPRINT = "SELECT count(*), sum(hashtextextended(large::text, 0)) FROM large"
+
+
+def test_a_million_rows_come_back(
+    postgres: PostgresServer, postgres_database: str, workplace: Workplace, token: str
+) -> None:
+    with postgres.connect(postgres_database) as connection:
+        connection.execute("CREATE TABLE large AS SELECT n, md5(n::text) FROM generate_series(1, 1000000) n")
+        connection.execute("ALTER TABLE large ADD PRIMARY KEY (n)")
+        expected = connection.execute(_FINGERPRINT).fetchone()
+    source = taken(PostgresqlEngine(), postgres.url(postgres_database), workplace)
+    name = f"{postgres_database}_2"
+    restored(source, Destination(url=postgres.url(), name=name, mode=RestoreMode.NEW, token=token), workplace)
+    with postgres.connect(name) as connection:
+        assert connection.execute(_FINGERPRINT).fetchone() == expected
+    assert expected is not None
+    assert expected[0] == 1_000_000
+    postgres.drop_database(name)
+
+
 def test_odd_names_and_traps_come_back(
     postgres: PostgresServer, postgres_database: str, workplace: Workplace, token: str
 ) -> None:
