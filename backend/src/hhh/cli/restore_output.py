@@ -20,9 +20,13 @@ STAGES = {
 
 
 def print_plan(plan: Plan, *, done: bool) -> None:
-    """Prints the checks, and what would happen or did."""
-    rows = [(check.name, check.status, check.message) for check in plan.checks]
-    print_table(["CHECK", "STATE", "FINDING"], rows, empty="Nothing was checked.")
+    """Prints all checks and what would happen; of what is done, only the checks that tell something."""
+    told = [check for check in plan.checks if not (done and check.status == "ok")]
+    if len(told) < len(plan.checks):
+        console.print(f"{len(plan.checks) - len(told)} of {len(plan.checks)} checks held")
+    rows = [(check.name, check.status, check.message) for check in told]
+    if rows:
+        print_table(["CHECK", "STATE", "FINDING"], rows, empty="")
     if plan.steps and not done:
         console.print("\nThe restore would")
         for number, step in enumerate(plan.steps, 1):
