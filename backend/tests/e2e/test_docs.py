@@ -13,13 +13,16 @@ import typer.main
 from hhh.cli.app import app
 from hhh.core import errors
 from hhh.core.config import Settings
-from support.documentation import DOCS, KEYS, README, RECOVERY, ROOT, RUNBOOK, blocks, inline_code
+from support.documentation import DOCS, KEYS, README, RECOVERY, RESTORE, ROOT, RUNBOOK, blocks, inline_code
 
 PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 #: Those that tell operators what to type.
 GUIDES = [README, *sorted(DOCS.glob("*.md"))]
 #: Those whose named blocks the tests run.
-WITH_BLOCKS = [README, RUNBOOK, RECOVERY, KEYS]
+WITH_BLOCKS = [README, RUNBOOK, RESTORE, RECOVERY, KEYS]
+
+#: Groups whose command `run` needs no name.
+_DIRECT = (["hhh", "restore"],)
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -90,6 +93,8 @@ def check_command(words: list[str]) -> None:
     path, rest = ["hhh"], words
     while rest and rest[0] in getattr(command, "commands", {}):
         command, path, rest = command.commands[rest[0]], [*path, rest[0]], rest[1:]
+    if path in _DIRECT and rest:
+        command, path = command.commands["run"], [*path, "run"]
     assert len(path) > 1, f"there is no command {' '.join(words)}"
     known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     unknown = {word for word in rest if word.startswith("--")} - known
