@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from support.documentation import DOCS, ROOT
+from support.documentation import DOCS, RESTORE, ROOT
 from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service
 from support.sqlite_data import make_sqlite_database
 
@@ -40,6 +41,16 @@ def test_it_has_the_variables_and_requests_of_the_runbook() -> None:
     assert {"key": "X-CSRF-Token", "value": "{{csrf_token}}"} in requests["Backups – Trigger"]["header"]
 
 
+def test_it_has_every_call_that_the_page_on_restores_describes() -> None:
+    requests = [each["request"] for each in collection()["item"]]
+    urls = [(request["method"], request["url"]["raw"].removeprefix("{{base_url}}")) for request in requests}
+    calls = {(method, re.sub(r"{{\w+}}", "{id}", url).partition("?")[0]) for method, url in urls}
+
+    described = set(re.findall(r"^\| `(GET|POST) (/api/v1/\S+)` \|", RESTORE.read_text(), re.MULTILINE))
+    assert len(described) == 7
+    assert described <= calls
+
+
 def test_its_order_is_the_runbooks() -> None:
     names = [each["name"] for each in collection()["item"]]
 
@@ -66,16 +77,22 @@ def test_newman_is_pinned_exactly_and_the_lock_names_no_registry() -> None:
 
 def test_all_its_tests_pass_against_a_running_service(service: Service, newman: list[str], tmp_path: Path) -> None:
     make_sqlite_database(tmp_path / "shop.db")
-    variables = {"target_name": "shop", "target_url": f"sqlite:///{tmp_path}/shop.db"}
+    variables = {
+        "target_name": "shop",
+        "target_url": f"sqlite:///{tmp_path}/shop.db",
+        "restore_destination": f"{tmp_path}/restored.db",
+        "replace_target": "shop",
+    }
 
     report = run_collection(newman, service, tmp_path, variables)
 
     ran = [execution["item"]["name"] for execution in report["run"]["executions"]]
     assert {each["name"] for each in collection()["item"]} <= set(ran)
-    assert report["run"]["stats"]["assertions"]["total"] >= 30
+    assert report["run"]["stats"]["assertions"]["total"] >= 60
+    assert (tmp_path / "restored.db").exists()
 
 
-def test_it_can_be_run_again_and_adds_no_target_unless_it_is_told_one(
+def test_it_can_be_run_again_and_adds_and_restores_nothing_unless_it_is_told_what(
     service: Service, newman: list[str], tmp_path: Path
 ) -> None:
     for _ in range(2):
@@ -83,6 +100,7 @@ def test_it_can_be_run_again_and_adds_no_target_unless_it_is_told_one(
 
     with service.signed_in_client() as client:
         assert [target["name"] for target in client.get("/api/v1/targets").json()] == ["app"]
+        assert {restore["dry_run"] for restore in client.get("/api/v1/restores").json()["items"]} == {True}
 
 
 def run_collection(newman: list[str], service: Service, folder: Path, variables: dict[str, str]) -> dict[str, Any]:
