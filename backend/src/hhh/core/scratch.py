@@ -1,12 +1,17 @@
-"""Private folders for work in progress, below ``HHH_SCRATCH_DIR``."""
+"""Private folders for work in progress, below ``HHH_SCRATCH_DIR``.
+
+Whoever works in one holds a lock on it. The kernel lets go of the lock when the process ends, however it ends: so
+whoever comes next finds what a killed one left, which may be a copy of a database in clear.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
@@ -20,19 +25,19 @@ log = structlog.get_logger(__name__)
 
 
 @contextlib.contextmanager
-def scratch_folder(parent: Path, worker: str) -> Iterator[Path]:
+def scratch_folder(parent: Path, holder: str) -> Iterator[Path]:
     """A private, empty folder (0700) that is gone when the block is left, however that happens.
 
     Args:
         parent: ``HHH_SCRATCH_DIR``.
-        worker: who works there; after a crash, `sweep` finds the folder by this name.
+        holder: who works there: told by the folder's name, to whoever looks.
 
     Raises:
         ScratchError: the folder can't be made.
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{worker}-", dir=parent))
+        folder, lock = _made(parent, holder)
     except OSError as error:
         raise ScratchError(
             f"The scratch folder {parent} can't be written: {error.strerror}",
@@ -42,19 +47,43 @@ def scratch_folder(parent: Path, worker: str) -> Iterator[Path]:
         yield folder
     finally:
         _remove(folder)
+        os.close(lock)
 
 
-def sweep(parent: Path, workers: Collection[str]) -> int:
-    """Removes what dead workers left behind; returns how many folders that were."""
+def sweep(parent: Path) -> int:
+    """Removes this user's folders that nobody holds any more; returns how many that were."""
     removed = 0
-    for worker in workers:
-        for folder in parent.glob(f"{SCRATCH_PREFIX}{worker}-*"):
-            # Another process may be sweeping at the same time.
-            with contextlib.suppress(FileNotFoundError):
-                if folder.stat(follow_symlinks=False).st_uid == os.geteuid():
-                    _remove(folder)
-                    removed += 1
+    for folder in parent.glob(f"{SCRATCH_PREFIX}*"):
+        # Another process may be sweeping at the same time. What can't be locked may be somebody's.
+        with contextlib.suppress(OSError), _opened(folder) as lock:
+            if os.fstat(lock).st_uid == os.geteuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(folder)
+                removed += 1
     return removed
+
+
+def _made(parent: Path, holder: str) -> tuple[Path, int]:
+    """A new folder, and the descriptor that holds its lock."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{holder}-", dir=parent))
+        with contextlib.suppress(FileNotFoundError):  # swept before it was locked
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            # A file system without locks: what a killed process leaves there has to be removed by hand.
+            with contextlib.suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _remove(folder: Path) -> None:

@@ -83,8 +83,6 @@ class EmbeddedQueue(JobQueue):
                 self._worker.abandon_all()
                 self._end_all()
         self._sweeper.join(timeout=self._ending)
-        if self._sweeper.is_alive():
-            self._worker.leave_scratch()
         try:
             self._worker.release_queued()
         except (HHHError, SQLAlchemyError) as error:

@@ -112,7 +112,7 @@ class Worker:
             run.end(_stopped(run.kind))
 
     def abandon_all(self) -> None:
-        """Records what runs here as failed though its thread has not ended; its scratch is left to the next worker."""
+        """Records what runs here as failed though its thread has not ended; what can't be, the next worker finds."""
         self._liveness.leave_for_others(self.name)
         for run in self._heartbeat.runs():
             reason = _stopped(run.kind)
@@ -128,7 +128,7 @@ class Worker:
             for job in rows.expired(session, now=utcnow(), dead_workers=dead):
                 self._give_up(session, job)
             rows.renew_queued(session, dead, lease_expires_at=utcnow())
-        scratch.sweep(self._settings.scratch_dir, dead)
+        scratch.sweep(self._settings.scratch_dir)
         for worker in dead:
             self._liveness.bury(worker)
 
@@ -136,10 +136,6 @@ class Worker:
         """Sees to what ended jobs left outside of the database; may take its time."""
         for work in self._works.values():
             work.sweep(self.name)
-
-    def leave_scratch(self) -> None:
-        """Leaves this worker's scratch to the next one: something still works there while the process ends."""
-        self._liveness.leave_for_others(self.name)
 
     def adopt_queued(self) -> list[str]:
         """Makes queued jobs ours that nobody keeps; returns the ids of all that wait for us, also of those before."""

@@ -7,10 +7,8 @@ destination and, while it runs, scratch.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -20,7 +18,7 @@ from hhh.artifacts.retrieval import StoredBackup
 from hhh.core import signing
 from hhh.core.config import Settings
 from hhh.core.errors import InvalidInput
-from hhh.core.scratch import SCRATCH_PREFIX, scratch_folder, sweep
+from hhh.core.scratch import scratch_folder, sweep
 from hhh.engines.base import EngineKind, Workplace
 from hhh.engines.postgresql.passwords import with_password
 from hhh.engines.postgresql.url import parse_url
@@ -31,9 +29,6 @@ from hhh.services.restoration import Restoration, new_token
 from hhh.services.trust import further_keys
 
 _SQLITE = "sqlite:///"
-#: How the names of scratch folders go on that are of no service's worker.
-_WORKER = "restore-"
-_SETTLED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,44 +89,10 @@ def standalone(
     destination = _destination(backup.manifest.engine, aim, environment)
     identities = Identities.load(identity_file or settings.age_identity_file)
     stored = StoredBackup(backup.storage, backup.manifest, identities)
-    sweep(settings.scratch_dir, _dead_workers(settings.scratch_dir))
-    with scratch_folder(settings.scratch_dir, f"{_WORKER}{destination.token}") as scratch, _alive(scratch):
+    sweep(settings.scratch_dir)  # no service sees to it where there is none
+    with scratch_folder(settings.scratch_dir, "restore") as scratch:
         workplace = Workplace(scratch, settings.pg_bin_dir)
         yield Restoration(stored, destination, workplace, earlier_checks=backup.checks)
-
-
-@contextlib.contextmanager
-def _alive(scratch: Path) -> Iterator[None]:
-    """Holds a lock on the folder, of which the kernel lets go whatever ends this process."""
-    descriptor = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _dead_workers(parent: Path) -> Sequence[str]:
-    """Who left a copy of a database here and was killed: no server sees to it where there is none."""
-    dead = []
-    for folder in parent.glob(f"{SCRATCH_PREFIX}{_WORKER}*"):
-        # A folder that was just made may not have its lock yet. Another process may be sweeping, too.
-        with contextlib.suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _SETTLED_SECONDS and not _is_held(folder):
-                dead.append(folder.name.removeprefix(SCRATCH_PREFIX).rpartition("-")[0])
-    return dead
-
-
-def _is_held(folder: Path) -> bool:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)
 
 
 def _destination(engine: EngineKind, aim: Aim, environment: Mapping[str, str]) -> Destination:

@@ -2,6 +2,10 @@
 
 import os
 import stat
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -140,11 +144,50 @@ def test_a_scratch_folder_that_can_not_be_made_is_told(tmp_path: Path) -> None:
         pass
 
 
-def test_only_what_dead_workers_left_is_swept(tmp_path: Path) -> None:
-    for name in ("hhh-scratch-dead-x", "hhh-scratch-dead-y", "hhh-scratch-alive-x", "other"):
+def test_only_what_nobody_holds_any_more_is_swept(tmp_path: Path) -> None:
+    for name in ("hhh-scratch-dead-x", "hhh-scratch-peek-y", "other"):
         (tmp_path / name / "sub").mkdir(parents=True)
     (tmp_path / "hhh-scratch-dead-link").symlink_to(tmp_path / "other")
-    assert scratch.sweep(tmp_path, ["dead", "unknown"]) >= 2
-    assert {path.name for path in tmp_path.iterdir() if not path.is_symlink()} == {"hhh-scratch-alive-x", "other"}
+    with scratch.scratch_folder(tmp_path, "alive") as held:
+        assert scratch.sweep(tmp_path) == 2
+        assert {path for path in tmp_path.iterdir() if not path.is_symlink()} == {held, tmp_path / "other"}
     assert (tmp_path / "other" / "sub").exists()
-    assert scratch.sweep(tmp_path / "missing", ["dead"]) == 0
+    assert scratch.sweep(tmp_path / "missing") == 0
+
+
+def test_what_a_killed_process_held_is_swept_and_not_before(tmp_path: Path) -> None:
+    holding = (
+        "import sys, pathlib, hhh.core.scratch as scratch\n"
+        "with scratch.scratch_folder(pathlib.Path(sys.argv[1]), 'import') as folder:\n"
+        "    (folder / 'dump').write_bytes(b'secret')\n"
+        "    print(folder, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", holding, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        held = Path(process.stdout.readline().strip())
+        assert scratch.sweep(tmp_path) == 0
+        process.kill()
+    assert (held / "dump").exists()
+    assert scratch.sweep(tmp_path) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_makers_and_sweepers_of_scratch_do_not_get_into_each_others_way(tmp_path: Path) -> None:
+    done = threading.Event()
+
+    def sweep_again_and_again() -> None:
+        while not done.is_set():
+            scratch.sweep(tmp_path)
+
+    with ThreadPoolExecutor() as pool:
+        sweeper = pool.submit(sweep_again_and_again)
+        try:
+            for number in range(300):
+                with scratch.scratch_folder(tmp_path, "me") as folder:
+                    (folder / str(number)).touch()
+        finally:
+            done.set()
+        sweeper.result()
+    assert list(tmp_path.iterdir()) == []
