@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import quote
 
 from hhh.core.errors import InvalidInput, SourceUnreadable, ToolMissing
 from hhh.core.process import running
@@ -19,6 +18,7 @@ from hhh.engines.postgresql.archive import MAGIC, Archive, write_list
 from hhh.engines.postgresql.binaries import find_tool
 from hhh.engines.postgresql.foreign import facts_of_dump
 from hhh.engines.registry import ENGINES
+from hhh.engines.sqlite.url import url_of
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
 #: Entries whose rows are counted.
@@ -83,8 +83,7 @@ class ForeignFile:
 
 @contextlib.contextmanager
 def _sqlite(path: Path, workplace: Workplace, run: Run) -> Iterator[Dump]:
-    url = f"sqlite:///{quote(os.fsencode(path), safe=' /')}"
-    with ENGINES[EngineKind.SQLITE].dump(url, workplace, run) as dump:
+    with ENGINES[EngineKind.SQLITE].dump(url_of(path), workplace, run) as dump:
         yield _Imported(dump)
 
 

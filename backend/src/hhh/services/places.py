@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from hhh.core.config import Settings
 from hhh.core.database import Database
@@ -15,14 +15,13 @@ from hhh.core.scratch import SCRATCH_PREFIX
 from hhh.engines.base import EngineKind
 from hhh.engines.postgresql.url import parse_url
 from hhh.engines.restoring import Destination, RestoreMode
+from hhh.engines.sqlite.files import BESIDE
+from hhh.engines.sqlite.url import path_in, url_of
 from hhh.models import Restore
 from hhh.services.targets import APP, Target
 
 #: Bytes; the server cuts longer names.
 _LONGEST_NAME: Final = 63
-#: What SQLite keeps beside a database: a file of such a name would be taken for a part of it.
-_PARTS_OF_A_DATABASE: Final = ("-wal", "-shm", "-journal")
-_SCHEME: Final = "sqlite:///"
 
 
 class Places:
@@ -59,7 +58,7 @@ class Places:
 
     def url(self, target: Target, name: str) -> str:
         """How the restorer reaches it, with a password: any database of the server, or the file itself."""
-        return f"{_SCHEME}{quote(name, safe=' /')}" if _is_file(target) else target.url
+        return url_of(name) if _is_file(target) else target.url
 
     def _refuse_own(self, target: Target) -> None:
         # By another name than `app`: nobody would see to its sessions, jobs and catalogue.
@@ -91,7 +90,7 @@ class Places:
         path = Path(asked)
         if not path.is_absolute() or ".." in path.parts or asked.endswith("/"):
             raise InvalidInput("The destination is not the absolute path of a file, without '..'")
-        if path.name.endswith(_PARTS_OF_A_DATABASE):
+        if path.name.endswith(BESIDE):
             raise InvalidInput(f"SQLite would take {path.name} for a part of another database", hint="use another name")
         try:
             found = path.parent.resolve(strict=True) / path.name
@@ -132,7 +131,7 @@ class Places:
 
 def _name_of(target: Target) -> str:
     if target.engine.kind is EngineKind.SQLITE:
-        return str(Path(unquote(target.url.removeprefix(_SCHEME))).absolute())
+        return str(path_in(target.url))
     return str(parse_url(target.url).parameters["dbname"])
 
 

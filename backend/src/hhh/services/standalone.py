@@ -11,7 +11,6 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 from hhh.artifacts.identities import Identities
 from hhh.artifacts.retrieval import StoredBackup
@@ -22,13 +21,12 @@ from hhh.core.scratch import scratch_folder, sweep
 from hhh.engines.base import EngineKind, Workplace
 from hhh.engines.postgresql.passwords import with_password
 from hhh.engines.postgresql.url import parse_url
-from hhh.engines.registry import ENGINES, engine_for
+from hhh.engines.registry import engine_for
 from hhh.engines.restoring import Destination, RestoreMode
+from hhh.engines.sqlite.url import path_in, url_of
 from hhh.services.choosing import ChosenBackup
 from hhh.services.restoration import Restoration, new_token
 from hhh.services.trust import further_keys
-
-_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +107,11 @@ def _destination(engine: EngineKind, aim: Aim, environment: Mapping[str, str]) -
 
 def _sqlite(to: str) -> tuple[str, str]:
     if "://" not in to:
-        to = f"{_SQLITE}{quote(os.path.abspath(Path(to).expanduser()))}"  # noqa: PTH100  `..` is resolved, links are not
+        to = url_of(os.path.abspath(Path(to).expanduser()))  # noqa: PTH100  `..` is resolved, links are not
     if engine_for(to).kind is not EngineKind.SQLITE:
         raise InvalidInput("The backup is of a SQLite database", hint="give --to a path, or sqlite:////path")
-    url = ENGINES[EngineKind.SQLITE].validate(to)
-    return url, unquote(url.removeprefix(_SQLITE))
+    path = path_in(to)
+    return url_of(path), str(path)
 
 
 def _postgresql(to: str, environment: Mapping[str, str]) -> tuple[str, str]:

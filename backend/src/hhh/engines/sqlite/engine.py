@@ -6,20 +6,17 @@ import contextlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, unquote
 
-from hhh.core.errors import InvalidInput
 from hhh.core.run import Run, Unattended
 from hhh.engines.base import Dump, DumpForm, DumpResult, Engine, EngineKind, SourceInfo, Workplace
 from hhh.engines.sqlite.conversation import Conversation, conversation
+from hhh.engines.sqlite.url import path_in, url_of
 from hhh.schemas.facts import SqliteFacts
 
 #: How long a lock on the database is waited for, before the dump fails with `TargetBusy`.
 BUSY_TIMEOUT_SECONDS = 10.0
 THOROUGH_CHECK_SIZE = 128 << 20
-_SCHEME = "sqlite:///"
 _COPY_NAME = "copy.db"
-_EXAMPLE = "e.g. sqlite:////var/lib/app/app.db"
 
 
 class SqliteEngine(Engine):
@@ -40,17 +37,17 @@ class SqliteEngine(Engine):
         self._thorough_check_size = thorough_check_size
 
     def validate(self, url: str) -> str:
-        return f"{_SCHEME}{quote(str(_path_in(url)), safe=' /')}"
+        return url_of(path_in(url))
 
     def inspect(self, url: str, workplace: Workplace) -> SourceInfo:
-        with conversation(self._request("inspect", _path_in(url), workplace), Unattended()) as child:
+        with conversation(self._request("inspect", path_in(url), workplace), Unattended()) as child:
             found = child.wait_for("inspected")
         tables = found["tables"]
         return SourceInfo(description=f"SQLite, {tables} table{'' if tables == 1 else 's'}", size=found["size"])
 
     @contextlib.contextmanager
     def dump(self, url: str, workplace: Workplace, run: Run) -> Iterator[Dump]:
-        with conversation(self._request("dump", _path_in(url), workplace), run) as child:
+        with conversation(self._request("dump", path_in(url), workplace), run) as child:
             size = child.wait_for("copying")["size"]
             yield _SqliteDump(child, size)
 
@@ -87,24 +84,3 @@ class _SqliteDump(Dump):
             versions=report["versions"],
             warnings=tuple(report["warnings"]),
         )
-
-
-def _path_in(url: str) -> Path:
-    """The absolute path that a URL names, read as SQLAlchemy 2.1 reads it: ``%41`` is ``A``.
-
-    Raises:
-        InvalidInput: another kind of URL, a database in memory, or options.
-    """
-    if not url.startswith(_SCHEME):
-        raise InvalidInput("Not the URL of a SQLite file", hint=_EXAMPLE)
-    name = url.removeprefix(_SCHEME)
-    if not name or name.startswith((":memory:", "file:")) or name.endswith("/"):
-        raise InvalidInput("The URL names no SQLite file", hint=_EXAMPLE)
-    if "?" in name:
-        raise InvalidInput("The URL of a SQLite file can't have options after a '?'", hint=_EXAMPLE)
-    path = unquote(name)
-    if "\0" in path:
-        raise InvalidInput("The path of a SQLite file can't hold a zero character", hint=_EXAMPLE)
-    if path != path.encode("utf-8", "replace").decode():
-        raise InvalidInput("The path of a SQLite file can't hold half of a surrogate pair", hint=_EXAMPLE)
-    return Path(path).absolute()

@@ -8,7 +8,6 @@ import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from hhh.core.errors import EngineError
 from hhh.core.files import fsync_folder
@@ -17,8 +16,9 @@ from hhh.engines.base import EngineKind, Workplace
 from hhh.engines.restoring import Built, Destination, Published, RestoreMode, Restorer, RestoreSource
 from hhh.engines.sqlite.conversation import conversation
 from hhh.engines.sqlite.engine import BUSY_TIMEOUT_SECONDS, THOROUGH_CHECK_SIZE
-from hhh.engines.sqlite.places import BESIDE, Places, is_kept_name, remove_database, taken_by, written
+from hhh.engines.sqlite.files import BESIDE, RestoreFiles, is_kept_name, remove_database, taken_by, written
 from hhh.engines.sqlite.restore_checks import LIVE_INTEGRITY, Looked, checks_of_mode, checks_of_new, checks_of_replace
+from hhh.engines.sqlite.url import url_of
 from hhh.schemas.facts import SqliteFacts
 from hhh.schemas.restore import Check
 
@@ -46,114 +46,114 @@ class SqliteRestorer(Restorer):
         self._thorough_check_size = thorough_check_size
 
     def checks(self, source: RestoreSource, destination: Destination, workplace: Workplace) -> Sequence[Check]:  # noqa: ARG002
-        places = Places.of(destination)
+        files = RestoreFiles.of(destination)
         match destination.mode:
             case RestoreMode.NEW:
-                return checks_of_new(source, places)
+                return checks_of_new(source, files)
             case RestoreMode.REPLACE:
-                return checks_of_replace(source, places, self._look)
+                return checks_of_replace(source, files, self._look)
             case RestoreMode.TABLES:
                 return checks_of_mode()
 
     def steps(self, source: RestoreSource, destination: Destination) -> Sequence[str]:
-        places = Places.of(destination)
+        files = RestoreFiles.of(destination)
         check = (
             "Compare" if self._was_checked(source, destination) else "Check it with PRAGMA integrity_check, and compare"
         )
         begin = [
-            f"Put the {source.raw_size} bytes of the backup beside the destination, as {places.built.name}",
+            f"Put the {source.raw_size} bytes of the backup beside the destination, as {files.built.name}",
             f"{check} it with the facts of the backup",
         ]
         if destination.mode is RestoreMode.NEW:
-            return [*begin, f"Give it the name {places.final}, if nothing has that name by then"]
+            return [*begin, f"Give it the name {files.final}, if nothing has that name by then"]
         return [
             *begin,
-            f"Hold the write lock of {places.final}, so that nothing is committed in between",
-            f"Copy what it holds to {places.kept.name}, and check that copy",
+            f"Hold the write lock of {files.final}, so that nothing is committed in between",
+            f"Copy what it holds to {files.kept.name}, and check that copy",
             "Overwrite it through SQLite's online backup, in one transaction: applications may keep it open",
-            f"Keep {places.kept.name} for undo",
+            f"Keep {files.kept.name} for undo",
         ]
 
     def build(self, source: RestoreSource, destination: Destination, workplace: Workplace, run: Run) -> Built:  # noqa: ARG002
         """See `Restorer.build`; the dump is moved where scratch and destination are on one file system."""
         if source.dump is None:
             raise ValueError("A restore that is only planned has nothing to build from")
-        built = Places.of(destination).built
+        built = RestoreFiles.of(destination).built
         with written(built):
             _move(source.dump, built, run)
         checked = self._ask(
             "check", built, run, answer="facts", extra={"checked": self._was_checked(source, destination)}
         )
         return Built(
-            url=f"sqlite:///{quote(str(built), safe=' /')}",
+            url=url_of(built),
             facts=SqliteFacts.model_validate(checked["facts"]),
             warnings=tuple(checked["warnings"]),
         )
 
     def publish(self, destination: Destination, workplace: Workplace, run: Run) -> str | None:  # noqa: ARG002
-        places = Places.of(destination)
+        files = RestoreFiles.of(destination)
         if destination.mode is RestoreMode.REPLACE:
             accepted = LIVE_INTEGRITY in destination.acknowledged
-            kept = self._replace(places, places.built, run, check_dump=True, accept_damage=accepted)
-            remove_database(places.built)
+            kept = self._replace(files, files.built, run, check_dump=True, accept_damage=accepted)
+            remove_database(files.built)
             return kept
-        if any(places.built.with_name(places.built.name + ending).exists() for ending in BESIDE):
-            self._ask("tidy", places.built, run, answer="tidied")
-        _give_name(places)
+        if any(files.built.with_name(files.built.name + ending).exists() for ending in BESIDE):
+            self._ask("tidy", files.built, run, answer="tidied")
+        _give_name(files)
         return None
 
     def published(self, destination: Destination, workplace: Workplace) -> Published | None:  # noqa: ARG002
-        places = Places.of(destination)
-        if not places.final.exists():
+        files = RestoreFiles.of(destination)
+        if not files.final.exists():
             return None
         if destination.mode is RestoreMode.REPLACE:
-            return Published(str(places.kept)) if places.kept.exists() and self._is_replaced(places) else None
+            return Published(str(files.kept)) if files.kept.exists() and self._is_replaced(files) else None
         # Killed between giving it its name and taking the other one away, it has both.
-        taken = not places.built.exists() or places.built.samefile(places.final)
+        taken = not files.built.exists() or files.built.samefile(files.final)
         return Published(None) if taken else None
 
     def discard(self, destination: Destination, workplace: Workplace) -> None:  # noqa: ARG002
-        places = Places.of(destination)
-        remove_database(places.built)
-        remove_database(places.part)
+        files = RestoreFiles.of(destination)
+        remove_database(files.built)
+        remove_database(files.part)
         # One that is whole was perhaps published a moment before the end; without the database it is all there is.
-        if places.kept.exists() and places.final.exists() and not self._is_replaced(places):
-            remove_database(places.kept)
+        if files.kept.exists() and files.final.exists() and not self._is_replaced(files):
+            remove_database(files.kept)
 
     def undo(self, destination: Destination, kept: str, workplace: Workplace, run: Run) -> str:  # noqa: ARG002
         source = _kept_file(kept)
         if not source.exists():
             raise EngineError(f"{source} is gone", hint="restore a backup instead")
         # It was checked when it was kept, or accepted as it was; and what is there now may be what the undo is for.
-        kept_now = self._replace(Places.of(destination), source, run, check_dump=False, accept_damage=True)
+        kept_now = self._replace(RestoreFiles.of(destination), source, run, check_dump=False, accept_damage=True)
         remove_database(source)
         return kept_now
 
     def remove_kept(self, destination: Destination, kept: str, workplace: Workplace) -> None:  # noqa: ARG002
         remove_database(_kept_file(kept))
 
-    def _replace(self, places: Places, dump: Path, run: Run, *, check_dump: bool, accept_damage: bool) -> str:
+    def _replace(self, files: RestoreFiles, dump: Path, run: Run, *, check_dump: bool, accept_damage: bool) -> str:
         """Overwrites the destination, or changes nothing; returns the name of what was kept."""
         extra: Mapping[str, object] = {
             "dump": str(dump),
-            "part": str(places.part),
-            "kept": str(places.kept),
+            "part": str(files.part),
+            "kept": str(files.kept),
             "check_dump": check_dump,
             "accept_damage": accept_damage,
         }
         try:
-            self._ask("replace", places.final, run, answer="replaced", extra=extra, ending=_ENDING_SECONDS)
+            self._ask("replace", files.final, run, answer="replaced", extra=extra, ending=_ENDING_SECONDS)
         except BaseException:
             # Cancelled or killed around the commit: only the database knows. Where it can't tell, `discard` asks again.
             with contextlib.suppress(EngineError):
-                if places.kept.exists() and self._is_replaced(places):
-                    return str(places.kept)
+                if files.kept.exists() and self._is_replaced(files):
+                    return str(files.kept)
             raise
-        return str(places.kept)
+        return str(files.kept)
 
-    def _is_replaced(self, places: Places) -> bool:
-        extra = {"kept": str(places.kept)}
-        return bool(self._ask("compare", places.final, Unattended(), answer="compared", extra=extra)["replaced"])
+    def _is_replaced(self, files: RestoreFiles) -> bool:
+        extra = {"kept": str(files.kept)}
+        return bool(self._ask("compare", files.final, Unattended(), answer="compared", extra=extra)["replaced"])
 
     def _was_checked(self, source: RestoreSource, destination: Destination) -> bool:
         """Whether to leave it at the check of the backup: of a large one, another would take longer than all the rest.
@@ -163,8 +163,8 @@ class SqliteRestorer(Restorer):
         """
         return destination.mode is RestoreMode.NEW and source.raw_size > self._thorough_check_size
 
-    def _look(self, places: Places) -> Looked:
-        return Looked.model_validate(self._ask("look", places.final, Unattended(), answer="looked"))
+    def _look(self, files: RestoreFiles) -> Looked:
+        return Looked.model_validate(self._ask("look", files.final, Unattended(), answer="looked"))
 
     def _ask(
         self,
@@ -225,18 +225,18 @@ def _move(dump: Path, path: Path, run: Run) -> None:
         os.close(descriptor)
 
 
-def _give_name(places: Places) -> None:
+def _give_name(files: RestoreFiles) -> None:
     """Makes a new file known under its name, unless something else is."""
-    if taken := taken_by(places.final):
+    if taken := taken_by(files.final):
         raise _exists(taken)
-    with written(places.final):
-        places.built.chmod(_usual_mode(places.part))
+    with written(files.final):
+        files.built.chmod(_usual_mode(files.part))
         try:
-            os.link(places.built, places.final)
+            os.link(files.built, files.final)
         except FileExistsError as error:
-            raise _exists(places.final) from error
-        places.built.unlink()
-        fsync_folder(places.folder)
+            raise _exists(files.final) from error
+        files.built.unlink()
+        fsync_folder(files.folder)
 
 
 def _exists(path: Path) -> EngineError:

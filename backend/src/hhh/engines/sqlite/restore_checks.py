@@ -9,7 +9,7 @@ from typing import Literal
 
 from hhh.core.errors import EngineError, TargetBusy
 from hhh.engines.restoring import RestoreSource
-from hhh.engines.sqlite.places import LONGEST_ENDING, Places, taken_by
+from hhh.engines.sqlite.files import LONGEST_ENDING, RestoreFiles, taken_by
 from hhh.schemas.facts import FactsModel, SqliteFacts
 from hhh.schemas.restore import Check
 
@@ -46,82 +46,84 @@ def checks_of_mode() -> Sequence[Check]:
     ]
 
 
-def checks_of_new(source: RestoreSource, places: Places) -> Sequence[Check]:
+def checks_of_new(source: RestoreSource, files: RestoreFiles) -> Sequence[Check]:
     """Of a restore to a new file."""
     return [
-        _check_name(places) or _check_absent(places),
-        _check_folder(places),
-        _check_space(places, _built_size(source, places), "the new file"),
+        _check_name(files) or _check_absent(files),
+        _check_folder(files),
+        _check_space(files, _built_size(source, files), "the new file"),
         _check_tool(source),
     ]
 
 
-def checks_of_replace(source: RestoreSource, places: Places, look: Callable[[Places], Looked]) -> Sequence[Check]:
+def checks_of_replace(
+    source: RestoreSource, files: RestoreFiles, look: Callable[[RestoreFiles], Looked]
+) -> Sequence[Check]:
     """Of a restore into a live database."""
-    common = [_check_permissions(places), _check_tool(source)]
-    if (problem := _check_name(places) or _check_present(places)) is not None:
+    common = [_check_permissions(files), _check_tool(source)]
+    if (problem := _check_name(files) or _check_present(files)) is not None:
         return [problem, *common]
     try:
-        live = look(places)
+        live = look(files)
     except TargetBusy as error:
         return [Check(name="destination", status="unknown", message=str(error)), *common]
     except EngineError as error:
         return [_unsafe("destination", f"{error.message}: {_INSTEAD_ALWAYS}"), *common]
     return [
-        _ok("destination", f"{places.final} is a SQLite database of {live.size} bytes"),
+        _ok("destination", f"{files.final} is a SQLite database of {live.size} bytes"),
         *common,
-        *_checks_of_live(source, places, live),
+        *_checks_of_live(source, files, live),
     ]
 
 
-def _checks_of_live(source: RestoreSource, places: Places, live: Looked) -> Iterator[Check]:
-    yield _check_space(places, _replace_size(source, places, live), "a copy of each, and the journal of the overwrite")
+def _checks_of_live(source: RestoreSource, files: RestoreFiles, live: Looked) -> Iterator[Check]:
+    yield _check_space(files, _replace_size(source, files, live), "a copy of each, and the journal of the overwrite")
     yield _check_damage(live)
     if isinstance(source.facts, SqliteFacts):
         yield _check_page_size(source.facts, live)
         yield _check_encoding(source.facts, live)
     yield _check_writers(live)
     yield _check_readers(live)
-    yield _check_owner(places)
+    yield _check_owner(files)
 
 
 # ---------------------------------------------------------------------------------------- the destination
 
 
-def _check_name(places: Places) -> Check | None:
-    if len(os.fsencode(places.final.name)) + LONGEST_ENDING > _LONGEST_NAME:
-        return _unsafe("destination", f"The name of {places.final} is too long to make others of it")
+def _check_name(files: RestoreFiles) -> Check | None:
+    if len(os.fsencode(files.final.name)) + LONGEST_ENDING > _LONGEST_NAME:
+        return _unsafe("destination", f"The name of {files.final} is too long to make others of it")
     return None
 
 
-def _check_absent(places: Places) -> Check:
-    if taken := taken_by(places.final):
+def _check_absent(files: RestoreFiles) -> Check:
+    if taken := taken_by(files.final):
         return _unsafe("destination", f"{taken} exists: choose another name, or move it away")
-    if not places.folder.is_dir():
-        return _unsafe("destination", f"{places.folder} is no folder: make it first")
-    return _ok("destination", f"{places.final} does not exist yet")
+    if not files.folder.is_dir():
+        return _unsafe("destination", f"{files.folder} is no folder: make it first")
+    return _ok("destination", f"{files.final} does not exist yet")
 
 
-def _check_present(places: Places) -> Check | None:
-    if not os.path.lexists(places.final):
-        return _unsafe("destination", f"{places.final} does not exist: restore as a new file")
+def _check_present(files: RestoreFiles) -> Check | None:
+    if not os.path.lexists(files.final):
+        return _unsafe("destination", f"{files.final} does not exist: restore as a new file")
     return None
 
 
-def _check_folder(places: Places) -> Check:
-    if not os.access(places.folder, os.W_OK | os.X_OK):
-        return _unsafe("permissions", f"This user may not write to {places.folder}")
-    return _ok("permissions", f"This user may write to {places.folder}")
+def _check_folder(files: RestoreFiles) -> Check:
+    if not os.access(files.folder, os.W_OK | os.X_OK):
+        return _unsafe("permissions", f"This user may not write to {files.folder}")
+    return _ok("permissions", f"This user may write to {files.folder}")
 
 
-def _check_permissions(places: Places) -> Check:
-    if os.access(places.final, os.F_OK) and not os.access(places.final, os.R_OK | os.W_OK):
-        return _unsafe("permissions", f"This user may not read and write {places.final}")
-    return _check_folder(places)
+def _check_permissions(files: RestoreFiles) -> Check:
+    if os.access(files.final, os.F_OK) and not os.access(files.final, os.R_OK | os.W_OK):
+        return _unsafe("permissions", f"This user may not read and write {files.final}")
+    return _check_folder(files)
 
 
-def _check_owner(places: Places) -> Check:
-    if os.geteuid() in {0, places.final.stat().st_uid}:
+def _check_owner(files: RestoreFiles) -> Check:
+    if os.geteuid() in {0, files.final.stat().st_uid}:
         return _ok("owner", "What is kept of it gets its owner and its mode; the file itself stays the same one")
     return Check(
         name="owner",
@@ -133,28 +135,28 @@ def _check_owner(places: Places) -> Check:
 # ------------------------------------------------------------------------------------------------- space
 
 
-def _built_size(source: RestoreSource, places: Places) -> int:
+def _built_size(source: RestoreSource, files: RestoreFiles) -> int:
     """Bytes that the restored file needs beside the destination; none where the dump lies there already."""
-    if source.dump is not None and source.dump.exists() and places.folder.is_dir():
-        return 0 if source.dump.stat().st_dev == places.folder.stat().st_dev else source.raw_size
+    if source.dump is not None and source.dump.exists() and files.folder.is_dir():
+        return 0 if source.dump.stat().st_dev == files.folder.stat().st_dev else source.raw_size
     return source.raw_size
 
 
-def _replace_size(source: RestoreSource, places: Places, live: Looked) -> int:
+def _replace_size(source: RestoreSource, files: RestoreFiles, live: Looked) -> int:
     """Bytes: both copies, growth, and a WAL with all new pages or a journal with all old ones."""
     journal = source.raw_size if live.wal else live.size
     growth = max(0, source.raw_size - live.size)
     # Each page has a header of 24 bytes in a WAL, 8 in a journal.
-    return _built_size(source, places) + live.size + growth + journal + journal * 24 // live.page_size
+    return _built_size(source, files) + live.size + growth + journal + journal * 24 // live.page_size
 
 
-def _check_space(places: Places, needed: int, purpose: str) -> Check:
+def _check_space(files: RestoreFiles, needed: int, purpose: str) -> Check:
     try:
-        state = os.statvfs(places.folder)
+        state = os.statvfs(files.folder)
     except OSError as error:
-        return Check(name="free_space", status="unknown", message=f"{places.folder} has no space: {error.strerror}")
+        return Check(name="free_space", status="unknown", message=f"{files.folder} has no space: {error.strerror}")
     free = state.f_bavail * state.f_frsize
-    said = f"{needed} bytes are needed in {places.folder} for {purpose}, {free} are free"
+    said = f"{needed} bytes are needed in {files.folder} for {purpose}, {free} are free"
     return _unsafe("free_space", said) if free < needed else _ok("free_space", said)
 
 

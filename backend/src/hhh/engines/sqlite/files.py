@@ -20,7 +20,7 @@ _KEPT = re.compile(r".+\.before_[a-z0-9]{8}")
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class RestoreFiles:
     """Where things are."""
 
     #: The destination itself. Of a live one, the file that a link leads to: SQLite keeps its journal beside that.
@@ -33,7 +33,7 @@ class Places:
     kept: Path
 
     @classmethod
-    def of(cls, destination: Destination) -> Places:
+    def of(cls, destination: Destination) -> RestoreFiles:
         """All names derive from the destination and the token."""
         final = Path(destination.name)
         if destination.mode is RestoreMode.REPLACE:
@@ -62,7 +62,7 @@ def taken_by(path: Path) -> Path | None:
 
 
 def is_kept_name(name: str) -> bool:
-    """Whether it is one that `Places` gives to what is kept."""
+    """Whether it is one that `RestoreFiles` gives to what is kept."""
     return _KEPT.fullmatch(Path(name).name) is not None
 
 
