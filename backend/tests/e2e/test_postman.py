@@ -43,7 +43,7 @@ def test_it_has_the_variables_and_requests_of_the_runbook() -> None:
 
 def test_it_has_every_call_that_the_page_on_restores_describes() -> None:
     requests = [each["request"] for each in collection()["item"]]
-    urls = [(request["method"], request["url"]["raw"].removeprefix("{{base_url}}")) for request in requests}
+    urls = [(request["method"], request["url"]["raw"].removeprefix("{{base_url}}")) for request in requests]
     calls = {(method, re.sub(r"{{\w+}}", "{id}", url).partition("?")[0]) for method, url in urls}
 
     described = set(re.findall(r"^\| `(GET|POST) (/api/v1/\S+)` \|", RESTORE.read_text(), re.MULTILINE))
