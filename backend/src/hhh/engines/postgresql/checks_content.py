@@ -101,7 +101,8 @@ def _check_roles(look: Look) -> Check:
         return doubtful(
             ROLES_CHECK,
             f"The server has no role {listed(missing)}: create it (pg_dumpall --roles-only has its definition), or "
-            "what it owns goes to the owner of the database, and its privileges are left out",
+            "what it owns goes to the owner of the database (if that is a superuser, to the role hhh_nobody, which is "
+            "made), and its privileges are left out",
         )
     return ok(ROLES_CHECK, "All roles that own something or have privileges exist")
 

@@ -16,9 +16,11 @@ ROLES_CHECK = "roles"
 _NAMES_IN_A_MESSAGE = 5
 #: Whom the role of the connection can make an owner. Before PostgreSQL 16 any membership was enough.
 _ROLES_BEFORE_16 = sql.SQL("""
-    SELECT r.rolname::pg_catalog.text, pg_catalog.pg_has_role(r.oid, 'MEMBER') FROM pg_catalog.pg_roles r
+    SELECT r.rolname::pg_catalog.text, pg_catalog.pg_has_role(r.oid, 'MEMBER'), r.rolsuper FROM pg_catalog.pg_roles r
 """)
-_ROLES = sql.SQL("SELECT r.rolname::pg_catalog.text, pg_catalog.pg_has_role(r.oid, 'SET') FROM pg_catalog.pg_roles r")
+_ROLES = sql.SQL("""
+    SELECT r.rolname::pg_catalog.text, pg_catalog.pg_has_role(r.oid, 'SET'), r.rolsuper FROM pg_catalog.pg_roles r
+""")
 _SET_OPTION_SINCE = 160_000
 
 
@@ -28,7 +30,9 @@ class Roles:
     def __init__(self, admin: Administration) -> None:
         with mapped_errors("The roles could not be looked at"):
             query = _ROLES if admin.server_version >= _SET_OPTION_SINCE else _ROLES_BEFORE_16
-            self._may_be_given: dict[str, bool] = dict(admin.connection.execute(query).fetchall())
+            rows = admin.connection.execute(query).fetchall()
+        self._may_be_given: dict[str, bool] = {role: may_be_given for role, may_be_given, _ in rows}
+        self._superusers = frozenset(role for role, _, is_superuser in rows if is_superuser)
 
     def exists(self, role: str) -> bool:
         """Whether there is a role of that name."""
@@ -37,6 +41,10 @@ class Roles:
     def may_own(self, role: str) -> bool:
         """Whether it exists, and the operator's role may make it the owner of what it has itself."""
         return self._may_be_given.get(role, False)
+
+    def is_superuser(self, role: str) -> bool:
+        """Whether code that belongs to it may do everything."""
+        return role in self._superusers
 
 
 class Notes:

@@ -5,13 +5,15 @@ A superuser runs these statements: they are made of names that the server itself
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
+from hhh.core.errors import EngineError
 from hhh.engines.postgresql.archive import Entry
 from hhh.engines.postgresql.connection import Connection, mapped_errors
 from hhh.engines.postgresql.notes import Notes, Roles
@@ -20,6 +22,14 @@ from hhh.engines.postgresql.worker import Worker
 
 _LARGE_OBJECTS = frozenset({"BLOB", "BLOB METADATA"})
 _NUMBER = re.compile(r"\d+")
+#: The owner of what has none here, where it would be a superuser otherwise. Functions with the rights of their owner,
+#: views, and the indexes that autovacuum looks at would then be a way from any role of the backup to all rights.
+NOBODY = "hhh_nobody"
+_STILL_OWNS = sql.SQL("""
+    SELECT FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
+     WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass AND s.deptype = 'o' AND r.rolname = %(role)s
+       AND s.dbid = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +38,14 @@ class Owners:
 
     worker: Worker
     roles: Roles
-    #: The owner of the database, and of what has no owner that exists.
+    #: The owner of the database.
     default: str
     notes: Notes
+
+    @property
+    def rest(self) -> str:
+        """The owner of what has no owner that exists, and of what the dump's own code made while it was restored."""
+        return NOBODY if self.roles.is_superuser(self.default) else self.default
 
     def give(self, connection: Connection, entries: Iterable[Entry]) -> None:
         """Changes the owners of what was restored; what could not be done is noted.
@@ -40,7 +55,7 @@ class Owners:
             entries: that were restored.
 
         Raises:
-            EngineError: the connection was lost, or the rest could not be given to the default owner.
+            EngineError: the connection was lost, or the rest could not be given to its owner.
         """
         entries = list(entries)
         with mapped_errors("The owners could not be set"):
@@ -57,21 +72,38 @@ class Owners:
                     connection, DatabaseObject(target, self.worker.role, follows=False), self._chosen(owner, target)
                 )
             if self.worker.is_temporary:
-                connection.execute(
-                    sql.SQL("REASSIGN OWNED BY {} TO {}").format(self.worker.identifier, sql.Identifier(self.default))
-                )
+                self._give_rest(connection)
+
+    def _give_rest(self, connection: Connection) -> None:
+        if connection.execute(_STILL_OWNS, {"role": self.worker.role}).fetchone() is None:
+            return
+        if self.rest == NOBODY:
+            self._make_nobody(connection)
+        connection.execute(
+            sql.SQL("REASSIGN OWNED BY {} TO {}").format(self.worker.identifier, sql.Identifier(self.rest))
+        )
+
+    def _make_nobody(self, connection: Connection) -> None:
+        if self.roles.is_superuser(NOBODY):
+            raise EngineError(f"The role {NOBODY} is a superuser, and what is nobody's would be one's", hint="drop it")
+        with contextlib.suppress(errors.DuplicateObject):
+            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(NOBODY)))
+        self.notes.add_warning(
+            f"What has no owner here belongs to {NOBODY}, a role without rights, and not to the superuser "
+            f"{self.default}: REASSIGN OWNED BY it where you trust its code"
+        )
 
     def _chosen(self, owner: str, what: str) -> str:
         if self.roles.may_own(owner):
             return owner
         if self.roles.exists(owner):
-            self.notes.add_closed_role(owner, f"{what} belongs to {self.default}")
+            self.notes.add_closed_role(owner, f"{what} belongs to {self.rest}")
         else:
-            self.notes.add_missing_role(owner, f"{what} belongs to {self.default}")
-        return self.default
+            self.notes.add_missing_role(owner, f"{what} belongs to {self.rest}")
+        return self.rest
 
     def _give(self, connection: Connection, found: DatabaseObject, owner: str) -> None:
-        reassigned = self.worker.is_temporary and owner == self.default and found.owner == self.worker.role
+        reassigned = self.worker.is_temporary and owner == self.rest and found.owner == self.worker.role
         if found.follows or found.owner == owner or reassigned:
             return
         statement = sql.SQL("ALTER {} OWNER TO {}").format(_as_sql(found.target), sql.Identifier(owner))
