@@ -57,6 +57,12 @@ def test_statements_are_taken_apart_where_names_do_not_say() -> None:
         "GRANT pg_write_all_data TO mallory, ON;",
         "SELECT 1;",
         "COMMENT ON TABLE t IS 'x';",
+        "GRANT pg_execute_server_program /* ON TABLE */ TO mallory;",
+        "GRANT pg_execute_server_program -- ON TABLE\n TO mallory;",
+        'GRANT U&"postgres" UESCAPE $ON$TABLE$ON$ TO mallory;',
+        "GRANT SET ON PARAMETER session_preload_libraries TO mallory;",
+        "GRANT CREATE ON TABLESPACE pg_global TO mallory;",
+        "SECURITY LABEL FOR p ON ROLE r IS 'x';",
     ],
 )
 def test_privileges_hold_no_other_statements(definition: str) -> None:
@@ -75,6 +81,36 @@ def test_privileges_hold_no_other_statements(definition: str) -> None:
 def test_a_statement_about_the_database_is_about_the_new_one(definition: str, expected: str) -> None:
     [statement] = statements(definition)
     assert text(about_database(statement, '"new"')) == expected
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "GRANT CONNECT ON DATABASE db, other TO x;",
+        "GRANT ALL ON SCHEMA s TO x;",
+        'REVOKE ALL ON TABLE "DATABASE" FROM x;',
+    ],
+)
+def test_privileges_of_the_database_are_about_nothing_else(definition: str) -> None:
+    [statement] = statements(definition)
+    with pytest.raises(EngineError, match="more than its database"):
+        about_database(statement, '"new"')
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        'GRANT SELECT(a,"b c"),INSERT(a) ON TABLE public.t TO x WITH GRANT OPTION;',
+        'GRANT ALL ON FUNCTION public.f(integer[], numeric, VARIADIC "any") TO PUBLIC;',
+        'GRANT ALL ON FUNCTION public.f(*) TO "$dollar /* -- */";',
+        "GRANT USAGE ON FOREIGN DATA WRAPPER w TO x;",
+        "REVOKE ALL ON LARGE OBJECT 12345 FROM x;",
+        "ALTER DEFAULT PRIVILEGES FOR ROLE a IN SCHEMA s REVOKE ALL ON TABLES FROM x;",
+        "GRANT SELECT ON TABLE tëst.ß TO é;",
+    ],
+)
+def test_what_pg_dump_writes_passes(definition: str) -> None:
+    assert [text(each) + ";" for each in statements(definition)] == [definition]
 
 
 @pytest.mark.parametrize(

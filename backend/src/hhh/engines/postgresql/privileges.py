@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 import psycopg
 from psycopg import sql
 
+from hhh.core.errors import EngineError
 from hhh.core.run import Run
 from hhh.engines.postgresql.archive import Archive, Entry
 from hhh.engines.postgresql.connection import Connection, mapped_errors
 from hhh.engines.postgresql.notes import Notes
 from hhh.engines.postgresql.objects import Identity, identity
-from hhh.engines.postgresql.statements import Statement, about_database, statements, text, words
+from hhh.engines.postgresql.statements import Statement, about_database, kind, statements, text, words
 
+#: ``SET SESSION AUTHORIZATION`` and the end of it.
+_WHO_GRANTS = ("SET", "RESET")
 _OF_DATABASE = frozenset({"ACL", "COMMENT", "SECURITY LABEL"})
 
 
@@ -47,7 +50,7 @@ def apply_privileges(
             wanted = defaults and entry.description == "DEFAULT ACL"
         if wanted:
             run.raise_if_cancelled()
-            _execute(connection, statements(entry.definition), f"Privileges of {entry.tag}", notes)
+            _execute(connection, _in_the_database(entry), f"Privileges of {entry.tag}", notes)
 
 
 def apply_to_database(connection: Connection, schema: Archive, name: str, notes: Notes) -> bool:
@@ -74,10 +77,18 @@ def apply_to_database(connection: Connection, schema: Archive, name: str, notes:
     quoted = identifier.as_string(connection)
     for entry in entries:
         here = (
-            about_database(each, quoted) if "DATABASE" in words(each) else each for each in statements(entry.definition)
+            each if words(each)[0] in _WHO_GRANTS else about_database(each, quoted)
+            for each in statements(entry.definition)
         )
         _execute(connection, here, f"{entry.description.capitalize()} of the database", notes)
     return has_privileges
+
+
+def _in_the_database(entry: Entry) -> Iterator[Statement]:
+    for statement in statements(entry.definition):
+        if kind(statement) == "DATABASE":
+            raise EngineError(f"The privileges of {entry.tag} are about a database: {text(statement)[:80]!r}")
+        yield statement
 
 
 def _is_of_database(entry: Entry) -> bool:

@@ -19,6 +19,17 @@ _KNOWN = (
     ("COMMENT", "ON", "DATABASE"),
 )
 
+#: What privileges may be about; the others are not of one database: parameters, tablespaces, roles.
+_KINDS = frozenset(
+    {
+        *("DATABASE", "DOMAIN", "FOREIGN", "FUNCTION", "LANGUAGE", "LARGE", "PROCEDURE", "ROUTINE", "SCHEMA"),
+        *("SEQUENCE", "TABLE", "TYPE"),
+    }
+)
+#: All but names and literals that pg_dump writes there. With more, a comment could hide a word from the server that was
+#: found here, and so could text between dollars.
+_PUNCTUATION = frozenset(",.()[]*")
+
 Statement = tuple[str, ...]
 
 
@@ -51,7 +62,14 @@ def text(statement: Statement) -> str:
 
 
 def about_database(statement: Statement, quoted_name: str) -> Statement:
-    """The same statement about another database."""
+    """The same statement about another database.
+
+    Raises:
+        EngineError: it is about several, or about something else.
+    """
+    found = words(statement)
+    if kind(found) != "DATABASE" or found[found.index("DATABASE") + 2] == ",":
+        raise EngineError(f"The privileges of the backup are about more than its database: {text(statement)[:80]!r}")
     tokens = list(statement)
     place = tokens.index("DATABASE") + 1
     while tokens[place].isspace():
@@ -60,11 +78,31 @@ def about_database(statement: Statement, quoted_name: str) -> Statement:
     return (*tokens[:place], quoted_name, *tokens[end:])
 
 
+def kind(statement: Sequence[str]) -> str:
+    """What the statement is about: the word after its ``ON``; empty where it has none."""
+    found = words(statement)
+    return found[found.index("ON") + 1] if "ON" in found[:-1] else ""
+
+
 def _checked(statement: Sequence[str]) -> Statement:
     found = words(statement)
-    known = any(found[: len(each)] == each for each in _KNOWN)
-    # GRANT without ON would make one role a member of another.
-    until = {"GRANT": "TO", "REVOKE": "FROM"}.get(found[0]) if known else None
-    if not known or (until is not None and "ON" not in found[: found.index(until) if until in found else 0]):
+    known = any(found[: len(each)] == each for each in _KNOWN) and all(map(_is_plain, found))
+    if not known or not _is_about_a_database(found):
         raise EngineError(f"The privileges of the backup hold another statement: {' '.join(found)[:80]!r}")
     return tuple(statement)
+
+
+def _is_plain(token: str) -> bool:
+    return token in _PUNCTUATION or token[0] in "'\"_" or token[0].isalnum()
+
+
+def _is_about_a_database(found: Sequence[str]) -> bool:
+    """Or about what is in one. GRANT without ON would make one role a member of another."""
+    match found[0]:
+        case "GRANT" | "REVOKE":
+            until = "TO" if found[0] == "GRANT" else "FROM"
+            return until in found and "ON" in found[: found.index(until)] and kind(found) in _KINDS
+        case "SECURITY":
+            return kind(found) == "DATABASE"
+        case _:
+            return True
