@@ -175,6 +175,13 @@ def test_named_files_are_there(page: Path) -> None:
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
+def test_the_modules_that_the_page_on_architecture_names_are_there() -> None:
+    named = {piece for piece in inline_code(DOCS / "architecture.md") if re.fullmatch(r"[\w/]+/\w+\.py", piece)}
+
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (ROOT / "backend/src/hhh" / name).exists()] == []
+
+
 @pytest.mark.parametrize("picture", sorted((DOCS / "img").glob("*.svg")), ids=lambda path: path.name)
 def test_a_picture_stands_alone_and_has_words_for_who_cannot_see_it(picture: Path) -> None:
     root = xml.dom.minidom.parse(str(picture)).documentElement
