@@ -36,11 +36,24 @@ def pending(database: Database) -> bool:
         ConfigurationError: it is of a newer version.
     """
     history = ScriptDirectory.from_config(alembic_config(database))
-    with mapped_errors(), database.engine.connect() as connection:
-        present = MigrationContext.configure(connection).get_current_heads()
+    present = _present(database)
     for revision in present:
         _refuse_unknown(history, revision)
     return set(present) != set(history.get_heads())
+
+
+def is_begun(database: Database) -> bool:
+    """Whether the database has tables of any version, and so is one of this service.
+
+    Raises:
+        DatabaseUnavailable: it can't be asked.
+    """
+    return bool(_present(database))
+
+
+def _present(database: Database) -> tuple[str, ...]:
+    with mapped_errors(), database.engine.connect() as connection:
+        return tuple(MigrationContext.configure(connection).get_current_heads())
 
 
 def _refuse_unknown(history: ScriptDirectory, revision: str) -> None:

@@ -20,7 +20,7 @@ from hhh.artifacts.publication import Destination
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Base, Database
-from hhh.core.errors import HHHError, NotFound
+from hhh.core.errors import HHHError, NotFound, RestoreFailed
 from hhh.models import BackupStatus, Job, JobKind, JobState
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import restored as rows
@@ -61,11 +61,13 @@ class OwnDatabase:
             url: of the copy, which nobody else has open.
 
         Raises:
-            ConfigurationError: the copy is of a newer version of this service.
+            RestoreFailed: the copy is no database of this service: nobody could sign in any more.
+            ConfigurationError: it is of a newer version of this service.
             DatabaseUnavailable: the copy or the live database can't be used.
         """
         if target == APP:
             with contextlib.closing(Database(url)) as copy:
+                _refuse_foreign(copy)
                 _bring_to_now(copy, self.carried_over(target))
 
     def went_live(self, target: str, carried_over: Sequence[Base] = ()) -> None:
@@ -89,6 +91,14 @@ class OwnDatabase:
                 log.info("catalogue_rebuilt", store=store.name, added=report.added, completed=report.completed)
         except HHHError as error:
             log.error("catalogue_not_rebuilt", error=str(error), hint="run `hhh catalogue rebuild`")  # noqa: TRY400  it says enough
+
+
+def _refuse_foreign(copy: Database) -> None:
+    if not migrations.is_begun(copy):
+        raise RestoreFailed(
+            "The backup is not one of this service's own database, so that it can't take its place",
+            hint=f"name the target that it is to replace; of {APP!r} only backups of {APP!r} can",
+        )
 
 
 def _bring_to_now(database: Database, carried_over: Sequence[Base]) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from hhh import migrations
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import ConfigurationError
+from hhh.core.errors import ConfigurationError, RestoreFailed
 from hhh.models import BackupLog, Job, JobKind, JobState, RefreshToken, Restore, Role, User, UserSession
 from hhh.services import catalogue
 from hhh.services.catalogue import Catalogue
@@ -162,3 +162,10 @@ def test_a_copy_of_a_newer_version_is_refused(own_database: Database, copy: Data
     copy.close()
     with pytest.raises(ConfigurationError, match="newer version"):
         prepare(own_database, copy)
+
+
+def test_what_is_no_database_of_this_service_never_takes_its_place(own_database: Database, copy: Database) -> None:
+    command.downgrade(migrations.alembic_config(copy), "base")
+    with pytest.raises(RestoreFailed, match="not one of this service's own"):
+        prepare(own_database, copy)
+    assert not migrations.is_begun(copy)
