@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Generator, Iterator
@@ -41,6 +42,11 @@ class FoundManifest:
     #: None where it can't be read; see `problem`.
     manifest: Manifest | None
     problem: str | None
+
+    @property
+    def signer(self) -> str:
+        """The public key (base64) that it is signed by; to be asked only of one whose signature holds."""
+        return str(json.loads(self.content)["signature"]["public_key"])
 
 
 def manifests(storage: Storage, trusted_keys: Collection[str] | None, prefix: str = "") -> Iterator[FoundManifest]:

@@ -18,7 +18,7 @@ from hhh.core.run import Progress, Unattended
 from hhh.engines.postgresql.url import parse_url
 from hhh.schemas.restore import Plan, Receipt
 from hhh.services.choosing import Choice, ChosenBackup, choose
-from hhh.services.restoration import Restoration
+from hhh.services.restoration import Restoration, refusal
 from hhh.services.standalone import Aim, standalone, trusted_keys
 
 
@@ -90,7 +90,7 @@ def _run(restoration: Restoration, run: _Watched, *, only_planned: bool) -> _Out
         if only_planned:
             outcome.plan = restoration.plan(run)
             if outcome.plan.reasons:
-                outcome.error = RestoreUnsafe([reason.model_dump(mode="json") for reason in outcome.plan.reasons])
+                outcome.error = refusal(outcome.plan.reasons)
         else:
             outcome.receipt = restoration.perform(run, planned=planned)
     except RestoreFailed as error:

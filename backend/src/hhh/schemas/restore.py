@@ -25,6 +25,31 @@ class Check(ApiModel):
         default=None, description="The name to send in `acknowledge` to go on in spite of it; null: nothing helps."
     )
 
+    @classmethod
+    def ok(cls, name: str, message: str) -> Check:
+        """It holds."""
+        return cls(name=name, status="ok", message=message)
+
+    @classmethod
+    def warning(cls, name: str, message: str) -> Check:
+        """The operator should know, and nothing stands against the restore."""
+        return cls(name=name, status="warning", message=message)
+
+    @classmethod
+    def unknown(cls, name: str, message: str) -> Check:
+        """It could not be found out."""
+        return cls(name=name, status="unknown", message=message)
+
+    @classmethod
+    def unsafe(cls, name: str, message: str) -> Check:
+        """It stands against the restore, and nothing helps but to change it."""
+        return cls(name=name, status="unsafe", message=message)
+
+    @classmethod
+    def doubtful(cls, name: str, message: str) -> Check:
+        """It stands against the restore until the operator acknowledges the check by its name."""
+        return cls(name=name, status="unsafe", message=message, acknowledge=name)
+
 
 class Plan(ApiModel):
     """What a restore would do, and what stands against it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -150,15 +149,12 @@ def _unusable(storage: Storage, passed: Sequence[FoundManifest]) -> ManifestInva
 
 
 def _check_signature(found: FoundManifest, *, trusted: bool) -> Check:
-    key = json.loads(found.content)["signature"]["public_key"]
     if trusted:
-        return Check(name="signature", status="ok", message=f"The manifest is signed by {key}, which is trusted")
-    return Check(
-        name="signature",
-        status="unsafe",
-        message=f"The manifest is undamaged, but whose it is was not proven: it is signed by {key}. If that is the key "
-        "of your installation (the recovery kit has it), name it with --trusted-key",
-        acknowledge="signature",
+        return Check.ok("signature", f"The manifest is signed by {found.signer}, which is trusted")
+    return Check.doubtful(
+        "signature",
+        f"The manifest is undamaged, but whose it is was not proven: it is signed by {found.signer}. If that is the "
+        "key of your installation (the recovery kit has it), name it with --trusted-key",
     )
 
 
@@ -166,10 +162,8 @@ def _check_newest(chosen: FoundManifest, passed: Sequence[FoundManifest]) -> Che
     """Whether there is a newer one that can't be used: a restore would bring back less than the operator expects."""
     file = _names(chosen.key)[2]
     if not passed:
-        return Check(name="newest", status="ok", message=f"{file} is the newest that is asked for")
-    return Check(
-        name="newest",
-        status="unsafe",
-        message=f"{file} would be restored, but {len(passed)} newer can't be used: {passed[0].problem}",
-        acknowledge="newest",
+        return Check.ok("newest", f"{file} is the newest that is asked for")
+    return Check.doubtful(
+        "newest",
+        f"{file} would be restored, but {len(passed)} newer can't be used: {passed[0].problem}",
     )

@@ -205,10 +205,9 @@ def _unusable(found: FoundManifest, trusted_keys: Collection[str]) -> Problem:
         parse_manifest(found.content, None)
     except ManifestInvalid:
         return problem
-    key = str(json.loads(found.content)["signature"]["public_key"])
-    if key in trusted_keys:
+    if found.signer in trusted_keys:
         return problem
-    return Problem(found.key, f"It is signed by a key that is not trusted here: {key}", signed_by=key)
+    return Problem(found.key, f"It is signed by a key that is not trusted here: {found.signer}", signed_by=found.signer)
 
 
 def _reason_against(manifest: Manifest, inventory: _Inventory) -> str | None:

@@ -48,6 +48,13 @@ def new_token() -> str:
     return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(_TOKEN_LENGTH))
 
 
+def refusal(reasons: Sequence[Check]) -> RestoreUnsafe:
+    """What is raised since these checks stand against a restore."""
+    names = [check.acknowledge for check in reasons if check.acknowledge]
+    hint = f"to go on in spite of it, acknowledge {', '.join(names)}" if len(names) == len(reasons) else None
+    return RestoreUnsafe([check.model_dump(mode="json") for check in reasons], hint=hint)
+
+
 @dataclass(frozen=True, slots=True)
 class Restoration:
     """What is to be restored, to where, and where to work."""
@@ -100,7 +107,7 @@ class Restoration:
         if planned is not None:
             planned(plan)
         if source is None or plan.reasons:
-            raise _unsafe_plan(plan)
+            raise refusal(plan.reasons)
         # One download: pg_restore and SQLite get the dump only after its hash was that of the manifest.
         run.report(Progress("download", expected_bytes=self._manifest.object.size))
         self._fetch(self._manifest.object, self._dump_path, run, stage="download")
@@ -147,7 +154,7 @@ class Restoration:
             checks += self._check_destination(source)
             steps = self._restorer.steps(source, self.destination)
         elif not isinstance(problem, IdentityMissing):
-            checks.append(_unsafe("facts", f"Nothing could be compared with the destination: {problem}"))
+            checks.append(Check.unsafe("facts", f"Nothing could be compared with the destination: {problem}"))
         run.raise_if_cancelled()
         accepted = self.destination.acknowledged
         if source is not None:  # without, the engine's checks were not made, and their names are not known
@@ -165,12 +172,14 @@ class Restoration:
         try:
             if thorough:
                 self.backup.verify(run)
-                return _ok("object", f"{len(objects)} objects, {stored} bytes: each was read, and its hash is right")
+                return Check.ok(
+                    "object", f"{len(objects)} objects, {stored} bytes: each was read, and its hash is right"
+                )
             for each in objects:
                 _compare_size(each, self.backup.storage.head(each.key).size)
         except _DAMAGE as error:
-            return _unsafe("object", str(error))
-        return _ok(
+            return Check.unsafe("object", str(error))
+        return Check.ok(
             "object", f"{len(objects)} objects, {stored} bytes are there; hashes are compared while they are read"
         )
 
@@ -197,17 +206,17 @@ class Restoration:
         try:
             free = shutil.disk_usage(self.workplace.scratch).free
         except OSError as error:
-            return _unsafe("scratch_space", f"The scratch folder can't be used: {error.strerror}")
+            return Check.unsafe("scratch_space", f"The scratch folder can't be used: {error.strerror}")
         said = f"{needed} bytes go to the scratch folder, {free} bytes are free there"
         if free < needed:
-            return _unsafe("scratch_space", f"{said}: free some space, or set HHH_SCRATCH_DIR to another folder")
-        return _ok("scratch_space", said)
+            return Check.unsafe("scratch_space", f"{said}: free some space, or set HHH_SCRATCH_DIR to another folder")
+        return Check.ok("scratch_space", said)
 
     def _check_destination(self, source: RestoreSource) -> Sequence[Check]:
         try:
             return self._restorer.checks(source, self.destination, self.workplace)
         except EngineError as error:
-            return [_unsafe("destination", f"The destination could not be looked at: {error}")]
+            return [Check.unsafe("destination", f"The destination could not be looked at: {error}")]
 
     @property
     def _manifest(self) -> Manifest:
@@ -233,12 +242,12 @@ def _compare_size(stored: StoredObject, found: int) -> None:
 
 def _check_identity(manifest: Manifest, problem: HHHError | None) -> Check:
     if isinstance(problem, IdentityMissing):
-        return _unsafe("identity", str(problem))
+        return Check.unsafe("identity", str(problem))
     if all(each.encryption is None for each in _objects(manifest)):
-        return _ok("identity", "The backup is not encrypted")
+        return Check.ok("identity", "The backup is not encrypted")
     if problem is not None:
-        return Check(name="identity", status="unknown", message="Nothing could be opened to try the identity")
-    return _ok("identity", "The identity opens it")
+        return Check.unknown("identity", "Nothing could be opened to try the identity")
+    return Check.ok("identity", "The identity opens it")
 
 
 def _acknowledge(check: Check, accepted: Collection[str]) -> Check:
@@ -255,17 +264,3 @@ def _refuse_unknown(accepted: Collection[str], checks: Collection[Check]) -> Non
         offered = sorted({check.acknowledge for check in checks if check.acknowledge})
         hint = f"known are {', '.join(offered)}" if offered else "nothing here needs to be acknowledged"
         raise InvalidInput(f"No check to acknowledge is named {', '.join(map(repr, unknown))}", hint=hint)
-
-
-def _unsafe_plan(plan: Plan) -> RestoreUnsafe:
-    names = [check.acknowledge for check in plan.reasons if check.acknowledge]
-    hint = f"to go on in spite of it, acknowledge {', '.join(names)}" if len(names) == len(plan.reasons) else None
-    return RestoreUnsafe([check.model_dump(mode="json") for check in plan.reasons], hint=hint)
-
-
-def _ok(name: str, message: str) -> Check:
-    return Check(name=name, status="ok", message=message)
-
-
-def _unsafe(name: str, message: str) -> Check:
-    return Check(name=name, status="unsafe", message=message)

@@ -21,7 +21,6 @@ from hhh.core.errors import (
     InvalidInput,
     LeaseLost,
     RestoreFailed,
-    RestoreUnsafe,
     StorageError,
     Unrecorded,
 )
@@ -36,6 +35,7 @@ from hhh.repositories import restores as rows
 from hhh.schemas.restore import AcceptedRestore, Plan, Receipt, RestorePage, RestoreRequest, RestoreResource
 from hhh.services.own_database import OwnDatabase
 from hhh.services.places import Places, destination_of
+from hhh.services.restoration import refusal
 from hhh.services.restore_orders import RestoreOrders, refuse_undo
 from hhh.services.restore_records import RestoreRecords, row_of
 from hhh.services.restore_sweep import SWAP, RestoreSweep, mark_undone, undo_until, was_swapping
@@ -203,7 +203,7 @@ class RestoreService:
             except StorageError as error:
                 raise RestoreFailed(f"The restore could not be planned: {error}") from error
         if plan.reasons:
-            raise RestoreUnsafe([reason.model_dump(mode="json") for reason in plan.reasons])
+            raise refusal(plan.reasons)
 
     def _perform_dry(self, row: Restore, attempt: Attempt, run: Run) -> None:
         with scratch_folder(self._settings.scratch_dir, attempt.worker) as scratch:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
-import string
 from collections.abc import Sequence
 
 from hhh.artifacts.identities import Identities
@@ -14,7 +12,7 @@ from hhh.artifacts.retrieval import StoredBackup
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import InvalidInput, ManifestInvalid, NotFound, RestoreUnsafe
+from hhh.core.errors import InvalidInput, ManifestInvalid, NotFound
 from hhh.engines.base import Workplace
 from hhh.engines.restoring import RestoreMode
 from hhh.models import BackupLog, BackupStatus, JobState, Restore
@@ -23,7 +21,7 @@ from hhh.schemas.restore import Check, RestoreRequest
 from hhh.services import cursors
 from hhh.services.installation import Identity
 from hhh.services.places import Places, destination_of
-from hhh.services.restoration import Restoration
+from hhh.services.restoration import Restoration, new_token, refusal
 from hhh.services.restore_records import RestoreRecords
 from hhh.services.targets import Target, TargetService
 from hhh.services.trust import trusted_keys
@@ -31,8 +29,8 @@ from hhh.services.trust import trusted_keys
 #: Who asks on the machine itself: free in which folder to restore to.
 COMMAND_LINE = "cli"
 
-_TOKEN_LETTERS = string.ascii_lowercase + string.digits
-_TOKEN_LENGTH = 8
+#: The name of a check.
+_SIGNATURE = "signature"
 
 
 class RestoreOrders:
@@ -158,12 +156,12 @@ class RestoreOrders:
         try:
             manifest = parse_manifest(content, None)
         except ManifestInvalid as error:
-            raise RestoreUnsafe([_signature("unsafe", str(error)).model_dump(mode="json")]) from None
+            raise refusal([Check.unsafe(_SIGNATURE, str(error))]) from None
         try:
             parse_manifest(content, trusted_keys(self._settings, self._identity))
         except ManifestInvalid as error:
-            return manifest, _signature("unsafe", str(error))
-        return manifest, _signature("ok", "The manifest is signed by a key that is trusted here")
+            return manifest, Check.unsafe(_SIGNATURE, str(error))
+        return manifest, Check.ok(_SIGNATURE, "The manifest is signed by a key that is trusted here")
 
     def _store(self, backup: BackupLog) -> Store:
         copies = {copy.storage for copy in backup.copies}
@@ -183,12 +181,11 @@ def refuse_undo(row: Restore) -> None:
         reason = "What it replaced is not kept, or no longer"
     else:
         return
-    raise RestoreUnsafe([Check(name="kept", status="unsafe", message=reason).model_dump(mode="json")])
+    raise refusal([Check.unsafe("kept", reason)])
 
 
 def _queued(row: Restore) -> Restore:
-    row.token = "".join(secrets.choice(_TOKEN_LETTERS) for _ in range(_TOKEN_LENGTH))
-    row.status, row.unfinished = JobState.QUEUED, False
+    row.token, row.status, row.unfinished = new_token(), JobState.QUEUED, False
     return row
 
 
@@ -208,7 +205,3 @@ def _check_tables(asked: RestoreRequest) -> None:
         raise InvalidInput("No tables are named", hint="list them in `tables`, as schema.table or schema")
     if asked.mode != "tables" and asked.tables:
         raise InvalidInput(f"A restore in the mode {asked.mode!r} takes all tables", hint="use the mode 'tables'")
-
-
-def _signature(status: str, message: str) -> Check:
-    return Check.model_validate({"name": "signature", "status": status, "message": message})

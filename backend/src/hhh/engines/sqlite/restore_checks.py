@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
-from typing import Literal
 
 from hhh.core.errors import EngineError, TargetBusy
 from hhh.engines.restoring import RestoreSource
@@ -42,7 +41,9 @@ class Looked(FactsModel):
 def checks_of_mode() -> Sequence[Check]:
     """Of a restore of single tables."""
     return [
-        _unsafe("mode", "Single tables of SQLite can't be restored: restore as a new file, and copy their rows from it")
+        Check.unsafe(
+            "mode", "Single tables of SQLite can't be restored: restore as a new file, and copy their rows from it"
+        )
     ]
 
 
@@ -66,11 +67,11 @@ def checks_of_replace(
     try:
         live = look(files)
     except TargetBusy as error:
-        return [Check(name="destination", status="unknown", message=str(error)), *common]
+        return [Check.unknown("destination", str(error)), *common]
     except EngineError as error:
-        return [_unsafe("destination", f"{error.message}: {_INSTEAD_ALWAYS}"), *common]
+        return [Check.unsafe("destination", f"{error.message}: {_INSTEAD_ALWAYS}"), *common]
     return [
-        _ok("destination", f"{files.final} is a SQLite database of {live.size} bytes"),
+        Check.ok("destination", f"{files.final} is a SQLite database of {live.size} bytes"),
         *common,
         *_checks_of_live(source, files, live),
     ]
@@ -92,43 +93,41 @@ def _checks_of_live(source: RestoreSource, files: RestoreFiles, live: Looked) ->
 
 def _check_name(files: RestoreFiles) -> Check | None:
     if len(os.fsencode(files.final.name)) + LONGEST_ENDING > _LONGEST_NAME:
-        return _unsafe("destination", f"The name of {files.final} is too long to make others of it")
+        return Check.unsafe("destination", f"The name of {files.final} is too long to make others of it")
     return None
 
 
 def _check_absent(files: RestoreFiles) -> Check:
     if taken := taken_by(files.final):
-        return _unsafe("destination", f"{taken} exists: choose another name, or move it away")
+        return Check.unsafe("destination", f"{taken} exists: choose another name, or move it away")
     if not files.folder.is_dir():
-        return _unsafe("destination", f"{files.folder} is no folder: make it first")
-    return _ok("destination", f"{files.final} does not exist yet")
+        return Check.unsafe("destination", f"{files.folder} is no folder: make it first")
+    return Check.ok("destination", f"{files.final} does not exist yet")
 
 
 def _check_present(files: RestoreFiles) -> Check | None:
     if not os.path.lexists(files.final):
-        return _unsafe("destination", f"{files.final} does not exist: restore as a new file")
+        return Check.unsafe("destination", f"{files.final} does not exist: restore as a new file")
     return None
 
 
 def _check_folder(files: RestoreFiles) -> Check:
     if not os.access(files.folder, os.W_OK | os.X_OK):
-        return _unsafe("permissions", f"This user may not write to {files.folder}")
-    return _ok("permissions", f"This user may write to {files.folder}")
+        return Check.unsafe("permissions", f"This user may not write to {files.folder}")
+    return Check.ok("permissions", f"This user may write to {files.folder}")
 
 
 def _check_permissions(files: RestoreFiles) -> Check:
     if os.access(files.final, os.F_OK) and not os.access(files.final, os.R_OK | os.W_OK):
-        return _unsafe("permissions", f"This user may not read and write {files.final}")
+        return Check.unsafe("permissions", f"This user may not read and write {files.final}")
     return _check_folder(files)
 
 
 def _check_owner(files: RestoreFiles) -> Check:
     if os.geteuid() in {0, files.final.stat().st_uid}:
-        return _ok("owner", "What is kept of it gets its owner and its mode; the file itself stays the same one")
-    return Check(
-        name="owner",
-        status="warning",
-        message="The file belongs to another user: it stays so, but what is kept of it belongs to this one alone",
+        return Check.ok("owner", "What is kept of it gets its owner and its mode; the file itself stays the same one")
+    return Check.warning(
+        "owner", "The file belongs to another user: it stays so, but what is kept of it belongs to this one alone"
     )
 
 
@@ -154,10 +153,10 @@ def _check_space(files: RestoreFiles, needed: int, purpose: str) -> Check:
     try:
         state = os.statvfs(files.folder)
     except OSError as error:
-        return Check(name="free_space", status="unknown", message=f"{files.folder} has no space: {error.strerror}")
+        return Check.unknown("free_space", f"{files.folder} has no space: {error.strerror}")
     free = state.f_bavail * state.f_frsize
     said = f"{needed} bytes are needed in {files.folder} for {purpose}, {free} are free"
-    return _unsafe("free_space", said) if free < needed else _ok("free_space", said)
+    return Check.unsafe("free_space", said) if free < needed else Check.ok("free_space", said)
 
 
 # -------------------------------------------------------------------------------------------- the database
@@ -167,11 +166,11 @@ def _check_tool(source: RestoreSource) -> Check:
     ours = ".".join(version("apsw").split(".")[:3])
     theirs = source.versions.get("sqlite")
     if theirs is None:
-        return Check(name="tool", status="unknown", message=f"SQLite {ours} is here; the backup names none")
+        return Check.unknown("tool", f"SQLite {ours} is here; the backup names none")
     said = f"The backup was made with SQLite {theirs}, {ours} is here"
     if _numbers(theirs) > _numbers(ours):
-        return Check(name="tool", status="warning", message=f"{said}: what is newer in it can't be checked")
-    return _ok("tool", said)
+        return Check.warning("tool", f"{said}: what is newer in it can't be checked")
+    return Check.ok("tool", said)
 
 
 def _numbers(text: str) -> list[int]:
@@ -184,51 +183,39 @@ def _check_damage(live: Looked) -> Check:
         return Check(name=LIVE_INTEGRITY, status="unknown", message=said, acknowledge=LIVE_INTEGRITY)
     if live.damage:
         said = f"The live database is damaged, and what is kept for undo would be as well: {live.damage}"
-        return Check(name=LIVE_INTEGRITY, status="unsafe", message=said, acknowledge=LIVE_INTEGRITY)
-    return _ok(LIVE_INTEGRITY, "The live database is not damaged")
+        return Check.doubtful(LIVE_INTEGRITY, said)
+    return Check.ok(LIVE_INTEGRITY, "The live database is not damaged")
 
 
 def _check_page_size(facts: SqliteFacts, live: Looked) -> Check:
     said = f"The backup has pages of {facts.page_size} bytes, the live database of {live.page_size}"
     if facts.page_size != live.page_size and live.wal:
-        return _unsafe("page_size", f"{said}, and it is in WAL mode: {_INSTEAD}")
-    return _ok("page_size", said)
+        return Check.unsafe("page_size", f"{said}, and it is in WAL mode: {_INSTEAD}")
+    return Check.ok("page_size", said)
 
 
 def _check_encoding(facts: SqliteFacts, live: Looked) -> Check:
     said = f"The backup has text in {facts.encoding}, the live database in {live.encoding}"
     if facts.encoding != live.encoding:
-        return _unsafe("encoding", f"{said}, which applications that have it open can't change: {_INSTEAD_ALWAYS}")
-    return _ok("encoding", said)
+        return Check.unsafe("encoding", f"{said}, which applications that have it open can't change: {_INSTEAD_ALWAYS}")
+    return Check.ok("encoding", said)
 
 
 def _check_writers(live: Looked) -> Check:
     if live.writer is None:
-        return _ok("writers", "Nobody writes just now")
+        return Check.ok("writers", "Nobody writes just now")
     said = f"{_process(live.writer)} writes just now: its transaction is waited for, but not for long"
-    return Check(name="writers", status="warning", message=said)
+    return Check.warning("writers", said)
 
 
 def _check_readers(live: Looked) -> Check:
     if live.reader is None:
-        return _ok("readers", "Nobody has it open" if live.wal else "Nobody reads just now")
+        return Check.ok("readers", "Nobody has it open" if live.wal else "Nobody reads just now")
     if live.wal:
-        return _ok("readers", f"{_process(live.reader)} has it open, and will see the new content")
+        return Check.ok("readers", f"{_process(live.reader)} has it open, and will see the new content")
     said = f"{_process(live.reader)} reads just now: its transaction is waited for, but not for long"
-    return Check(name="readers", status="warning", message=said)
+    return Check.warning("readers", said)
 
 
 def _process(number: int) -> str:
     return f"Process {number}" if number > 0 else "Another process"
-
-
-def _ok(name: str, message: str) -> Check:
-    return _check(name, "ok", message)
-
-
-def _unsafe(name: str, message: str) -> Check:
-    return _check(name, "unsafe", message)
-
-
-def _check(name: str, status: Literal["ok", "unsafe"], message: str) -> Check:
-    return Check(name=name, status=status, message=message)
