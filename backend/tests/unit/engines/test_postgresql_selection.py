@@ -98,3 +98,10 @@ def test_rows_that_were_ordered_by_foreign_keys_do_not_bring_each_other() -> Non
 def test_entries_that_need_each_other_or_what_is_not_there_do_no_harm() -> None:
     odd = archive(entry(1, "TABLE", "a", 2, 99), entry(2, "TYPE", "t", 1), entry(3, "TABLE DATA", "a", 1))
     assert [each.dump_id for each in select(odd, ["public.a"]).entries] == [1, 2, 3]
+
+
+def test_of_thousands_of_names_that_are_not_there_the_first_are_told() -> None:
+    dump = archive(*(entry(number, "TABLE", f"table_{number}") for number in range(1, 3000)))
+    with pytest.raises(InvalidInput, match=r"public\.tabel_0.* and 9990 more") as refused:
+        select(dump, [f"public.tabel_{number}" for number in range(10_000)])
+    assert len(str(refused.value)) < 2000

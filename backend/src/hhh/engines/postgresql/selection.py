@@ -25,6 +25,8 @@ _BARE = RELATIONS | {"EXTENSION", "SCHEMA"}
 #: Nobody has to be told of these: what they belong to is told of.
 _SILENT = frozenset({"COMMENT", "SECURITY LABEL", "INDEX ATTACH", "TABLE ATTACH", "SEQUENCE OWNED BY"})
 _LARGE_OBJECTS = frozenset({"BLOBS", "BLOB", "BLOB METADATA"})
+#: Names that are not in the dump: how many are told, and how much of each. Finding similar ones takes its time.
+_MOST_TOLD, _LONGEST_TOLD = 10, 200
 _WORDS = {"FK CONSTRAINT": "foreign key", "MATERIALIZED VIEW DATA": "content", "TABLE DATA": "rows"}
 
 
@@ -129,9 +131,11 @@ def _refuse_unknown(graph: Graph, names: Sequence[Wanted]) -> None:
     existing = schemas | {Wanted(*name) for name in graph.by_name}
     unknown = [name for name in names if name not in existing]
     if unknown:
-        near = list(dict.fromkeys(each for name in unknown for each in nearest(name, existing - set(names))))
+        told, others = unknown[:_MOST_TOLD], existing - set(names)
+        near = list(dict.fromkeys(each for name in told for each in nearest(name, others)))
+        more = f" and {len(unknown) - len(told)} more" if len(unknown) > len(told) else ""
         raise InvalidInput(
-            f"Not in the dump: {', '.join(map(str, unknown))}",
+            f"Not in the dump: {', '.join(str(name)[:_LONGEST_TOLD] for name in told)}{more}",
             hint=f"near to it are {', '.join(near)}" if near else "name them as schema.table, or a whole schema",
         )
 
