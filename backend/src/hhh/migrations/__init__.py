@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
+from sqlalchemy import inspect, text
 
 from hhh.core.database import Database, mapped_errors
 from hhh.core.errors import ConfigurationError
 
+if TYPE_CHECKING:  # each command asks whether migrations are pending: Alembic would be a fifth of its start
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+#: The newest revision; what the history says, which a test holds it to.
+HEAD: Final = "0003"
+_TABLE = "alembic_version"
+
 
 def alembic_config(database: Database) -> Config:
     """Alembic's configuration for this package's history and that database."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["database"] = database
@@ -24,6 +31,8 @@ def alembic_config(database: Database) -> Config:
 
 def upgrade(database: Database) -> None:
     """Brings the database to this version's tables; a no-op where it is there. Safe beside other processes."""
+    from alembic import command
+
     with mapped_errors():
         command.upgrade(alembic_config(database), "head")
 
@@ -35,32 +44,31 @@ def pending(database: Database) -> bool:
         DatabaseUnavailable: it can't be asked.
         ConfigurationError: it is of a newer version.
     """
+    with mapped_errors():
+        present = _revisions(database)
+    if present == {HEAD}:
+        return False
+    _refuse_unknown(database, present)
+    return True
+
+
+def _revisions(database: Database) -> set[str]:
+    with database.engine.connect() as connection:
+        if not inspect(connection).has_table(_TABLE):
+            return set()
+        return set(connection.scalars(text(f"SELECT version_num FROM {_TABLE}")))  # noqa: S608  a name of ours
+
+
+def _refuse_unknown(database: Database, revisions: set[str]) -> None:
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
     history = ScriptDirectory.from_config(alembic_config(database))
-    present = _present(database)
-    for revision in present:
-        _refuse_unknown(history, revision)
-    return set(present) != set(history.get_heads())
-
-
-def is_begun(database: Database) -> bool:
-    """Whether the database has tables of any version, and so is one of this service.
-
-    Raises:
-        DatabaseUnavailable: it can't be asked.
-    """
-    return bool(_present(database))
-
-
-def _present(database: Database) -> tuple[str, ...]:
-    with mapped_errors(), database.engine.connect() as connection:
-        return tuple(MigrationContext.configure(connection).get_current_heads())
-
-
-def _refuse_unknown(history: ScriptDirectory, revision: str) -> None:
-    try:
-        history.get_revision(revision)
-    except CommandError:
-        raise ConfigurationError(
-            f"The service's own database is of a newer version (revision {revision}) than this program",
-            hint="run the version that migrated it, or a newer one",
-        ) from None
+    for revision in revisions:
+        try:
+            history.get_revision(revision)
+        except CommandError:
+            raise ConfigurationError(
+                f"The service's own database is of a newer version (revision {revision}) than this program",
+                hint="run the version that migrated it, or a newer one",
+            ) from None
