@@ -12,7 +12,6 @@ from hhh.core.errors import ConfigurationError
 
 if TYPE_CHECKING:  # each command asks whether migrations are pending: Alembic would be a fifth of its start
     from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
 #: The newest revision; what the history says, which a test holds it to.
 HEAD: Final = "0003"
@@ -44,16 +43,24 @@ def pending(database: Database) -> bool:
         DatabaseUnavailable: it can't be asked.
         ConfigurationError: it is of a newer version.
     """
-    with mapped_errors():
-        present = _revisions(database)
+    present = _revisions(database)
     if present == {HEAD}:
         return False
     _refuse_unknown(database, present)
     return True
 
 
+def is_begun(database: Database) -> bool:
+    """Whether the database has tables of any version, and so is one of this service.
+
+    Raises:
+        DatabaseUnavailable: it can't be asked.
+    """
+    return bool(_revisions(database))
+
+
 def _revisions(database: Database) -> set[str]:
-    with database.engine.connect() as connection:
+    with mapped_errors(), database.engine.connect() as connection:
         if not inspect(connection).has_table(_TABLE):
             return set()
         return set(connection.scalars(text(f"SELECT version_num FROM {_TABLE}")))  # noqa: S608  a name of ours
