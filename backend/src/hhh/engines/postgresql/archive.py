@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
@@ -85,6 +85,23 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """How the file is laid out."""
+
+    #: Bytes of numbers, without the one for the sign, and of offsets.
+    int_size: int
+    offset_size: int
+    #: Whether rows are as the server gave them.
+    is_plain: bool
+    #: Where the table of contents ends: the first block of rows follows.
+    blocks_at: int
+    #: By dump id, where the table of contents says where the entry's rows are: a flag, then the offset.
+    slots: Mapping[int, int]
+    #: The flags in them.
+    flags: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Archive:
     """A dump in the custom format, as its beginning describes it."""
 
@@ -101,6 +118,8 @@ class Archive:
     encoding: str
     #: In the order in which they are restored.
     entries: tuple[Entry, ...] = field(repr=False)
+    #: None where it was not read from a file.
+    layout: Layout | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, path: Path) -> Archive:
@@ -150,6 +169,13 @@ class _Reader:
         self._known: dict[bytes, str] = {}
         self.codec = "utf-8"
         self.int_size = 4
+        self.slots: dict[int, int] = {}
+        self.flags: dict[int, int] = {}
+
+    @property
+    def place(self) -> int:
+        """How many bytes were taken."""
+        return self._place
 
     def damaged(self, what: str) -> SourceUnreadable:
         return SourceUnreadable(f"The dump {self._name} is damaged before byte {self._place}: {what}")
@@ -218,6 +244,7 @@ class _Reader:
 class _Head:
     version: tuple[int, int]
     offset_size: int
+    is_plain: bool
     created_at: datetime | None
     database: bytes
     server_version: str
@@ -235,6 +262,14 @@ def _read(reader: _Reader) -> Archive:
         created_at=head.created_at,
         encoding=encoding,
         entries=entries,
+        layout=Layout(
+            int_size=reader.int_size,
+            offset_size=head.offset_size,
+            is_plain=head.is_plain,
+            blocks_at=reader.place,
+            slots=reader.slots,
+            flags=reader.flags,
+        ),
     )
 
 
@@ -249,13 +284,12 @@ def _read_head(reader: _Reader) -> _Head:
     offset_size = reader.size()
     if reader.byte() != _CUSTOM_FORMAT:
         raise reader.other_kind()
-    if version >= _WITH_ALGORITHM:
-        reader.byte()
-    else:
-        reader.integer()  # the level of compression
+    # The algorithm, or the level of the only one that there was: 0 stands for none.
+    is_plain = (reader.byte() if version >= _WITH_ALGORITHM else reader.integer()) == 0
     return _Head(
         version=version,
         offset_size=offset_size,
+        is_plain=is_plain,
         created_at=_read_time(reader),
         database=reader.raw_text() or b"",
         server_version=reader.text(),
@@ -307,7 +341,10 @@ def _read_entry(reader: _Reader, head: _Head) -> Entry:
     owner = reader.text()
     reader.raw_text()  # whether a table has oids, before PostgreSQL 12
     dependencies = _read_dependencies(reader)
-    reader.take(1 + head.offset_size)  # where its rows are, if that was known when this was written
+    # Where its rows are, if that was known when this was written.
+    reader.slots[dump_id] = reader.place
+    reader.flags[dump_id] = reader.byte()
+    reader.take(head.offset_size)
     return Entry(
         dump_id=dump_id,
         tag=tag,

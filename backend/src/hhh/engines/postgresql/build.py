@@ -21,6 +21,7 @@ from hhh.engines.postgresql.into_live import build_into_live
 from hhh.engines.postgresql.names import restore_name
 from hhh.engines.postgresql.notes import Notes
 from hhh.engines.postgresql.objects import Identity, identity
+from hhh.engines.postgresql.offsets import fill_offsets
 from hhh.engines.postgresql.passes import restorable
 from hhh.engines.postgresql.selection import select
 from hhh.engines.postgresql.worker import drop_worker, make_worker, operator_signed_in
@@ -65,6 +66,7 @@ def _begin(
     if source.dump is None or not isinstance(source.facts, PostgresqlFacts):
         raise EngineError("There is no dump of a PostgreSQL database to restore")
     archive = Archive.read(source.dump)
+    fill_offsets(source.dump, archive, run)
     selection = select(archive, destination.tables) if destination.mode is RestoreMode.TABLES else None
     notes = Notes(destination.acknowledged)
     for text in selection.left_out if selection else ():
