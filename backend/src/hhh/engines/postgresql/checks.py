@@ -13,9 +13,9 @@ from hhh.core.errors import InvalidInput, TargetUnreachable, ToolMissing
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql.admin import administration
 from hhh.engines.postgresql.binaries import SYSTEM_INSTALLS, find_tool
-from hhh.engines.postgresql.checking import Look, begin_look, doubtful, ok, unknown, unsafe, warning
 from hhh.engines.postgresql.checks_content import CHECKS_OF_CONTENT
 from hhh.engines.postgresql.checks_live import CHECKS_OF_LIVE
+from hhh.engines.postgresql.checks_look import Look, begin_look
 from hhh.engines.postgresql.names import LONGEST_NAME
 from hhh.engines.restoring import Destination, RestoreMode, RestoreSource
 from hhh.schemas.facts import PostgresqlFacts
@@ -53,7 +53,7 @@ def checks(
 
     Args:
         source: the backup; its attachments are enough.
-        destination: where it is to go, and what is acknowledged.
+        destination: where it is to go.
         workplace: where to work.
         installs: as of `find_tool`.
 
@@ -69,21 +69,15 @@ def checks(
             made = [_check_connection(look), _check_tool(look, installs)]
             made += [each(look) for each in _checks_of(destination.mode)]
     except TargetUnreachable as error:
-        made = [unsafe("connection", str(error))]
-    return [_acknowledged(check, destination) for check in made]
-
-
-def _acknowledged(check: Check, destination: Destination) -> Check:
-    if check.status == "unsafe" and check.acknowledge in destination.acknowledged:
-        return check.model_copy(update={"status": "acknowledged"})
-    return check
+        return [Check.unsafe("connection", str(error))]
+    return made
 
 
 def _check_connection(look: Look) -> Check:
     version = (look.admin.connection.info.parameter_status("server_version") or "").partition(" ")[0]
     if look.query(_IN_RECOVERY) == [(True,)]:
-        return unsafe("connection", f"PostgreSQL {version} is a standby, which nothing can be written to")
-    return ok("connection", f"PostgreSQL {version} lets the role {look.admin.role} in")
+        return Check.unsafe("connection", f"PostgreSQL {version} is a standby, which nothing can be written to")
+    return Check.ok("connection", f"PostgreSQL {version} lets the role {look.admin.role} in")
 
 
 def _check_tool(look: Look, installs: Path) -> Check:
@@ -91,45 +85,47 @@ def _check_tool(look: Look, installs: Path) -> Check:
     try:
         tool, newer = find_tool("pg_restore", major, pg_bin_dir=look.workplace.pg_bin_dir, installs=installs)
     except ToolMissing as error:
-        return unsafe("tool", str(error))
+        return Check.unsafe("tool", str(error))
     if newer is not None:
-        return unsafe(
+        return Check.unsafe(
             "tool",
             f"The server is PostgreSQL {major}, and of pg_restore only {tool.version} is here, which sets what an "
             f"older server does not know: install postgresql-client-{major}, or set HHH_PG_BIN_DIR",
         )
     made_by = _major(look.source.versions.get("tool", ""))
     if made_by is not None and made_by > major:
-        return warning("tool", f"The dump was made by pg_dump {made_by}; pg_restore {tool.version} may not read it")
-    return ok("tool", f"pg_restore {tool.version} is here")
+        return Check.warning(
+            "tool", f"The dump was made by pg_dump {made_by}; pg_restore {tool.version} may not read it"
+        )
+    return Check.ok("tool", f"pg_restore {tool.version} is here")
 
 
 def _check_version(look: Look) -> Check:
     here, there = look.admin.major, _major(look.facts.server_version)
     if there is None:
-        return unknown("server_version", f"The backup does not tell its server's version; here it is {here}")
+        return Check.unknown("server_version", f"The backup does not tell its server's version; here it is {here}")
     if here < there:
-        return unsafe(
+        return Check.unsafe(
             "server_version",
             f"The backup is of PostgreSQL {there}, and the server is {here}: restore to {there} or a newer one",
         )
-    return ok("server_version", f"The backup is of PostgreSQL {there}, and the server is {here}")
+    return Check.ok("server_version", f"The backup is of PostgreSQL {there}, and the server is {here}")
 
 
 def _check_template_or_system(look: Look) -> Check:
     name = look.destination.name
     if name in _OF_THE_SERVER:
-        return unsafe("template_or_system", f"{name} is the server's own: nothing is restored into it")
-    return ok("template_or_system", f"{name} is none of the server's own databases")
+        return Check.unsafe("template_or_system", f"{name} is the server's own: nothing is restored into it")
+    return Check.ok("template_or_system", f"{name} is none of the server's own databases")
 
 
 def _check_permissions(look: Look) -> Check:
     missing = _missing_rights(look)
     if missing:
-        return unsafe("permissions", f"The role {look.admin.role} {'; and it '.join(missing)}")
+        return Check.unsafe("permissions", f"The role {look.admin.role} {'; and it '.join(missing)}")
     if look.admin.is_superuser:
-        return ok("permissions", "A superuser may do it all; a role without that right is made for the work")
-    return ok("permissions", f"The role {look.admin.role} has the rights that it needs, and is no superuser")
+        return Check.ok("permissions", "A superuser may do it all; a role without that right is made for the work")
+    return Check.ok("permissions", f"The role {look.admin.role} has the rights that it needs, and is no superuser")
 
 
 def _missing_rights(look: Look) -> list[str]:
@@ -157,12 +153,12 @@ def _missing_rights(look: Look) -> list[str]:
 def _check_server_programs(look: Look) -> Check:
     roles = [] if look.admin.is_superuser else [role for (role,) in look.query(_SERVER_ROLES)]
     if roles:
-        return warning(
+        return Check.warning(
             "server_programs",
             f"A dump is code, and the role {look.admin.role} is a member of {', '.join(roles)}: what it restores may "
             "use the server's files and programs. Restore as another role unless you trust the backup",
         )
-    return ok("server_programs", "What is restored can't use the server's files and programs")
+    return Check.ok("server_programs", "What is restored can't use the server's files and programs")
 
 
 def _check_free_space(look: Look) -> Check:
@@ -175,40 +171,40 @@ def _check_free_space(look: Look) -> Check:
     except OSError:
         free = None  # a port that leads to another machine or container
     if free is None:
-        return unknown("free_space", "How much space the server has is not known here")
+        return Check.unknown("free_space", "How much space the server has is not known here")
     needed = look.source.raw_size
     said = f"{free // _MEGABYTE:,} MB are free in {folder}, and the dump has {needed // _MEGABYTE:,} MB"
     if free < needed:
-        return doubtful("free_space", f"{said}: make room, on what the server's live databases need as well")
+        return Check.doubtful("free_space", f"{said}: make room, on what the server's live databases need as well")
     if free < needed * _WITH_INDEXES:
-        return warning("free_space", f"{said}, without its indexes")
-    return ok("free_space", said)
+        return Check.warning("free_space", f"{said}, without its indexes")
+    return Check.ok("free_space", said)
 
 
 def _check_destination(look: Look) -> Check:
     name = look.destination.name
     if look.problem is not None:
-        return unsafe("destination", look.problem)
+        return Check.unsafe("destination", look.problem)
     if not 0 < len(name.encode()) <= LONGEST_NAME or "\0" in name:
-        return unsafe("destination", f"The name of a database has 1 to {LONGEST_NAME} bytes")
+        return Check.unsafe("destination", f"The name of a database has 1 to {LONGEST_NAME} bytes")
     if look.destination.mode is RestoreMode.REPLACE:
         return _check_replaced(look)
     if look.row is None:
-        return ok("destination", f"There is no database {name} yet")
+        return Check.ok("destination", f"There is no database {name} yet")
     if look.destination.mode is RestoreMode.NEW:
-        return unsafe("destination", f"There is a database {name} already: name another one, or replace it")
-    return ok("destination", f"The database {name} is there; what is not named stays as it is")
+        return Check.unsafe("destination", f"There is a database {name} already: name another one, or replace it")
+    return Check.ok("destination", f"The database {name} is there; what is not named stays as it is")
 
 
 def _check_replaced(look: Look) -> Check:
     name = look.destination.name
     if name != look.database_of_url:
-        return unsafe(
+        return Check.unsafe(
             "destination", f"Only the target's own database can be replaced: that is {look.database_of_url}, not {name}"
         )
     if look.row is None:
-        return unsafe("destination", f"There is no database {name} to replace: restore it as a new one")
-    return ok("destination", f"The database {name} is there, and will be kept under another name")
+        return Check.unsafe("destination", f"There is no database {name} to replace: restore it as a new one")
+    return Check.ok("destination", f"The database {name} is there, and will be kept under another name")
 
 
 def _major(version: str) -> int | None:

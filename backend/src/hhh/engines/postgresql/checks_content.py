@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Iterable
 from psycopg import errors, sql
 
 from hhh.core.errors import EngineError
+from hhh.core.text import listed
 from hhh.engines.postgresql.admin import DatabaseRow
 from hhh.engines.postgresql.archive import Entry
-from hhh.engines.postgresql.checking import Look, doubtful, listed, ok, unknown, unsafe, warning
+from hhh.engines.postgresql.checks_look import Look
 from hhh.engines.postgresql.connection import mapped_errors
 from hhh.engines.postgresql.notes import ROLES_CHECK
 from hhh.engines.postgresql.superuser import SUPERUSER_CHECK, superuser_entries
@@ -42,41 +43,43 @@ _EXTENSIONS_HERE = sql.SQL("SELECT e.extname::pg_catalog.text FROM pg_catalog.pg
 
 def _check_tables(look: Look) -> Check:
     if look.destination.mode is not RestoreMode.TABLES:
-        return ok("tables", "Everything is restored, into a database of its own")
+        return Check.ok("tables", "Everything is restored, into a database of its own")
     if look.makes_database:
-        return ok("tables", "The database is new: nothing can be in the way of the tables")
+        return Check.ok("tables", "The database is new: nothing can be in the way of the tables")
     if look.entries is None:
-        return unknown("tables", "What is in the backup is not known here: it has no schema dump")
+        return Check.unknown("tables", "What is in the backup is not known here: it has no schema dump")
     try:
         here = set(look.query_in_database(_NAMES_HERE))
     except EngineError as error:
-        return unsafe("tables", str(error))
+        return Check.unsafe("tables", str(error))
     wanted = {(entry.namespace, entry.tag) for entry in look.entries if entry.description in _RELATIONS}
     if both := sorted(f"{schema}.{name}" for schema, name in wanted & here):
-        return unsafe(
+        return Check.unsafe(
             "tables",
             f"In the database {look.destination.name} there is already {listed(both)}: rename or drop it, or name "
             "another database",
         )
-    return ok("tables", f"None of what is restored is in the database {look.destination.name} yet")
+    return Check.ok("tables", f"None of what is restored is in the database {look.destination.name} yet")
 
 
 def _check_extensions(look: Look) -> Check:
     try:
         wanted = _wanted_extensions(look)
     except EngineError as error:
-        return unknown("extensions", str(error))
+        return Check.unknown("extensions", str(error))
     available: dict[str, dict[str, bool]] = defaultdict(dict)
     for name, version, superusers_only in look.query(_EXTENSIONS, names=sorted(wanted)):
         available[name][version] = superusers_only
     if missing := sorted(wanted.keys() - available.keys()):
-        return unsafe("extensions", f"The server does not have {listed(missing)}: install the package of it there")
+        return Check.unsafe(
+            "extensions", f"The server does not have {listed(missing)}: install the package of it there"
+        )
     forbidden = [] if look.admin.is_superuser else [name for name in wanted if all(available[name].values())]
     if forbidden:
-        return unsafe("extensions", f"Only a superuser may create {listed(sorted(forbidden))}: restore as one")
+        return Check.unsafe("extensions", f"Only a superuser may create {listed(sorted(forbidden))}: restore as one")
     if others := [f"{name} {version}" for name, version in sorted(wanted.items()) if version not in available[name]]:
-        return warning("extensions", f"The server does not have {listed(others)}: its own versions are taken")
-    return ok("extensions", f"The server has what is needed: {listed(sorted(wanted)) or 'nothing'}")
+        return Check.warning("extensions", f"The server does not have {listed(others)}: its own versions are taken")
+    return Check.ok("extensions", f"The server has what is needed: {listed(sorted(wanted)) or 'nothing'}")
 
 
 def _wanted_extensions(look: Look) -> dict[str, str]:
@@ -98,13 +101,13 @@ def _check_roles(look: Look) -> Check:
     if look.destination.mode is not RestoreMode.TABLES:
         wanted |= {*look.facts.roles, look.facts.database.owner}
     if missing := sorted(wanted - here):
-        return doubtful(
+        return Check.doubtful(
             ROLES_CHECK,
             f"The server has no role {listed(missing)}: create it (pg_dumpall --roles-only has its definition), or "
             "what it owns goes to the owner of the database (if that is a superuser, to the role hhh_nobody, which is "
             "made), and its privileges are left out",
         )
-    return ok(ROLES_CHECK, "All roles that own something or have privileges exist")
+    return Check.ok(ROLES_CHECK, "All roles that own something or have privileges exist")
 
 
 def _roles_of(entries: Iterable[Entry]) -> set[str]:
@@ -118,36 +121,40 @@ def _roles_of(entries: Iterable[Entry]) -> set[str]:
 def _check_encoding(look: Look) -> Check:
     there = look.facts.database.encoding
     if look.row is None or look.row.encoding == there:
-        return ok("encoding", f"The encoding is {there}")
+        return Check.ok("encoding", f"The encoding is {there}")
     said = f"The backup's encoding is {there}, and that of {look.destination.name} is {look.row.encoding}"
     if look.destination.mode is RestoreMode.REPLACE:
-        return unsafe("encoding", f"{said}: restore as a new database")
-    return warning("encoding", f"{said}: a letter that it does not have makes the restore fail")
+        return Check.unsafe("encoding", f"{said}: restore as a new database")
+    return Check.warning("encoding", f"{said}: a letter that it does not have makes the restore fail")
 
 
 def _check_locale(look: Look) -> Check:
     if not look.makes_database:
-        return ok("locale", "The database is there, with its own locale")
+        return Check.ok("locale", "The database is there, with its own locale")
     if look.destination.mode is not RestoreMode.REPLACE or look.row is None:
         return _check_locale_is_known(look)
     found = _locale_differences(look.facts.database, look.row)
     if found:
-        return doubtful(
+        return Check.doubtful(
             "locale",
             f"The backup's {'; its '.join(found)}: acknowledged, the live one's is taken, and text is sorted and "
             "compared otherwise than when the backup was made",
         )
-    return ok("locale", "The locale is that of the live database")
+    return Check.ok("locale", "The locale is that of the live database")
 
 
 def _check_locale_is_known(look: Look) -> Check:
     """A collation made from the locale and taken back at once tells whether the server knows it."""
     problem = _refused_locale(look)
     if problem is None:
-        return ok("locale", f"The server knows the locale {look.facts.database.collation}")
+        return Check.ok("locale", f"The server knows the locale {look.facts.database.collation}")
     if isinstance(problem, errors.InsufficientPrivilege | errors.ReadOnlySqlTransaction):
-        return unknown("locale", f"Whether the server knows the locale {look.facts.database.collation} is not known")
-    return unsafe("locale", f"The server does not know the locale: {problem.diag.message_primary}; install it there")
+        return Check.unknown(
+            "locale", f"Whether the server knows the locale {look.facts.database.collation} is not known"
+        )
+    return Check.unsafe(
+        "locale", f"The server does not know the locale: {problem.diag.message_primary}; install it there"
+    )
 
 
 def _locale_differences(there: DatabaseProperties, here: DatabaseRow) -> list[str]:
@@ -189,14 +196,16 @@ def _refused_locale(look: Look) -> errors.Error | None:
 
 def _check_superuser_objects(look: Look) -> Check:
     if look.archive is None or look.entries is None:
-        return unknown(SUPERUSER_CHECK, "What is in the backup is not known here: it has no schema dump")
+        return Check.unknown(SUPERUSER_CHECK, "What is in the backup is not known here: it has no schema dump")
     found = [f"{each.description} {each.tag}" for each in superuser_entries(look.archive, look.entries)]
     if not found:
-        return ok(SUPERUSER_CHECK, "A role without superuser may create everything")
+        return Check.ok(SUPERUSER_CHECK, "A role without superuser may create everything")
     said = f"Only a superuser may create {listed(found)}"
     if look.admin.is_superuser:
-        return doubtful(SUPERUSER_CHECK, f"{said}: acknowledged, a superuser does it. Trust the backup, its code runs")
-    return doubtful(SUPERUSER_CHECK, f"{said}: acknowledged, it is left out. Restore as a superuser to have it")
+        return Check.doubtful(
+            SUPERUSER_CHECK, f"{said}: acknowledged, a superuser does it. Trust the backup, its code runs"
+        )
+    return Check.doubtful(SUPERUSER_CHECK, f"{said}: acknowledged, it is left out. Restore as a superuser to have it")
 
 
 CHECKS_OF_CONTENT: Collection[Callable[[Look], Check]] = (

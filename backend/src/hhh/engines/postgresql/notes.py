@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable
 import psycopg
 from psycopg import errors, sql
 
+from hhh.core.text import listed
 from hhh.engines.postgresql.admin import Administration
 from hhh.engines.postgresql.connection import last_line, mapped_errors
 
 #: The check by which the operator accepts that roles of the backup do not exist.
 ROLES_CHECK = "roles"
 
-_NAMES_IN_A_MESSAGE = 5
 #: Whom the role of the connection can make an owner. Before PostgreSQL 16 any membership was enough.
 _ROLES_BEFORE_16 = sql.SQL("""
     SELECT r.rolname::pg_catalog.text, pg_catalog.pg_has_role(r.oid, 'MEMBER'), r.rolsuper FROM pg_catalog.pg_roles r
@@ -68,7 +68,7 @@ class Notes:
         """What the operator should know."""
         missing = self._missing_roles() if ROLES_CHECK in self._acknowledged else ()
         closed = tuple(
-            f"The operator's role may not make {role} an owner: {_listed(names)}"
+            f"The operator's role may not make {role} an owner: {listed(names)}"
             for role, names in self._of_closed_roles.items()
         )
         return (*self._warnings, *missing, *closed)
@@ -105,14 +105,8 @@ class Notes:
 
     def _missing_roles(self) -> tuple[str, ...]:
         return tuple(
-            f"The role {role} does not exist: {_listed(names)}" for role, names in self._of_missing_roles.items()
+            f"The role {role} does not exist: {listed(names)}" for role, names in self._of_missing_roles.items()
         )
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:_NAMES_IN_A_MESSAGE])
-    more = len(names) - _NAMES_IN_A_MESSAGE
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _about(text: str) -> str:

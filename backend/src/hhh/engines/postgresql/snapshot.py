@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from psycopg import errors, sql
 
 from hhh.core.errors import SourceUnreadable, TargetBusy
+from hhh.core.text import listed
 from hhh.engines.postgresql.connection import READ_ALL_HINT, Session, mapped_errors
 from hhh.schemas.facts import SequenceFacts
 
@@ -23,7 +24,6 @@ Item = TypeVar("Item")
 _TRIES = 10
 _TABLES_PER_LOCK = 500
 _SEQUENCES_PER_QUERY = 200
-_NAMES_IN_A_MESSAGE = 5
 
 #: What pg_dump dumps: no system schemas, nothing temporary, of extensions only the tables that they name as
 #: configuration (pg_extension_config_dump).
@@ -187,9 +187,7 @@ def _refuse_unreadable(relations: Iterable[Relation]) -> None:
 
 
 def _names(relations: Sequence[Relation]) -> str:
-    names = ", ".join(f"{each.schema}.{each.name}" for each in relations[:_NAMES_IN_A_MESSAGE])
-    more = len(relations) - _NAMES_IN_A_MESSAGE
-    return f"{names} and {more} more" if more > 0 else names
+    return listed([f"{each.schema}.{each.name}" for each in relations])
 
 
 def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

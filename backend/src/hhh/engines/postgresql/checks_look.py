@@ -1,8 +1,7 @@
-"""What the checks before a restore look at, and how they tell what they saw."""
+"""What the checks before a restore look at."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +16,6 @@ from hhh.engines.postgresql.selection import select
 from hhh.engines.postgresql.url import parse_url
 from hhh.engines.restoring import SCHEMA_DUMP, Destination, RestoreMode, RestoreSource
 from hhh.schemas.facts import PostgresqlFacts
-from hhh.schemas.restore import Check
-
-_NAMES_IN_A_MESSAGE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,38 +89,6 @@ def begin_look(
         entries=entries,
         problem=problem,
     )
-
-
-def ok(name: str, message: str) -> Check:
-    """It holds."""
-    return Check(name=name, status="ok", message=message)
-
-
-def warning(name: str, message: str) -> Check:
-    """The operator should know, and nothing stands against the restore."""
-    return Check(name=name, status="warning", message=message)
-
-
-def unknown(name: str, message: str) -> Check:
-    """It could not be found out."""
-    return Check(name=name, status="unknown", message=message)
-
-
-def unsafe(name: str, message: str) -> Check:
-    """It stands against the restore, and nothing helps but to change it."""
-    return Check(name=name, status="unsafe", message=message)
-
-
-def doubtful(name: str, message: str) -> Check:
-    """It stands against the restore until the operator acknowledges the check by its name."""
-    return Check(name=name, status="unsafe", message=message, acknowledge=name)
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names for a message, of many only some."""
-    shown = ", ".join(names[:_NAMES_IN_A_MESSAGE])
-    more = len(names) - _NAMES_IN_A_MESSAGE
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _entries(
