@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
-from collections.abc import Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -22,6 +24,8 @@ from hhh.services.targets import APP, Target
 
 #: Bytes; the server cuts longer names.
 _LONGEST_NAME: Final = 63
+_PORT: Final = "5432"
+_LOOPBACK: Final = "loopback"
 
 
 class Places:
@@ -80,11 +84,8 @@ class Places:
         if own.get_backend_name() != "postgresql":
             return None
         ours = parse_url(own.set(drivername="postgresql").render_as_string(hide_password=False)).parameters
-        same = all(
-            server.parameters.get(part, default) == ours.get(part, default)
-            for part, default in (("host", ""), ("hostaddr", ""), ("port", "5432"))
-        )
-        return ours["dbname"] if same else None
+        same_port = server.parameters.get("port", _PORT) == ours.get("port", _PORT)
+        return ours["dbname"] if same_port and _addresses(server.parameters) & _addresses(ours) else None
 
     def _path(self, target: Target, asked: str, *, anywhere: bool) -> str:
         path = Path(asked)
@@ -127,6 +128,21 @@ class Places:
         files = [settings.signing_key_path, settings.data_dir / "secret.key"]
         files += filter(None, (self._database.file, settings.age_identity_file))
         return frozenset(Path(os.path.realpath(file)) for file in files)
+
+
+def _addresses(parameters: Mapping[str, str]) -> frozenset[str]:
+    """Where a server is: two names may be of one. A name that is not known any more stands for itself."""
+    host = parameters.get("hostaddr") or parameters.get("host") or ""
+    if not host or host.startswith(("/", "@")):  # a socket of this machine
+        host = "localhost"
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return frozenset({host})
+    addresses = (str(address[0]) for *_, address in found)
+    return frozenset(
+        _LOOPBACK if ipaddress.ip_address(each.partition("%")[0]).is_loopback else each for each in addresses
+    )
 
 
 def _name_of(target: Target) -> str:

@@ -15,6 +15,7 @@ from hhh.models import BackupLog
 from hhh.schemas.restore import RestoreRequest
 from hhh.services.restore_orders import COMMAND_LINE
 from support.local_services import services_with_a_target
+from support.ports import LOOPBACK
 from support.postgres import PostgresServer
 from support.restoring import RestoreBench
 
@@ -103,8 +104,10 @@ def test_names_of_databases_are_looked_at(
         assert "own database" in refused(bench, backup_id, destination=urlsplit(str(services.database.url)).path[1:])
         assert "63 bytes" in refused(bench, backup_id, destination="ä" * 32)
         assert "control character" in refused(bench, backup_id, destination="a\nb")
-        services.targets.add("alias", services.targets.find("app").url)
-        assert "own database" in refused(bench, backup_id, mode="replace", target="alias", confirm="alias")
+        own = services.targets.find("app").url
+        for name, host in (("alias", LOOPBACK), ("host", "localhost"), ("loop", "127.0.0.2")):
+            services.targets.add(name, own.replace(f"@{LOOPBACK}:", f"@{host}:"))
+            assert "own database" in refused(bench, backup_id, mode="replace", target=name, confirm=name)
 
 
 @pytest.mark.parametrize(
