@@ -10,8 +10,9 @@ from typing import Protocol
 class Progress:
     """How far a run has come."""
 
-    #: What is being done now. Of a backup: ``snapshot``, ``stream``, ``finalise``; of a restore: ``checks``,
-    #: ``download``, ``restore``, ``compare``, ``swap``.
+    #: What is being done now. Of a backup: ``snapshot``, ``stream``, ``finalise``; of an import the same, and before
+    #: ``stream`` ``inspect``, where the rows of a dump are counted; of a restore: ``checks``, ``download``,
+    #: ``restore``, ``compare``, ``swap``.
     stage: str
     #: Bytes of the dump read so far; of a restore, of its object in the store.
     raw_bytes: int = 0

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from hhh.artifacts.retrieval import StoredBackup
 from hhh.core.config import Settings
 from hhh.core.run import Unattended
 from hhh.core.scratch import scratch_folder
-from hhh.engines.postgresql import foreign
 from hhh.engines.postgresql.archive import Archive
+from hhh.engines.postgresql.contents import contents, definitions
 from hhh.engines.restoring import SCHEMA_DUMP
 from hhh.schemas.facts import Facts, SqliteFacts
 from hhh.schemas.restore import ContentsResponse, TableContents
@@ -39,7 +39,7 @@ class Contents:
     def _look(self, copy: StoredBackup) -> ContentsResponse:
         manifest, facts = copy.manifest, copy.facts()
         with self._schema(copy) as archive:
-            definitions = _definitions(archive)
+            defined = definitions(archive) if archive else {}
             return ContentsResponse(
                 backup_id=manifest.backup_id,
                 engine=manifest.engine,
@@ -51,7 +51,7 @@ class Contents:
                         schema_name=table.schema_name,
                         name=table.name,
                         rows=table.rows,
-                        definition=definitions.get((table.schema_name, table.name)),
+                        definition=defined.get((table.schema_name, table.name)),
                     )
                     for table in facts.tables
                 ],
@@ -71,12 +71,7 @@ class Contents:
             yield Archive.read(path)
 
 
-def _definitions(archive: Archive | None) -> Mapping[tuple[str, str], str]:
-    entries = archive.entries if archive else ()
-    return {(entry.namespace, entry.tag): entry.definition.strip() for entry in entries if entry.description == "TABLE"}
-
-
 def _entries(facts: Facts, archive: Archive | None) -> list[str]:
     if archive:
-        return [f"{what}, {owner}" if owner else what for what, owner in foreign.contents(archive)]
+        return [f"{what}, {owner}" if owner else what for what, owner in contents(archive)]
     return [f"{kind} {name}" for kind, name in facts.objects] if isinstance(facts, SqliteFacts) else []

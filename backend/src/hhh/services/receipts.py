@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from hhh.artifacts.manifest import Manifest
-from hhh.engines.postgresql.wanted import Wanted, parse
+from hhh.engines.postgresql.table_names import Wanted, parse
 from hhh.engines.restoring import Built, Destination, RestoreMode
 from hhh.schemas.facts import Facts, PostgresqlFacts, TableFacts
 from hhh.schemas.restore import Difference, Receipt

@@ -10,7 +10,8 @@ from psycopg import sql
 from hhh.core.errors import Cancelled, InvalidInput, SourceUnreadable, ToolFailed
 from hhh.core.run import Progress, Unattended
 from hhh.engines.postgresql.archive import Archive
-from hhh.engines.postgresql.foreign import contents, definition_of, facts_of_dump
+from hhh.engines.postgresql.contents import contents, definitions
+from hhh.engines.postgresql.foreign import facts_of_dump
 from hhh.schemas.facts import PostgresqlFacts, SequenceFacts, TableFacts
 from support.postgres import PostgresServer
 from support.postgres_data import ODD_SCHEMA, make_odd_names_database
@@ -131,10 +132,9 @@ def test_what_is_in_a_dump_is_told_without_restoring_it(odd: Source, tmp_path: P
     assert (f"TABLE {ODD_SCHEMA}.new\nline", odd.server.superuser) in listed
     assert ("MATERIALIZED VIEW public.summed", odd.server.superuser) in listed
     assert not [named for named, _ in listed if named.startswith(("TABLE DATA", "COMMENT", "SEQUENCE SET"))]
-    definition = definition_of(archive, ODD_SCHEMA, "new\nline")
-    assert definition is not None
+    definition = definitions(archive)[ODD_SCHEMA, "new\nline"]
     assert definition.startswith('CREATE TABLE "sche""ma; of\nits own"."new\nline" (')
-    assert definition_of(archive, ODD_SCHEMA, "none") is None
+    assert (ODD_SCHEMA, "none") not in definitions(archive)
 
 
 def test_plain_sql_is_not_taken(any_postgres: PostgresServer, tmp_path: Path) -> None:

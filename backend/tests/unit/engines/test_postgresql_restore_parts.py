@@ -4,7 +4,7 @@ import pytest
 
 from hhh.core.errors import EngineError
 from hhh.engines.postgresql.archive import Archive, Entry, Section
-from hhh.engines.postgresql.statements import about_database, statements, text
+from hhh.engines.postgresql.privilege_statements import about_database, statements, text
 from hhh.engines.postgresql.superuser import in_turns, superuser_entries, with_dependents
 
 

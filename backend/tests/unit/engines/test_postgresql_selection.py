@@ -5,7 +5,7 @@ import pytest
 from hhh.core.errors import InvalidInput
 from hhh.engines.postgresql.archive import Archive, Entry, Section
 from hhh.engines.postgresql.selection import select
-from hhh.engines.postgresql.wanted import Wanted, parse
+from hhh.engines.postgresql.table_names import Wanted, parse
 
 
 def entry(dump_id: int, description: str, tag: str, *dependencies: int, definition: str = "") -> Entry:

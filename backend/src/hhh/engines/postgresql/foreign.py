@@ -1,4 +1,4 @@
-"""Dumps in the custom format that somebody else made: their facts, and what is in them."""
+"""Dumps in the custom format that somebody else made: their facts, as far as the dump tells them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from hhh.core.errors import InvalidInput
 from hhh.core.run import Run
 from hhh.engines.postgresql.archive import Archive, Entry
+from hhh.engines.postgresql.contents import qualified
 from hhh.engines.postgresql.rows import count_rows
 from hhh.schemas.facts import (
     DatabaseProperties,
@@ -21,13 +22,6 @@ from hhh.schemas.facts import (
 
 #: What a fact is where the dump does not tell it.
 UNKNOWN = "unknown"
-#: Entries that are no objects: settings of the session, rows, and what belongs to an object.
-_NO_OBJECTS = frozenset(
-    {"ENCODING", "STDSTRINGS", "SEARCHPATH", "TABLE DATA", "MATERIALIZED VIEW DATA", "STATISTICS DATA", "BLOBS"}
-    | {"BLOB", "BLOB METADATA", "BLOB COMMENTS", "SEQUENCE SET", "SEQUENCE OWNED BY", "TABLE ATTACH", "INDEX ATTACH"}
-    | {"ACL", "DEFAULT ACL", "COMMENT", "SECURITY LABEL", "DATABASE PROPERTIES"}
-)
-_DEFINED = frozenset({"TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE"})
 _PRIVILEGES = frozenset({"ACL", "DEFAULT ACL"})
 _PARTITIONED = re.compile(r"^PARTITION BY (?:RANGE|LIST|HASH) \(", re.MULTILINE)
 _SET_TO = re.compile(r", (-?\d+), (true|false)\);\s*\Z")
@@ -71,20 +65,6 @@ def facts_of_dump(dump: Path, pg_restore: Path, run: Run) -> PostgresqlFacts:
         roles=sorted(_roles(archive)),
         warnings=list(_warnings(archive)),
     )
-
-
-def contents(archive: Archive) -> list[tuple[str, str]]:
-    """Each object as ``TYPE schema.name``, and its owner (empty where the dump has none), in the archive's order."""
-    objects = (entry for entry in archive.entries if entry.description not in _NO_OBJECTS)
-    return [(f"{entry.description} {_qualified(entry)}", entry.owner) for entry in objects]
-
-
-def definition_of(archive: Archive, schema: str, table: str) -> str | None:
-    """The SQL that makes a table, view or sequence; None where there is none of that name."""
-    for entry in archive.entries:
-        if entry.description in _DEFINED and (entry.namespace, entry.tag) == (schema, table):
-            return entry.definition
-    return None
 
 
 def _refuse_rows_alone(archive: Archive, dump: Path) -> None:
@@ -156,10 +136,6 @@ def _named(found: Iterable[tuple[str, str]]) -> set[str]:
     return {_name(quoted, plain) for quoted, plain in found if (quoted or plain) and plain != "PUBLIC"}
 
 
-def _qualified(entry: Entry) -> str:
-    return f"{entry.namespace}.{entry.tag}" if entry.namespace else entry.tag
-
-
 def _name(quoted: str, plain: str) -> str:
     return quoted.replace('""', '"') or plain
 
@@ -187,7 +163,7 @@ def _warnings(archive: Archive) -> Iterator[str]:
     made = {(entry.namespace, entry.tag) for entry in archive.entries if entry.description == "TABLE"}
     for entry in archive.entries:
         if entry.description == "TABLE DATA" and (entry.namespace, entry.tag) not in made:
-            yield f"The rows of {_qualified(entry)} belong to an extension and are not counted"
+            yield f"The rows of {qualified(entry)} belong to an extension and are not counted"
         elif entry.description == "DATABASE PROPERTIES":
             yield "The settings of the database are in the dump and not in these facts"
         elif entry.description in {"SUBSCRIPTION", "USER MAPPING"}:

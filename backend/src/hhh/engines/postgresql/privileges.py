@@ -18,7 +18,7 @@ from hhh.engines.postgresql.archive import Archive, Entry
 from hhh.engines.postgresql.connection import Connection, mapped_errors
 from hhh.engines.postgresql.notes import Notes
 from hhh.engines.postgresql.objects import Identity, identity
-from hhh.engines.postgresql.statements import Statement, about_database, kind, statements, text, words
+from hhh.engines.postgresql.privilege_statements import Statement, about_database, kind, statements, text, words
 
 #: ``SET SESSION AUTHORIZATION`` and the end of it.
 _WHO_GRANTS = ("SET", "RESET")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hhh.core.errors import InvalidInput
 from hhh.engines.postgresql.archive import Archive, Entry
 from hhh.engines.postgresql.dependencies import PARTS, RELATIONS, TABLES, VIEWS, Graph
-from hhh.engines.postgresql.wanted import Wanted, nearest, parse
+from hhh.engines.postgresql.table_names import Wanted, nearest, parse
 
 #: Of a whole schema, what is taken with all it needs. The rest of it only comes if it needs no other relations.
 _ROOTS = TABLES | {"SEQUENCE", "TYPE", "DOMAIN"}
