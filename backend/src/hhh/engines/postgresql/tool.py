@@ -87,7 +87,7 @@ class PgRestore:
             write_list(entries, listing)
         except OSError as error:
             raise ScratchError(f"The scratch folder {self.scratch} can't be written: {error.strerror}") from error
-        how = ["--single-transaction", "--exit-on-error"] if at_once else [f"--jobs={_jobs()}"]
+        how = ["--single-transaction", "--exit-on-error"] if at_once else [f"--jobs={parallel_jobs()}"]
         if self.without_tablespaces:
             how.append("--no-tablespaces")
         # All else of the connection comes by the environment: other users of the machine can read arguments.
@@ -160,5 +160,6 @@ def _wait(child: Child, run: Run) -> None:
             return
 
 
-def _jobs() -> int:
+def parallel_jobs() -> int:
+    """How many things a restore does at the same time."""
     return max(_FEWEST_JOBS, min(os.cpu_count() or 1, _MOST_JOBS))
