@@ -24,8 +24,8 @@ _REPOSITORY = Path(__file__).parent.parent
 _SAID = "said"
 _TRIGGER = "/api/v1/backups/trigger"
 _REFRESH = "/api/v1/auth/refresh"
-#: Seconds between two looks at a restore.
-_POLL_SECONDS = 0.02
+#: Seconds between two looks at a restore: each look costs the service, and us beside it, some milliseconds.
+_POLL_SECONDS = 0.1
 #: Seconds after which the access token (15 minutes) is renewed.
 _RENEW_AFTER = 600.0
 

@@ -13,14 +13,14 @@ from hhh.core.run import Run
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql.admin import Administration, DatabaseRow
 from hhh.engines.postgresql.archive import Archive, Entry
-from hhh.engines.postgresql.connection import Connection, mapped_errors, tool_environment
+from hhh.engines.postgresql.connection import Connection, mapped_errors
 from hhh.engines.postgresql.create import create_extensions, wanted_extensions
 from hhh.engines.postgresql.notes import Notes
 from hhh.engines.postgresql.passes import Passes, arrange
 from hhh.engines.postgresql.restored import look
 from hhh.engines.postgresql.selection import Selection
 from hhh.engines.postgresql.superuser import SUPERUSER_CHECK
-from hhh.engines.postgresql.tool import ASYNCHRONOUS, PgRestore, Told, find_pg_restore
+from hhh.engines.postgresql.tool import PgRestore, Told, find_pg_restore, pg_restore_environment
 from hhh.engines.postgresql.worker import SignedIn, Worker, operator_signed_in, signed_in
 from hhh.engines.restoring import Destination, RestoreSource
 from hhh.schemas.facts import PostgresqlFacts
@@ -70,10 +70,10 @@ class Building:
         return PgRestore(
             tool=tool,
             dump=self.dump,
-            environment=tool_environment(by.password_file, by.connection),
+            environment=pg_restore_environment(by.password_file, by.connection),
             scratch=self.workplace.scratch,
             without_tablespaces=not with_tablespaces,
-        ).with_option(ASYNCHRONOUS)
+        )
 
     def note(self, told: Told) -> None:
         """Takes what pg_restore told."""

@@ -7,6 +7,7 @@ import re
 import select
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
@@ -17,14 +18,18 @@ from hhh.core.run import Run
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql.archive import Entry, write_list
 from hhh.engines.postgresql.binaries import Tool, find_tool
-from hhh.engines.postgresql.connection import KEEPALIVE
+from hhh.engines.postgresql.connection import KEEPALIVE, Connection, tool_environment
 
 _POLL_MILLISECONDS = 200
 _FEWEST_JOBS, _MOST_JOBS = 2, 8
 _MOST_ERRORS = 200
 _MOST_LINES_OF_AN_ERROR = 20
-#: What a crash of the server could lose is written at the latest with the commit that gives the database its name.
-ASYNCHRONOUS = "synchronous_commit=off"
+#: Of all its sessions. What a crash of the server could lose is written at the latest with the commit that gives the
+#: database its name: the log is written in its order, and that commit waits for it. Checks of foreign keys are long
+#: enough to be compiled and too simple to gain by it.
+_SETTINGS = ("synchronous_commit=off", "jit=off")
+#: Where the jobs have all processors of the server: more processes for an index or a check only get in their way.
+_WITHOUT_HELPERS = ("max_parallel_maintenance_workers=0", "max_parallel_workers_per_gather=0")
 _SAID = re.compile(r"pg_restore: (?:\[[^]]*\] )?(error|warning|detail|hint): (.*)")
 _ENTRY = re.compile(r"pg_restore: from (TOC entry .*)")
 _SUMMARY = "errors ignored on restore"
@@ -95,6 +100,14 @@ class PgRestore:
         return [self.tool.path, "--no-owner", "--no-privileges", *how, *where, f"--use-list={listing}", self.dump]
 
 
+def pg_restore_environment(password_file: Path, connection: Connection) -> dict[str, str]:
+    """The variables with which pg_restore reaches the server of a connection and gets done quickly there."""
+    environment = tool_environment(password_file, connection)
+    settings = (*_SETTINGS, *(_WITHOUT_HELPERS if _is_here(connection) else ()))
+    options = [environment.get("PGOPTIONS", ""), *(f"-c {setting}" for setting in settings)]
+    return environment | {"PGOPTIONS": " ".join(options).strip()}
+
+
 def find_pg_restore(server_version: int, workplace: Workplace) -> tuple[Tool, str | None]:
     """The pg_restore for a server, and a warning where it is a newer one.
 
@@ -158,6 +171,12 @@ def _wait(child: Child, run: Run) -> None:
         run.raise_if_cancelled()
         if poll.poll(_POLL_MILLISECONDS) and not child.stdout.read(1 << 16):
             return
+
+
+def _is_here(connection: Connection) -> bool:
+    """Whether the server is on this machine: by a socket or the loopback."""
+    host, address = connection.info.host, connection.info.hostaddr
+    return host.startswith(("/", "@")) or (bool(address) and ip_address(address).is_loopback)
 
 
 def parallel_jobs() -> int:
