@@ -133,3 +133,23 @@ def test_what_the_code_of_a_dump_makes_as_it_is_restored_never_becomes_a_superus
     with postgres.connect(destination.name) as connection:
         found = connection.execute("SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'rise'").fetchall()
     assert found == [(NOBODY,)]
+
+
+def test_a_dump_that_somebody_else_made_gives_nothing_to_superusers_unless_it_is_trusted(
+    postgres: PostgresServer, postgres_database: str, workplace: Workplace, destination: Destination
+) -> None:
+    with postgres.connect(postgres_database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE orders (id integer)")
+    source = taken(PostgresqlEngine(), postgres.url(postgres_database), workplace)
+    imported = replace(source, attachments={})
+    restorer = PostgresqlRestorer()
+    for acknowledged, expected in ((frozenset[str](), set[str]()), (frozenset({"superuser_objects"}), {"orders"})):
+        accepted = replace(destination, acknowledged=acknowledged)
+        try:
+            built = restorer.build(imported, accepted, workplace, Unattended())
+            assert (built.errors, any("made elsewhere" in warning for warning in built.warnings)) == ((), not expected)
+            restorer.publish(accepted, workplace, Unattended())
+        finally:
+            restorer.discard(accepted, workplace)
+        assert of_superusers(postgres, destination.name) == expected
+        postgres.drop_database(destination.name)

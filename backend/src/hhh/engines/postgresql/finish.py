@@ -16,6 +16,7 @@ from hhh.engines.postgresql.objects import Identity
 from hhh.engines.postgresql.owners import Owners
 from hhh.engines.postgresql.privileges import apply_privileges, apply_to_database
 from hhh.engines.postgresql.properties import mark_acl_as_recorded, setting_statement
+from hhh.engines.postgresql.superuser import SUPERUSER_CHECK
 from hhh.engines.postgresql.worker import SignedIn
 from hhh.engines.restoring import SCHEMA_DUMP
 
@@ -38,7 +39,14 @@ def give_to_owners(building: Building, operator: SignedIn, entries: Sequence[Ent
     if default != wanted:
         note = building.notes.add_closed_role if roles.exists(wanted) else building.notes.add_missing_role
         note(wanted, f"the database belongs to {default}")
-    owners = Owners(worker=building.worker, roles=roles, default=default, notes=building.notes)
+    owners = Owners(
+        worker=building.worker,
+        roles=roles,
+        default=default,
+        # Only backups that were taken here have a second dump: what was imported may say anything of its owners.
+        is_trusted=SCHEMA_DUMP in building.source.attachments or SUPERUSER_CHECK in building.destination.acknowledged,
+        notes=building.notes,
+    )
     owners.give(operator.connection, entries)
     return default
 

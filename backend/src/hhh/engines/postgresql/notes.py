@@ -16,10 +16,16 @@ ROLES_CHECK = "roles"
 
 #: Whom the role of the connection can make an owner. Before PostgreSQL 16 any membership was enough.
 _ROLES_BEFORE_16 = sql.SQL("""
-    SELECT r.rolname::pg_catalog.text, pg_catalog.pg_has_role(r.oid, 'MEMBER'), r.rolsuper FROM pg_catalog.pg_roles r
+    SELECT r.rolname::pg_catalog.text, pg_catalog.pg_has_role(r.oid, 'MEMBER'),
+           pg_catalog.pg_has_role(r.oid, 'pg_execute_server_program', 'MEMBER')
+           OR pg_catalog.pg_has_role(r.oid, 'pg_write_server_files', 'MEMBER')
+      FROM pg_catalog.pg_roles r
 """)
 _ROLES = sql.SQL("""
-    SELECT r.rolname::pg_catalog.text, pg_catalog.pg_has_role(r.oid, 'SET'), r.rolsuper FROM pg_catalog.pg_roles r
+    SELECT r.rolname::pg_catalog.text, pg_catalog.pg_has_role(r.oid, 'SET'),
+           pg_catalog.pg_has_role(r.oid, 'pg_execute_server_program', 'MEMBER')
+           OR pg_catalog.pg_has_role(r.oid, 'pg_write_server_files', 'MEMBER')
+      FROM pg_catalog.pg_roles r
 """)
 _SET_OPTION_SINCE = 160_000
 
@@ -32,7 +38,7 @@ class Roles:
             query = _ROLES if admin.server_version >= _SET_OPTION_SINCE else _ROLES_BEFORE_16
             rows = admin.connection.execute(query).fetchall()
         self._may_be_given: dict[str, bool] = {role: may_be_given for role, may_be_given, _ in rows}
-        self._superusers = frozenset(role for role, _, is_superuser in rows if is_superuser)
+        self._mighty = frozenset(role for role, _, is_mighty in rows if is_mighty)
 
     def exists(self, role: str) -> bool:
         """Whether there is a role of that name."""
@@ -42,9 +48,9 @@ class Roles:
         """Whether it exists, and the operator's role may make it the owner of what it has itself."""
         return self._may_be_given.get(role, False)
 
-    def is_superuser(self, role: str) -> bool:
-        """Whether code that belongs to it may do everything."""
-        return role in self._superusers
+    def is_mighty(self, role: str) -> bool:
+        """Whether code that belongs to it may do everything on the server: a superuser's, or who may run programs."""
+        return role in self._mighty
 
 
 class Notes:

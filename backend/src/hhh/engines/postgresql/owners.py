@@ -18,6 +18,7 @@ from hhh.engines.postgresql.archive import Entry
 from hhh.engines.postgresql.connection import Connection, mapped_errors
 from hhh.engines.postgresql.notes import Notes, Roles
 from hhh.engines.postgresql.objects import OWNED, DatabaseObject, identity, objects
+from hhh.engines.postgresql.superuser import SUPERUSER_CHECK
 from hhh.engines.postgresql.worker import Worker
 
 _LARGE_OBJECTS = frozenset({"BLOB", "BLOB METADATA"})
@@ -40,12 +41,14 @@ class Owners:
     roles: Roles
     #: The owner of the database.
     default: str
+    #: Whether the dump may say what superusers own: not one that somebody else made.
+    is_trusted: bool
     notes: Notes
 
     @property
     def rest(self) -> str:
         """The owner of what has no owner that exists, and of what the dump's own code made while it was restored."""
-        return NOBODY if self.roles.is_superuser(self.default) else self.default
+        return NOBODY if self.roles.is_mighty(self.default) else self.default
 
     def give(self, connection: Connection, entries: Iterable[Entry]) -> None:
         """Changes the owners of what was restored; what could not be done is noted.
@@ -84,16 +87,22 @@ class Owners:
         )
 
     def _make_nobody(self, connection: Connection) -> None:
-        if self.roles.is_superuser(NOBODY):
-            raise EngineError(f"The role {NOBODY} is a superuser, and what is nobody's would be one's", hint="drop it")
+        if self.roles.is_mighty(NOBODY):
+            raise EngineError(f"The role {NOBODY} may do everything, and so could what is nobody's", hint="drop it")
         with contextlib.suppress(errors.DuplicateObject):
             connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(NOBODY)))
         self.notes.add_warning(
-            f"What has no owner here belongs to {NOBODY}, a role without rights, and not to the superuser "
-            f"{self.default}: REASSIGN OWNED BY it where you trust its code"
+            f"What has no owner here belongs to {NOBODY}, a role without rights, and not to "
+            f"{self.default}, who may do everything: REASSIGN OWNED BY it where you trust its code"
         )
 
     def _chosen(self, owner: str, what: str) -> str:
+        if not self.is_trusted and self.roles.is_mighty(owner):
+            self.notes.add_warning(
+                f"The dump was made elsewhere: what it gives to {owner}, who may do everything here, belongs to "
+                f"{self.rest}. Acknowledge {SUPERUSER_CHECK} to trust it"
+            )
+            return self.rest
         if self.roles.may_own(owner):
             return owner
         if self.roles.exists(owner):
