@@ -21,6 +21,7 @@ from hhh.services.places import Places
 from hhh.services.restore import RestoreService
 from hhh.services.restore_orders import RestoreOrders
 from hhh.services.restore_records import RestoreRecords
+from hhh.services.restore_work import RestoreWork
 from hhh.services.targets import APP, TargetService
 from hhh.services.work import Work
 from hhh.storages.registry import open_storage
@@ -40,6 +41,7 @@ class Services:
     catalogue: Catalogue
     backups: BackupService
     restores: RestoreService
+    restore_work: RestoreWork
     contents: Contents
     downloads: Downloads
     imports: Imports
@@ -47,7 +49,7 @@ class Services:
     @property
     def works(self) -> Mapping[JobKind, Work]:
         """Who does which kind of job."""
-        return {JobKind.BACKUP: self.backups, JobKind.RESTORE: self.restores}
+        return {JobKind.BACKUP: self.backups, JobKind.RESTORE: self.restore_work}
 
 
 def assemble(settings: Settings, database: Database) -> Services:
@@ -63,6 +65,7 @@ def assemble(settings: Settings, database: Database) -> Services:
     places = Places(settings, database)
     orders = RestoreOrders(settings, database, identity, targets, destinations, records, places)
     catalogue = Catalogue(database)
+    own_database = OwnDatabase(settings, database, identity, destinations)
     copies = Copies(settings, identity, catalogue, destinations)
     return Services(
         settings=settings,
@@ -71,15 +74,8 @@ def assemble(settings: Settings, database: Database) -> Services:
         targets=targets,
         catalogue=catalogue,
         backups=BackupService(settings, database, identity, targets, destinations),
-        restores=RestoreService(
-            settings,
-            database,
-            targets,
-            orders,
-            records,
-            places,
-            OwnDatabase(settings, database, identity, destinations),
-        ),
+        restores=RestoreService(settings, database, orders, records),
+        restore_work=RestoreWork(settings, database, targets, orders, places, own_database),
         contents=Contents(settings, copies),
         downloads=Downloads(copies),
         imports=Imports(settings, database, identity, destinations),

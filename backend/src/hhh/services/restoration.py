@@ -118,7 +118,7 @@ class Restoration:
             run.report(Progress("swap"))
             kept = self._restorer.publish(self.destination, self.workplace, run)
         except BaseException as error:
-            self._discard(error)
+            _discard(self.destination, self._restorer, self.workplace, error)
             raise
         return receipts.timed(receipt, time.monotonic() - begun, kept=kept)
 
@@ -136,12 +136,6 @@ class Restoration:
         if prepare is not None:
             prepare(built)
         return receipt
-
-    def _discard(self, error: BaseException) -> None:
-        try:
-            self._restorer.discard(self.destination, self.workplace)
-        except BaseException as left:  # noqa: BLE001  what went wrong first is what is told, with this as its note
-            error.add_note(f"Something of the restore is left beside {self.destination.name}: {left}")
 
     def _look(self, run: Run, *, thorough: bool) -> tuple[Plan, RestoreSource | None]:
         """The plan, and what it was made from; None where the facts of the backup can't be read."""
@@ -229,6 +223,36 @@ class Restoration:
     @property
     def _dump_path(self) -> Path:
         return self.workplace.scratch / "dump"
+
+
+def take_back(destination: Destination, kept: str, restorer: Restorer, workplace: Workplace, run: Run) -> str:
+    """Takes a restore back. Whatever is raised, what it had brought is as it was, and nothing is left beside it.
+
+    Args:
+        destination: of the restore, with the token of the undo.
+        kept: what the restore replaced.
+        restorer: of its kind of database.
+        workplace: where to work.
+        run: who is told, and may cancel.
+
+    Returns:
+        The name under which what the restore had brought is kept now.
+
+    Raises:
+        HHHError: it failed.
+    """
+    try:
+        return restorer.undo(destination, kept, workplace, run)
+    except BaseException as error:
+        _discard(destination, restorer, workplace, error)
+        raise
+
+
+def _discard(destination: Destination, restorer: Restorer, workplace: Workplace, error: BaseException) -> None:
+    try:
+        restorer.discard(destination, workplace)
+    except BaseException as left:  # noqa: BLE001  what went wrong first is what is told, with this as its note
+        error.add_note(f"Something of the restore is left beside {destination.name}: {left}")
 
 
 def _objects(manifest: Manifest) -> tuple[StoredObject, ...]:

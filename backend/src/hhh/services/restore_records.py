@@ -77,6 +77,22 @@ def row_of(session: Session, restore_id: str) -> Restore:
     return row
 
 
+def said_of(row: Restore) -> dict[str, object]:
+    """What each line of the log says of a restore."""
+    return {
+        "restore_id": row.id,
+        "requested_by": row.requested_by,
+        "address": row.address,
+        "backup_id": row.backup_id,
+        "undo_of": row.undo_of,
+        "target": row.target,
+        "destination_target": row.destination_target,
+        "mode": row.mode,
+        "destination": row.destination,
+        "dry_run": row.dry_run,
+    }
+
+
 def _resource(row: Restore, job: Job | None) -> RestoreResource:
     plan: dict[str, Any] = row.plan or {"steps": [], "checks": [], "expected_seconds": None}
     return RestoreResource.model_validate(

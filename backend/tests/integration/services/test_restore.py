@@ -19,7 +19,7 @@ from hhh.jobs.heartbeat import Heartbeat
 from hhh.jobs.liveness import Liveness
 from hhh.jobs.worker import Worker, working
 from hhh.models import Job, JobState, Restore, Target
-from hhh.services import restore
+from hhh.services import restore_work
 from support.backing_up import scratch_leftovers
 from support.local_services import services_with_a_target
 from support.logs import Log, log
@@ -392,7 +392,7 @@ def test_what_can_not_be_swept_is_left_for_later(bench: RestoreBench, tmp_path: 
         session.execute(update(Target).values(sealed_url=sealed))
     bench.worker.sweep()
     assert unfinished(bench, asked), "not yet"
-    bench.services.restores._sweep._later.clear()
+    bench.services.restore_work._sweep._later.clear()
     bench.worker.sweep()
     assert not unfinished(bench, asked)
 
@@ -408,7 +408,7 @@ def test_a_restore_that_happened_is_recorded_as_soon_as_the_own_database_is_back
     monkeypatch: pytest.MonkeyPatch,
     patience: float,
 ) -> None:
-    monkeypatch.setattr(restore, "_RECORDING_SECONDS", patience)
+    monkeypatch.setattr(restore_work, "_RECORDING_SECONDS", patience)
     own = postgresql_database.url.database
     services = services_with_a_target(tmp_path, postgresql_database)
     stages: list[str] = []
