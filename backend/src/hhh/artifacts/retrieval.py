@@ -76,14 +76,29 @@ def read_manifest(storage: Storage, key: str, trusted_keys: Collection[str] | No
     if key != manifest_key(manifest):
         # Its signature holds there too: somebody may want one backup to be taken for another.
         return FoundManifest(key, content, None, f"It was moved here: it is the manifest of {manifest_key(manifest)}")
+    if stray := _stray(manifest):
+        # Who removes the backup removes its objects: they must not be those of another.
+        return FoundManifest(key, content, None, f"It names {stray!r}, which is no object of this backup")
     return FoundManifest(key, content, manifest, None)
 
 
 def manifest_key(manifest: Manifest) -> str:
     """Where the manifest is in its store."""
+    return _keys(manifest).manifest
+
+
+def _keys(manifest: Manifest) -> ArtifactKeys:
     return ArtifactKeys(
         manifest.installation, manifest.target, manifest.backup_file, manifest.attempt, bool(manifest.recipients)
-    ).manifest
+    )
+
+
+def _stray(manifest: Manifest) -> str | None:
+    """The key of an object that is not where those of this backup are."""
+    keys = _keys(manifest)
+    found = [(manifest.object.key, keys.object), (manifest.facts.key, keys.facts)]
+    found += [(each.key, keys.attachment(each.name)) for each in manifest.attachments]
+    return next((key for key, expected in found if key != expected), None)
 
 
 def _beginning(pieces: Iterator[bytes], limit: int) -> bytes:

@@ -223,7 +223,8 @@ def _fits(manifest: Manifest) -> bool:
         is_id = str(uuid.UUID(manifest.backup_id)) == manifest.backup_id
     except ValueError:
         return False
-    return is_id and valid_target_name(manifest.target) and len(manifest.backup_file) <= _LONGEST_FILE
+    is_file = "/" not in manifest.backup_file and len(manifest.backup_file) <= _LONGEST_FILE
+    return is_id and is_file and valid_target_name(manifest.target)
 
 
 # ----------------------------------------------------------------------------------------------- what is recorded

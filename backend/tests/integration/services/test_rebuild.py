@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from hhh.artifacts.manifest import Manifest, parse_manifest, sign_manifest
+from hhh.artifacts.manifest import Manifest, StoredObject, parse_manifest, sign_manifest
 from hhh.artifacts.naming import ArtifactKeys, backup_file_name
 from hhh.artifacts.publication import Destination
 from hhh.core import signing
@@ -288,6 +288,7 @@ def test_a_manifest_without_its_objects_is_told_and_left_out(
         {"target": "n" * 64},
         {"target": "Source"},
         {"backup_file": f"backup_20250101_120000_{'1' * 60}.sql"},
+        {"backup_file": "elsewhere/backup_20250101_120000.sql"},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -384,9 +385,14 @@ def test_thousands_of_manifests_are_recorded_batch_by_batch(sqlite_services: Ser
 
 
 def write_copy(services: Services, manifest: Manifest, created_at: datetime) -> None:
-    """Another manifest of the same objects; not made durable, as a test has no use for that."""
+    """The same backup under another name; not made durable, as a test has no use for that."""
     name = backup_file_name(created_at)
-    change = {"backup_id": str(uuid.uuid4()), "backup_file": name, "created_at": created_at}
+    objects = {}
+    for field in ("object", "facts"):
+        stored: StoredObject = getattr(manifest, field)
+        objects[field] = stored.model_copy(update={"key": stored.key.replace(manifest.backup_file, name)})
+        (folder(services) / objects[field].key).hardlink_to(folder(services) / stored.key)
+    change = {"backup_id": str(uuid.uuid4()), "backup_file": name, "created_at": created_at, **objects}
     content = sign_manifest(manifest.model_copy(update=change), services.identity.signing_key)
     (folder(services) / manifest.installation / manifest.target / f"{name}.json").write_bytes(content)
 

@@ -9,8 +9,8 @@ import pytest
 import zstandard
 
 from hhh.artifacts.identities import Identities
-from hhh.artifacts.manifest import StoredObject
-from hhh.artifacts.retrieval import manifests
+from hhh.artifacts.manifest import StoredObject, sign_manifest
+from hhh.artifacts.retrieval import manifests, read_manifest
 from hhh.core.errors import (
     ArtifactDamaged,
     Cancelled,
@@ -365,3 +365,14 @@ def test_a_manifest_that_does_not_count_says_why(clear: BackupMaker) -> None:
         each = found[f"{name}.json"]
         assert (each.manifest, each.content) == (None, content)
         assert said in (each.problem or "")
+
+
+def test_a_manifest_that_names_the_objects_of_another_backup_does_not_count(clear: BackupMaker) -> None:
+    victim = clear.store(CONTENT, {"schema.dump": b"a schema"})
+    clear.backup_file = "backup_20250101_120001.sql"
+    own = clear.store(CONTENT, {"schema.dump": b"a schema"})
+    for stolen in ({"object": victim.object}, {"facts": victim.facts}, {"attachments": victim.attachments}):
+        clear.storage.delete(clear.keys.manifest)
+        clear.storage.create(clear.keys.manifest, sign_manifest(own.model_copy(update=stolen), clear.signing_key))
+        found = read_manifest(clear.storage, clear.keys.manifest, {clear.signing_key.public_key})
+        assert (found.manifest, "no object of this backup" in (found.problem or "")) == (None, True)
