@@ -21,7 +21,7 @@ def read_url(argument: str) -> str:
         return argument
     line = sys.stdin.readline().strip()
     if not line:
-        raise InvalidInput("No URL came on standard input")
+        raise InvalidInput("No URL came on standard input", hint="its first line is read")
     return line
 
 

@@ -35,19 +35,30 @@ def scratch_folder(parent: Path, holder: str) -> Iterator[Path]:
     Raises:
         ScratchError: the folder can't be made.
     """
-    try:
+    with scratch_written(parent):
         parent.mkdir(parents=True, exist_ok=True)
         folder, lock = _made(parent, holder)
-    except OSError as error:
-        raise ScratchError(
-            f"The scratch folder {parent} can't be written: {error.strerror}",
-            hint="free some space, or set HHH_SCRATCH_DIR to a folder that this user may write to",
-        ) from error
     try:
         yield folder
     finally:
         _remove(folder)
         os.close(lock)
+
+
+@contextlib.contextmanager
+def scratch_written(folder: Path) -> Iterator[None]:
+    """For work on files in scratch: what the system says of it becomes ours.
+
+    Raises:
+        ScratchError: instead of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ScratchError(
+            f"The scratch folder {folder} can't be written: {error.strerror}",
+            hint="free some space, or set HHH_SCRATCH_DIR to a folder that this user may write to",
+        ) from error
 
 
 def sweep(parent: Path) -> int:

@@ -54,7 +54,10 @@ class Copies:
             if destination.name in names
         ]
         if not found:
-            raise NotFound(f"The backup is in stores that are not known here: {', '.join(sorted(names)) or 'none'}")
+            raise NotFound(
+                f"The backup is in stores that are not known here: {', '.join(sorted(names)) or 'none'}",
+                hint="this service has the store of HHH_STORAGE_URL; `hhh restore --from` reads any",
+            )
         return found
 
     @cached_property

@@ -15,6 +15,7 @@ from hhh.core.database import Database
 from hhh.core.errors import InvalidInput
 from hhh.core.scratch import SCRATCH_PREFIX
 from hhh.engines.base import EngineKind
+from hhh.engines.postgresql.names import LONGEST_NAME
 from hhh.engines.postgresql.url import parse_url
 from hhh.engines.restoring import Destination, RestoreMode
 from hhh.engines.sqlite.files import BESIDE
@@ -22,8 +23,6 @@ from hhh.engines.sqlite.url import path_in, url_of
 from hhh.models import Restore
 from hhh.services.targets import APP, Target
 
-#: Bytes; the server cuts longer names.
-_LONGEST_NAME: Final = 63
 _PORT: Final = "5432"
 _LOOPBACK: Final = "loopback"
 
@@ -57,7 +56,7 @@ class Places:
         if not asked:
             raise InvalidInput("A destination is missing", hint="name a new database, or the path of a new file")
         if any(not character.isprintable() for character in asked):
-            raise InvalidInput("The destination's name holds a control character")
+            raise InvalidInput("The destination's name holds a control character", hint="choose another name")
         return self._path(target, asked, anywhere=anywhere) if _is_file(target) else self._database_name(target, asked)
 
     def url(self, target: Target, name: str) -> str:
@@ -72,8 +71,10 @@ class Places:
             raise InvalidInput("This is the service's own database", hint=f"replace it as the target {APP!r}")
 
     def _database_name(self, target: Target, asked: str) -> str:
-        if len(asked.encode()) > _LONGEST_NAME:
-            raise InvalidInput(f"The name of a PostgreSQL database has at most {_LONGEST_NAME} bytes")
+        if len(asked.encode()) > LONGEST_NAME:
+            raise InvalidInput(
+                f"The name of a PostgreSQL database has at most {LONGEST_NAME} bytes", hint="choose a shorter name"
+            )
         if asked == self._own_name(target):
             raise InvalidInput(f"{asked} is the service's own database", hint="choose another name")
         return asked
@@ -90,7 +91,9 @@ class Places:
     def _path(self, target: Target, asked: str, *, anywhere: bool) -> str:
         path = Path(asked)
         if not path.is_absolute() or ".." in path.parts or asked.endswith("/"):
-            raise InvalidInput("The destination is not the absolute path of a file, without '..'")
+            raise InvalidInput(
+                "The destination is not the absolute path of a file, without '..'", hint="e.g. /var/lib/app/restored.db"
+            )
         if path.name.endswith(BESIDE):
             raise InvalidInput(f"SQLite would take {path.name} for a part of another database", hint="use another name")
         try:

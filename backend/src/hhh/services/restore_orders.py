@@ -117,7 +117,9 @@ class RestoreOrders:
         mode = RestoreMode(row.mode)
         asked = None if mode is RestoreMode.REPLACE else row.destination
         if self._places.name(target, mode, asked, anywhere=row.requested_by == COMMAND_LINE) != row.destination:
-            raise InvalidInput("The destination is another one than when the restore was asked for")
+            raise InvalidInput(
+                "The destination is another one than when the restore was asked for", hint="ask for it again"
+            )
         manifest, signature = self._manifest(backup)
         return Restoration(
             backup=StoredBackup(
@@ -135,7 +137,9 @@ class RestoreOrders:
         if backup is None:
             raise NotFound("No backup has that id", hint="see `hhh backup list`")
         if backup.status != BackupStatus.SUCCESS or backup.manifest is None:
-            raise InvalidInput(f"The backup is {backup.status.lower()}: there is nothing to restore")
+            raise InvalidInput(
+                f"The backup is {backup.status.lower()}: there is nothing to restore", hint="see `hhh backup list`"
+            )
         return backup
 
     def _destination_target(self, asked: RestoreRequest, backup: BackupLog) -> Target:
@@ -145,7 +149,10 @@ class RestoreOrders:
             raise NotFound(error.message, hint="name a registered target in `target`") from None
         engine = (backup.manifest or {}).get("engine")
         if engine != target.engine.kind:
-            raise InvalidInput(f"The backup is of {engine}, and the target {target.name!r} is {target.engine.kind}")
+            raise InvalidInput(
+                f"The backup is of {engine}, and the target {target.name!r} is {target.engine.kind}",
+                hint="name a registered target of that kind in `target`",
+            )
         if asked.mode == "replace" and not asked.dry_run:
             _check_replace(asked, target)
         return target
@@ -168,7 +175,10 @@ class RestoreOrders:
         for store in self._stores:
             if store.name in copies:
                 return store
-        raise InvalidInput("No store that this service knows has a copy of the backup")
+        raise InvalidInput(
+            "No store that this service knows has a copy of the backup",
+            hint="this service has the store of HHH_STORAGE_URL; `hhh restore --from` reads any",
+        )
 
 
 def refuse_undo(row: Restore) -> None:

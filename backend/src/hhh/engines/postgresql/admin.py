@@ -11,7 +11,8 @@ from typing import Any
 
 from psycopg import errors, sql
 
-from hhh.core.errors import EngineError, ScratchError, TargetUnreachable
+from hhh.core.errors import EngineError, TargetUnreachable
+from hhh.core.scratch import scratch_written
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql.connection import (
     Connection,
@@ -204,9 +205,7 @@ def _address_of(address: Address, database: str, user: str | None = None, passwo
 
 @contextlib.contextmanager
 def _private_folder(scratch: Path) -> Iterator[Path]:
-    try:
+    with scratch_written(scratch):
         folder = tempfile.TemporaryDirectory(prefix="administration-", dir=scratch)
-    except OSError as error:
-        raise ScratchError(f"The scratch folder {scratch} can't be written: {error.strerror}") from error
     with folder as path:
         yield Path(path)

@@ -15,9 +15,10 @@ import psycopg
 from psycopg import errors, sql
 from psycopg.conninfo import make_conninfo
 
-from hhh.core.errors import Cancelled, EngineError, ScratchError, SourceUnreadable, TargetBusy, TargetUnreachable
+from hhh.core.errors import Cancelled, EngineError, SourceUnreadable, TargetBusy, TargetUnreachable
 from hhh.core.files import write_private
 from hhh.core.run import Run
+from hhh.core.scratch import scratch_written
 from hhh.engines.postgresql.url import VARIABLES, Address
 
 Result = TypeVar("Result")
@@ -60,10 +61,8 @@ def passfile(address: Address, scratch: Path) -> Iterator[Path]:
     """
     path = scratch / "pgpass"
     escaped = address.password.replace("\\", "\\\\").replace(":", "\\:")
-    try:
+    with scratch_written(scratch):
         write_private(path, f"*:*:*:*:{escaped}\n".encode() if escaped else b"")
-    except OSError as error:
-        raise ScratchError(f"The scratch folder {scratch} can't be written: {error.strerror}") from error
     try:
         yield path
     finally:

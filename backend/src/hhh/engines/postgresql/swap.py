@@ -110,7 +110,10 @@ def publish(destination: Destination, workplace: Workplace, run: Run, *, patienc
         if incoming is None and destination.mode is RestoreMode.TABLES:
             return None
         if incoming is None:
-            raise EngineError(f"Nothing was restored for {destination.name} that could take its name")
+            raise EngineError(
+                f"Nothing was restored for {destination.name} that could take its name",
+                hint="if somebody dropped it, restore once more",
+            )
         if destination.mode is RestoreMode.REPLACE:
             return _put_in_place(admin, destination, incoming, run, patience)
         _give_name(admin, incoming, destination.name, run, patience)
@@ -127,7 +130,7 @@ def undo(destination: Destination, kept: str, workplace: Workplace, run: Run, *,
     with administration(destination.url, workplace) as admin:
         incoming = database_row(admin.connection, kept)
         if incoming is None:
-            raise EngineError(f"The database {kept}, which was kept for undo, is gone")
+            raise EngineError(f"The database {kept}, which was kept for undo, is gone", hint="restore a backup instead")
         return _put_in_place(admin, destination, incoming, run, patience)
 
 
