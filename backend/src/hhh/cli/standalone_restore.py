@@ -19,7 +19,7 @@ from hhh.engines.postgresql.url import parse_url
 from hhh.schemas.restore import Plan, Receipt
 from hhh.services.choosing import Choice, ChosenBackup, choose
 from hhh.services.restoration import Restoration, refusal
-from hhh.services.standalone import Aim, standalone, trusted_keys
+from hhh.services.standalone import Aim, known_keys, standalone
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ def restore_from(choice: Choice, aim: Aim, *, keys: Sequence[str], identity_file
         HHHError: it failed in a way that a plan or a receipt does not show.
     """
     settings = settings_as_they_are()
-    backup = choose(choice, trusted_keys(settings, keys))
+    backup = choose(choice, known_keys(settings, keys))
     with (
         standalone(backup, aim, settings, identity_file=identity_file) as restoration,
         progress_bar(backup.manifest.target, STAGES) as observe,

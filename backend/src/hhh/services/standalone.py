@@ -45,7 +45,7 @@ class Aim:
     only_planned: bool = False
 
 
-def trusted_keys(settings: Settings, named: Collection[str]) -> frozenset[str] | None:
+def known_keys(settings: Settings, named: Collection[str]) -> frozenset[str] | None:
     """The public keys whose signature counts: the named ones and those of the settings; None where there are none.
 
     Args:

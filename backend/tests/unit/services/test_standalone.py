@@ -11,7 +11,7 @@ from hhh.core.signing import load_or_make
 from hhh.engines.restoring import Destination, RestoreMode
 from hhh.schemas.facts import DatabaseProperties, LargeObjectFacts, PostgresqlFacts
 from hhh.services.choosing import Choice, ChosenBackup, choose
-from hhh.services.standalone import Aim, standalone, trusted_keys
+from hhh.services.standalone import Aim, known_keys, standalone
 from hhh.storages.local import LocalStorage
 from support.stored_backups import BackupMaker
 
@@ -130,10 +130,10 @@ def test_scratch_of_a_restore_that_was_killed_is_swept_by_the_next_one_and_that_
 
 
 def test_the_keys_of_an_installation_that_is_here_count_and_none_is_made(settings: Settings, tmp_path: Path) -> None:
-    assert trusted_keys(settings, ()) is None
-    assert trusted_keys(settings, ("named",)) == frozenset({"named"})
+    assert known_keys(settings, ()) is None
+    assert known_keys(settings, ("named",)) == frozenset({"named"})
     assert not (tmp_path / "var").exists()
     own = load_or_make(settings.signing_key_path).public_key
-    assert trusted_keys(settings, ("named",)) == frozenset({"named", own})
+    assert known_keys(settings, ("named",)) == frozenset({"named", own})
     older = settings.model_copy(update={"trusted_keys": [own], "data_dir": tmp_path / "other"})
-    assert trusted_keys(older, ()) == frozenset({own})
+    assert known_keys(older, ()) == frozenset({own})
