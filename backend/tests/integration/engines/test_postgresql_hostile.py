@@ -107,28 +107,69 @@ def test_what_belonged_to_a_role_that_is_gone_never_becomes_a_superusers(
         assert connection.execute(rights, [NOBODY]).fetchall() == [(False, False, False, False)]
 
 
-@pytest.mark.parametrize("mode", [RestoreMode.NEW, RestoreMode.TABLES])
-def test_what_the_code_of_a_dump_makes_as_it_is_restored_never_becomes_a_superusers(
-    postgres: PostgresServer, postgres_database: str, workplace: Workplace, destination: Destination, mode: RestoreMode
+def code_that_runs(statement: str, database: str) -> str:
+    """A table whose CHECK constraint runs a statement in any other database than this one."""
+    return f"""
+        CREATE FUNCTION harmless(integer) RETURNS boolean LANGUAGE plpgsql AS $code$ BEGIN
+            IF pg_catalog.current_database() <> '{database}' THEN
+                {statement};
+            END IF;
+            RETURN true;
+        END $code$;
+        CREATE TABLE bait (id integer CHECK (harmless(id)));
+        INSERT INTO bait VALUES (1);
+    """
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE OR REPLACE FUNCTION public.of_others() RETURNS text LANGUAGE sql SECURITY DEFINER AS $$ SELECT 'x' $$",
+        "ALTER FUNCTION public.of_others() SECURITY DEFINER",
+        "DROP FUNCTION public.of_others()",
+        "GRANT ALL ON TABLE public.bait TO PUBLIC",
+        "CREATE TABLE public.another ()",
+    ],
+)
+def test_the_code_of_a_dump_defines_nothing_as_it_is_restored(
+    postgres: PostgresServer, postgres_database: str, workplace: Workplace, destination: Destination, statement: str
 ) -> None:
     with postgres.connect(postgres_database, autocommit=True) as connection:
-        connection.execute(f"""
-            CREATE FUNCTION harmless(integer) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
-                IF pg_catalog.current_database() <> '{postgres_database}' THEN
-                    EXECUTE 'CREATE OR REPLACE FUNCTION public.rise() RETURNS integer LANGUAGE sql SECURITY DEFINER '
-                        || 'AS ''SELECT 1''';
-                END IF;
-                RETURN true;
-            END $$;
-            CREATE TABLE bait (id integer CHECK (harmless(id)));
-            INSERT INTO bait VALUES (1);
-        """)
-    if mode is RestoreMode.TABLES:
-        postgres.create_database(destination.name)
-        destination = replace(destination, mode=mode, tables=("public.bait",))
-        with postgres.connect(destination.name, autocommit=True) as connection:  # as before PostgreSQL 15
-            connection.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+        connection.execute("CREATE FUNCTION of_others() RETURNS text LANGUAGE sql AS $$ SELECT 'good' $$")
+        connection.execute(code_that_runs(statement, postgres_database))
+    source = taken(PostgresqlEngine(), postgres.url(postgres_database), workplace)
+    restorer = PostgresqlRestorer()
+    built = restorer.build(source, destination, workplace, Unattended())
+    restorer.discard(destination, workplace)
+    [error] = built.errors
+    assert "the code of the dump runs" in error
+
+
+def test_the_code_of_a_dump_may_make_what_is_temporary(
+    postgres: PostgresServer, postgres_database: str, workplace: Workplace, destination: Destination
+) -> None:
+    statement = "CREATE TEMPORARY TABLE IF NOT EXISTS at_work (id integer); DROP TABLE at_work"
+    with postgres.connect(postgres_database, autocommit=True) as connection:
+        connection.execute(code_that_runs(statement, postgres_database))
     published(postgres_database, postgres, destination, workplace)
+    with postgres.connect(destination.name) as connection:
+        left = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'hhh%' UNION SELECT evtname FROM pg_event_trigger"
+        assert connection.execute(left).fetchall() == []
+
+
+def test_what_the_code_of_a_dump_makes_in_a_live_database_never_becomes_a_superusers(
+    postgres: PostgresServer, postgres_database: str, workplace: Workplace, destination: Destination
+) -> None:
+    rise = "CREATE OR REPLACE FUNCTION public.rise() RETURNS integer LANGUAGE sql SECURITY DEFINER AS $$ SELECT 1 $$"
+    with postgres.connect(postgres_database, autocommit=True) as connection:
+        connection.execute(code_that_runs(rise, postgres_database))
+    postgres.create_database(destination.name)
+    published(
+        postgres_database,
+        postgres,
+        replace(destination, mode=RestoreMode.TABLES, tables=("public.bait",)),
+        workplace,
+    )
     assert "bait" in of_superusers(postgres, destination.name)
     with postgres.connect(destination.name) as connection:
         found = connection.execute("SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'rise'").fetchall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from hhh.engines.postgresql.admin import Administration, DatabaseRow
 from hhh.engines.postgresql.archive import Archive, Entry
 from hhh.engines.postgresql.connection import Connection, mapped_errors
 from hhh.engines.postgresql.create import create_extensions, wanted_extensions
+from hhh.engines.postgresql.guard import definitions_refused
 from hhh.engines.postgresql.notes import Notes
 from hhh.engines.postgresql.passes import Passes, arrange
 from hhh.engines.postgresql.restored import look
@@ -102,7 +104,10 @@ def restore_in_turns(
         Cancelled, LeaseLost: the run is over.
     """
     run = building.run
-    with signed_in(building.worker, operator.connection.info.dbname, building.workplace.scratch) as plain:
+    with (
+        _guarded(building, operator),
+        signed_in(building.worker, operator.connection.info.dbname, building.workplace.scratch) as plain,
+    ):
         as_worker = building.pg_restore(plain, with_tablespaces=with_tablespaces)
         as_operator = building.pg_restore(operator, with_tablespaces=with_tablespaces)
         for number, entries in enumerate(passes.turns):
@@ -111,6 +116,12 @@ def restore_in_turns(
         facts = look(plain, run, building.notes)
         building.note(as_worker.restore(passes.closing, run))
     return facts
+
+
+def _guarded(building: Building, operator: SignedIn) -> contextlib.AbstractContextManager[None]:
+    if not building.worker.is_temporary or SUPERUSER_CHECK in building.destination.acknowledged:
+        return contextlib.nullcontext()  # whose code it is, has its rights anyway, or is trusted
+    return definitions_refused(operator.connection, building.destination.token)
 
 
 def restore_last(building: Building, passes: Passes, database: str) -> None:
