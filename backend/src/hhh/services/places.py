@@ -66,9 +66,13 @@ class Places:
     def _refuse_own(self, target: Target) -> None:
         # By another name than `app`: nobody would see to its sessions, jobs and catalogue.
         name = _name_of(target)
-        own = Path(os.path.realpath(name)) in self._own_files() if _is_file(target) else name == self._own_name(target)
+        own = self._is_own_file(Path(name)) if _is_file(target) else name == self._own_name(target)
         if own and target.name != APP:
             raise InvalidInput("This is the service's own database", hint=f"replace it as the target {APP!r}")
+
+    def _is_own_file(self, path: Path) -> bool:
+        """By whatever name: a hard link is another one of the same file."""
+        return path.exists() and any(own.exists() and own.samefile(path) for own in self._own_files())
 
     def _database_name(self, target: Target, asked: str) -> str:
         if len(asked.encode()) > LONGEST_NAME:

@@ -66,7 +66,9 @@ def test_the_own_database_is_replaced_by_no_other_name_than_its_own(bench: Resto
     bench.services.targets.add("alias", bench.services.targets.find("app").url)
     (tmp_path / "link.db").symlink_to(bench.services.database.file or "")
     bench.services.targets.add("link", f"sqlite:///{tmp_path}/link.db")
-    for name in ("alias", "link"):
+    (tmp_path / "hard.db").hardlink_to(bench.services.database.file or "")
+    bench.services.targets.add("hard", f"sqlite:///{tmp_path}/hard.db")
+    for name in ("alias", "link", "hard"):
         assert "own database" in refused(bench, own, mode="replace", target=name, confirm=name)
 
 
