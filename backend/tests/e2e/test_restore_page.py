@@ -380,6 +380,23 @@ def test_refusals_of_the_command_line_stand_on_the_page(at_the_file: Operator) -
     assert is_documented(refusal(at_the_file, 'hhh restore undo "$RESTORE_ID"').rpartition(": ")[2], RESTORE)
 
 
+def test_a_live_file_that_is_gone_or_not_to_be_opened_comes_back_as_a_new_one(
+    at_the_file: Operator, sqlite_shop: SqliteShop
+) -> None:
+    then = sqlite_shop.rows()
+    for name in sqlite_shop.path.parent.glob(f"{sqlite_shop.path.name}*"):
+        name.unlink()
+    replace = "hhh restore latest --target shop --replace --confirm shop"
+    assert documented_reasons(at_the_file, replace) == ["destination"]
+    sqlite_shop.path.write_bytes(b"no database" * 1000)
+    assert documented_reasons(at_the_file, replace) == ["destination"]
+    sqlite_shop.path.unlink()
+
+    must(at_the_file, f"hhh restore latest --target shop --to {sqlite_shop.path}")
+
+    assert sqlite_shop.rows() == then
+
+
 def test_a_damaged_object_is_told_as_documented(at_the_file: Operator, service: Service) -> None:
     (stored,) = (service.data_dir / "backups").glob("*/shop/*.sql.1.zst")
     content = stored.read_bytes()

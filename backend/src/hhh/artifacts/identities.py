@@ -12,7 +12,7 @@ from hhh.artifacts.encryption import PieceReader, PieceWriter
 from hhh.core.errors import ArtifactDamaged, ConfigurationError, IdentityMissing
 
 #: What to do where none fits.
-IDENTITY_HINT = "name the file that holds the private key in HHH_AGE_IDENTITY_FILE, or with --identity"
+IDENTITY_HINT = "name the file with the private key in HHH_AGE_IDENTITY_FILE; `hhh restore --from` takes --identity"
 #: pyrage has no error of its own for it (rage: `DecryptError::NoMatchingKeys`).
 _NO_MATCH = "No matching keys found"
 

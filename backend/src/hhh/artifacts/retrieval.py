@@ -327,7 +327,9 @@ def _mapped_errors(path: Path, needed: int) -> Iterator[None]:
     except OSError as error:
         message = f"{path} can't be written: {error.strerror}"
         if error.errno not in _FULL:
-            raise ScratchError(message, hint="see who may write where") from error
+            taken = isinstance(error, FileExistsError)
+            hint = "choose another name, or move it away" if taken else "see who may write where"
+            raise ScratchError(message, hint=hint) from error
         raise ScratchError(
             f"{message}; it needs {needed} bytes, {_free(path.parent)} are free",
             hint="free some space, or choose a folder that has it (HHH_SCRATCH_DIR)",

@@ -82,7 +82,8 @@ def _print(report: RebuildReport, address: str) -> None:
             f"completed: {report.completed}, there before: {report.known}, left out: {len(report.problems)}."
         )
     else:
-        console.print(f"No manifest was found in {escape(address)}.")
+        whose = " of this installation" if report.of_others else ""
+        console.print(f"No manifest{whose} was found in {escape(address)}.")
     if report.busy:
         console.print(f"Left to jobs that have not ended: {report.busy}.")
     if report.of_others:

@@ -19,7 +19,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 MASK = "***"
 
 #: Libraries that say at each start what nobody needs to know.
-_TALKATIVE = ("alembic.runtime.migration",)
+_TALKATIVE = ("alembic.runtime.migration", "alembic.runtime.plugins")
 #: Values under such a name are secrets, whatever they look like.
 _SECRET_NAME = re.compile(
     r"passw(or)?d|secret|token|cookie|authorization|credential|private_key|api_?key|\bdsn\b", re.IGNORECASE

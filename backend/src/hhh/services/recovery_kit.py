@@ -6,6 +6,7 @@ It holds no secret, unless a passphrase is given: then they are in it, encrypted
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -101,6 +102,15 @@ def _introduction(services: Services) -> Iterator[str]:
     yield f"- Store `{DEFAULT_STORE}`: `{address}`"
     yield from (f"- {name}: `{mask(value)}`" for name in _STORE_VARIABLES if (value := os.environ.get(name)))
     yield from (f"- Target `{target.name}`, {target.engine.value}" for target in services.targets.list())
+    identity = " --identity FILE" if keys.recipients or keys.identities else ""
+    yield ""
+    yield "Where HHH can be installed, this makes a new file of a SQLite backup. For PostgreSQL, `--to -` takes the URL"
+    yield "of a new database from standard input. Without HHH, see below."
+    yield ""
+    yield "```bash"
+    yield f"hhh restore --from {shlex.quote(address)} --target NAME --to NEW.db{identity} \\"
+    yield "  " + " ".join(f"--trusted-key {key}" for key in (keys.signing_key, *keys.trusted_keys))
+    yield "```"
 
 
 def _secrets_section(services: Services, passphrase: str) -> Iterator[str]:

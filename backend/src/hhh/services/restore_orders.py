@@ -31,6 +31,7 @@ COMMAND_LINE = "cli"
 
 #: The name of a check.
 _SIGNATURE = "signature"
+_TARGET_HINT = "`hhh target list`: add it, or name another one with --target (over HTTP `target`)"
 
 
 class RestoreOrders:
@@ -146,12 +147,12 @@ class RestoreOrders:
         try:
             target = self._targets.find(asked.target or backup.target)
         except NotFound as error:
-            raise NotFound(error.message, hint="name a registered target in `target`") from None
+            raise NotFound(error.message, hint=_TARGET_HINT) from None
         engine = (backup.manifest or {}).get("engine")
         if engine != target.engine.kind:
             raise InvalidInput(
                 f"The backup is of {engine}, and the target {target.name!r} is {target.engine.kind}",
-                hint="name a registered target of that kind in `target`",
+                hint="name a target of that kind with --target (over HTTP `target`): `hhh target list`",
             )
         if asked.mode == "replace" and not asked.dry_run:
             _check_replace(asked, target)
@@ -202,7 +203,8 @@ def _queued(row: Restore) -> Restore:
 def _check_replace(asked: RestoreRequest, target: Target) -> None:
     if asked.confirm != target.name:
         raise InvalidInput(
-            "A restore that replaces needs the target's name as confirmation", hint=f"send `confirm`: {target.name!r}"
+            "A restore that replaces needs the target's name as confirmation",
+            hint=f"{target.name!r}, with --confirm (over HTTP `confirm`)",
         )
 
 

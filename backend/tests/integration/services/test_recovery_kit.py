@@ -66,6 +66,8 @@ def test_it_tells_all_that_is_needed(services: Services, identity: pyrage.x25519
         "https://s3.example.com",
         "`shop`, postgresql",
         "`app`, sqlite",
+        "hhh restore --from s3://company-backups/production --target NAME",
+        f"--identity FILE \\\n  --trusted-key {services.identity.signing_key.public_key}",
     ):
         assert needed in kit
     assert kit.endswith(RECOVERY.read_text())

@@ -242,8 +242,9 @@ def test_several_frames_and_long_windows_are_taken(maker: BackupMaker, tmp_path:
 def test_a_file_that_is_there_is_kept(maker: BackupMaker, tmp_path: Path) -> None:
     (tmp_path / "dump").write_bytes(b"kept")
 
-    with pytest.raises(ScratchError, match="File exists"):
+    with pytest.raises(ScratchError, match="File exists") as refused:
         fetch(maker, tmp_path / "dump")
+    assert refused.value.hint == "choose another name, or move it away"
     assert (tmp_path / "dump").read_bytes() == b"kept"
 
 

@@ -203,7 +203,7 @@ def _check_replaced(look: Look) -> Check:
             "destination", f"Only the target's own database can be replaced: that is {look.database_of_url}, not {name}"
         )
     if look.row is None:
-        return Check.unsafe("destination", f"There is no database {name} to replace: restore it as a new one")
+        return Check.unsafe("destination", f"There is no database {name} to replace: restore it as a new one (--to)")
     return Check.ok("destination", f"The database {name} is there, and will be kept under another name")
 
 

@@ -107,7 +107,7 @@ def _check_absent(files: RestoreFiles) -> Check:
 
 def _check_present(files: RestoreFiles) -> Check | None:
     if not os.path.lexists(files.final):
-        return Check.unsafe("destination", f"{files.final} does not exist: restore as a new file")
+        return Check.unsafe("destination", f"{files.final} does not exist: restore as a new file (--to)")
     return None
 
 
