@@ -3,6 +3,7 @@
 #
 #   make run      install, migrate, make the first super admin, serve
 #   make test     install what the tests need and run them      ARGS="-k trigger -x"
+#   make soak     the long tests that `make test` leaves out    ARGS="-k keys"
 #   make lint     style, types, layers, migrations, known vulnerabilities
 #   make bench    the benchmark                                 ARGS="--help"
 #   make lock     resolve requirements/*.txt anew               UPGRADE=1: to the newest versions
@@ -32,7 +33,7 @@ INSTALL := $(PIP) install --quiet --require-hashes
 export PIP_USER := 0
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help run test lint bench lock clean
+.PHONY: help run test soak lint bench lock clean
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
 
@@ -41,6 +42,9 @@ run: $(VENV)/.project
 
 test: $(VENV)/.project $(VENV)/.test
 	@exec $(BIN)/python -m pytest backend/tests --numprocesses $(TEST_WORKERS) --dist worksteal $(ARGS)
+
+soak: $(VENV)/.project $(VENV)/.test
+	@exec $(BIN)/python -m pytest backend/tests -m soak --numprocesses $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 bench: $(VENV)/.project $(VENV)/.test
 	@exec $(BIN)/python -m bench $(ARGS)

@@ -80,6 +80,7 @@ def dump(file: Path) -> str:
     return subprocess.run(["sqlite3", file, ".dump"], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.soak
 def test_a_lost_secret_key_costs_the_urls_of_targets_and_no_backup(operator: Operator) -> None:
     known = backups(operator)
     (operator.folder / "var/secret.key").unlink()
@@ -139,6 +140,7 @@ def test_a_machine_of_which_the_store_and_the_identity_are_left(operator: Operat
     assert len(backups(operator)) == len(known) + 1
 
 
+@pytest.mark.soak
 def test_a_machine_of_which_a_kit_with_secrets_is_left_too(operator: Operator) -> None:
     known, old_key, data = backups(operator), signing_key(operator), operator.folder / "var"
     identity = operator.folder / "hhh-backup.key"

@@ -94,10 +94,9 @@ def drop(shop: Shop, *names: str) -> None:
 @pytest.mark.parametrize(
     ("page", "plan", "new", "replace", "undo"),
     [
-        (RUNBOOK, "restore-plan", "restore-new", "restore-replace", "restore-undo"),
-        (RESTORE, "plan", "new", "replace", "undo"),
+        pytest.param(RUNBOOK, "restore-plan", "restore-new", "restore-replace", "restore-undo", id="the runbook"),
+        pytest.param(RESTORE, "plan", "new", "replace", "undo", id="the page", marks=pytest.mark.soak),
     ],
-    ids=["the runbook", "the page"],
 )
 def test_the_commands_plan_restore_replace_and_take_back(
     at_the_shop: Operator, shop: Shop, page: Path, plan: str, new: str, replace: str, undo: str
@@ -138,6 +137,7 @@ def test_tables_come_back_alone(at_the_server: Operator, postgresql_shop: Postgr
 
 
 @pytest.mark.postgres
+@pytest.mark.soak
 def test_a_dropped_table_goes_back_and_one_that_is_there_is_not_overwritten(
     at_the_server: Operator, postgresql_shop: PostgresqlShop
 ) -> None:
@@ -152,6 +152,7 @@ def test_a_dropped_table_goes_back_and_one_that_is_there_is_not_overwritten(
 
 
 @pytest.mark.postgres
+@pytest.mark.soak
 def test_a_role_that_only_reads_is_refused_and_another_one_restores(
     at_the_server: Operator, postgresql_shop: PostgresqlShop
 ) -> None:
@@ -223,6 +224,7 @@ def from_store(at_the_shop: Operator, service: Service) -> Operator:
     return operator
 
 
+@pytest.mark.soak
 def test_a_store_and_the_kit_are_enough(from_store: Operator, shop: Shop) -> None:
     require_programs("age-keygen")
     if isinstance(shop, PostgresqlShop):
@@ -336,6 +338,7 @@ def test_a_backup_is_looked_into_and_taken_away(at_the_file: Operator, sqlite_sh
 
 
 @pytest.mark.postgres
+@pytest.mark.soak
 def test_a_foreign_dump_is_taken_in_and_restored(at_the_server: Operator, postgresql_shop: PostgresqlShop) -> None:
     dump_by_hand(postgresql_shop.server, postgresql_shop.name, at_the_server.folder / "legacy.dump")
 
@@ -365,6 +368,7 @@ def refusal(operator: Operator, command: str) -> str:
     return done.stderr.splitlines()[0].removeprefix("Error: ")
 
 
+@pytest.mark.soak
 def test_refusals_of_the_command_line_stand_on_the_page(at_the_file: Operator) -> None:
     new = "hhh restore latest --target shop --to new.db"
     must(at_the_file, new)
@@ -380,6 +384,7 @@ def test_refusals_of_the_command_line_stand_on_the_page(at_the_file: Operator) -
     assert is_documented(refusal(at_the_file, 'hhh restore undo "$RESTORE_ID"').rpartition(": ")[2], RESTORE)
 
 
+@pytest.mark.soak
 def test_a_live_file_that_is_gone_or_not_to_be_opened_comes_back_as_a_new_one(
     at_the_file: Operator, sqlite_shop: SqliteShop
 ) -> None:
@@ -397,6 +402,7 @@ def test_a_live_file_that_is_gone_or_not_to_be_opened_comes_back_as_a_new_one(
     assert sqlite_shop.rows() == then
 
 
+@pytest.mark.soak
 def test_a_damaged_object_is_told_as_documented(at_the_file: Operator, service: Service) -> None:
     (stored,) = (service.data_dir / "backups").glob("*/shop/*.sql.1.zst")
     content = stored.read_bytes()
@@ -406,6 +412,7 @@ def test_a_damaged_object_is_told_as_documented(at_the_file: Operator, service: 
     assert documented_reasons(at_the_file, "hhh restore latest --target shop --to new.db") == ["object"]
 
 
+@pytest.mark.soak
 def test_a_damaged_live_file_is_replaced_once_that_is_acknowledged(
     at_the_file: Operator, sqlite_shop: SqliteShop
 ) -> None:
@@ -422,6 +429,7 @@ def test_a_damaged_live_file_is_replaced_once_that_is_acknowledged(
     assert sqlite_shop.rows() == then
 
 
+@pytest.mark.soak
 def test_pages_of_another_size_are_told_as_documented(at_the_file: Operator, sqlite_shop: SqliteShop) -> None:
     connection = sqlite3.connect(sqlite_shop.path)
     for statement in ("journal_mode = DELETE", "page_size = 8192"):
@@ -434,6 +442,7 @@ def test_pages_of_another_size_are_told_as_documented(at_the_file: Operator, sql
 
 
 @pytest.mark.postgres
+@pytest.mark.soak
 def test_a_missing_role_is_told_as_documented_and_acknowledged(
     service: Service, postgresql_shop: PostgresqlShop, tmp_path: Path
 ) -> None:
@@ -478,6 +487,7 @@ RARE = {"facts", "kept", "newest"}
 
 
 @pytest.mark.postgres
+@pytest.mark.soak
 def test_every_check_is_described_and_no_other(
     service: Service, sqlite_shop: SqliteShop, postgresql_shop: PostgresqlShop, tmp_path: Path
 ) -> None:

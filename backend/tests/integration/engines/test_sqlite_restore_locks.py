@@ -416,7 +416,13 @@ def reaches(file: Path, size: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("journal_mode", "page_size"), [("wal", 4096), ("delete", 4096), ("delete", 1024), ("delete", 16384)]
+    ("journal_mode", "page_size"),
+    [
+        ("wal", 4096),
+        ("delete", 4096),
+        pytest.param("delete", 1024, marks=pytest.mark.soak),
+        pytest.param("delete", 16384, marks=pytest.mark.soak),
+    ],
 )
 def test_a_child_that_is_killed_at_any_moment_leaves_the_old_content_or_the_new(
     restoring: SqliteRestoring, journal_mode: JournalMode, page_size: int
