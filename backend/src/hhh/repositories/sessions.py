@@ -34,15 +34,22 @@ def live_user(session: Session, session_id: str, user_id: str, now: datetime) ->
     return session.scalar(query)
 
 
-def of_token(session: Session, token_hash: str) -> tuple[UserSession, User] | None:
-    """The session, and whose it is, that the token belongs to or belonged to before it was used."""
+def of_token(session: Session, token_hash: str, *, lock: bool = False) -> tuple[UserSession, User] | None:
+    """The session, and whose it is, that the token belongs to or belonged to before it was used.
+
+    Args:
+        session: a transaction.
+        token_hash: of the token.
+        lock: whether to make others wait that use a token of this family: one of them may be about to end it, and two
+            that have locked a token each would wait for each other.
+    """
     query = (
         select(UserSession, User)
         .join(RefreshToken, RefreshToken.session_id == UserSession.id)
         .join(User, User.id == UserSession.user_id)
         .where(RefreshToken.token_hash == token_hash)
     )
-    row = session.execute(query).one_or_none()
+    row = session.execute(query.with_for_update(of=UserSession) if lock else query).one_or_none()
     return None if row is None else (row[0], row[1])
 
 

@@ -104,7 +104,7 @@ def refresh(
         CsrfInvalid: the token is of another session than expected.
     """
     now = now or utcnow()
-    found = session_rows.of_token(session, hash_token(token)) if token else None
+    found = session_rows.of_token(session, hash_token(token), lock=True) if token else None
     if token is None or found is None:
         raise _ended()
     user_session, user = found
