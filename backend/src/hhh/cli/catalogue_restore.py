@@ -70,11 +70,17 @@ def print_restores(limit: int, *, as_json: bool) -> None:
     print_table(
         ["TIME (UTC)", "TARGET", "STATE", "WHAT", "DESTINATION", "ID"],
         [
-            (moment(each.created_at), each.target, each.status, _kind(each), each.destination, each.id)
+            (moment(each.created_at), each.target, _state(each), _kind(each), each.destination, each.id)
             for each in page.items
         ],
         empty="No restores yet.",
     )
+
+
+def _state(restore: RestoreResource) -> str:
+    """A plan that was made is a success; what it found need not be."""
+    is_unsafe = restore.dry_run and any(check.status == "unsafe" for check in restore.checks)
+    return "unsafe" if is_unsafe else restore.status
 
 
 def print_restore(restore_id: str, *, as_json: bool) -> None:

@@ -13,6 +13,9 @@ from sqlalchemy.orm import Session
 from hhh.models import Job, JobState
 from hhh.models.job import ACTIVE
 
+#: The states of a job that has not ended.
+_UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
+
 
 def get(session: Session, job_id: str) -> Job | None:
     """The job of that id."""
@@ -33,11 +36,14 @@ def active_of(session: Session, target: str) -> Job | None:
     return session.scalar(select(Job).where(Job.target == target, ACTIVE))
 
 
+def active(session: Session) -> Sequence[Job]:
+    """All jobs that wait or run, the oldest first."""
+    return session.scalars(select(Job).where(Job.state.in_(_UNFINISHED)).order_by(Job.created_at)).all()
+
+
 def active_among(session: Session, job_ids: Collection[str]) -> Sequence[Job]:
     """Those of the given jobs that wait or run."""
-    return session.scalars(
-        select(Job).where(Job.id.in_(job_ids), Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
-    ).all()
+    return session.scalars(select(Job).where(Job.id.in_(job_ids), Job.state.in_(_UNFINISHED))).all()
 
 
 def queued_of(session: Session, worker: str) -> Sequence[str]:
@@ -110,9 +116,7 @@ def renew(
 def request_cancel(session: Session, job_id: str) -> bool:
     """Asks for an active job to be cancelled; False when it has ended."""
     asked = session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
-        .values(cancel_requested=True)
+        update(Job).where(Job.id == job_id, Job.state.in_(_UNFINISHED)).values(cancel_requested=True)
     )
     return _changed(asked)
 
@@ -132,7 +136,7 @@ def finish(session: Session, job_id: str, attempt: int, *, state: JobState, erro
     """Ends an active job; False when that attempt no longer holds it."""
     finished = session.execute(
         update(Job)
-        .where(Job.id == job_id, Job.attempt == attempt, Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        .where(Job.id == job_id, Job.attempt == attempt, Job.state.in_(_UNFINISHED))
         .values(state=state, error=error, finished_at=now)
     )
     return _changed(finished)

@@ -8,9 +8,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, selectinload
 
 from hhh.core.database import Base
-from hhh.models import BackupLog, Job, JobState, RefreshToken, Restore, UserSession
-
-_ACTIVE = (JobState.QUEUED, JobState.RUNNING)
+from hhh.models import BackupLog, RefreshToken, Restore, UserSession
+from hhh.repositories import jobs as job_rows
 
 
 def end_sessions(session: Session) -> None:
@@ -19,14 +18,9 @@ def end_sessions(session: Session) -> None:
     session.execute(delete(UserSession))
 
 
-def active_jobs(session: Session) -> Sequence[Job]:
-    """The jobs that wait or run."""
-    return session.scalars(select(Job).where(Job.state.in_(_ACTIVE)).order_by(Job.created_at)).all()
-
-
 def carried_over(live: Session) -> Sequence[Base]:
     """The record of all restores, and the jobs that are active now with their backups; loaded whole."""
-    jobs = active_jobs(live)
+    jobs = job_rows.active(live)
     ids = [job.id for job in jobs]
     backups = select(BackupLog).where(BackupLog.id.in_(ids)).options(selectinload(BackupLog.copies))
     return [*live.scalars(select(Restore)), *jobs, *live.scalars(backups)]

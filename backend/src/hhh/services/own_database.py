@@ -8,11 +8,12 @@ from their manifests, once it is live.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from hhh import migrations
@@ -82,15 +83,23 @@ class OwnDatabase:
         if target != APP:
             return
         self.identity.forget()
-        try:
+        with _logged("own_database_not_brought_to_now", hint="jobs and sessions of its time may look alive"):
             if carried_over:
                 _bring_to_now(self.database, carried_over)
+        with _logged("catalogue_not_rebuilt", hint="run `hhh catalogue rebuild`"):
             for store in self.stores:
                 keys = trusted_keys(self.settings, self.identity)
                 report = rebuild(self.database, self.identity, store, trusted_keys=keys)
                 log.info("catalogue_rebuilt", store=store.name, added=report.added, completed=report.completed)
-        except HHHError as error:
-            log.error("catalogue_not_rebuilt", error=str(error), hint="run `hhh catalogue rebuild`")  # noqa: TRY400  it says enough
+
+
+@contextlib.contextmanager
+def _logged(event: str, *, hint: str) -> Iterator[None]:
+    """What fails after a swap must not make the restore look as if it had not happened."""
+    try:
+        yield
+    except (HHHError, SQLAlchemyError) as error:
+        log.error(event, error=str(error), hint=hint)  # noqa: TRY400  it says enough
 
 
 def _refuse_foreign(copy: Database) -> None:
@@ -112,7 +121,7 @@ def _bring_to_now(database: Database, carried_over: Sequence[Base]) -> None:
 
 
 def _end_jobs(session: Session, now: datetime) -> None:
-    for job in rows.active_jobs(session):
+    for job in job_rows.active(session):
         job_rows.finish(session, job.id, job.attempt, state=JobState.FAILED, error=_OF_ANOTHER_TIME, now=now)
         _end_record(session, job, now)
 

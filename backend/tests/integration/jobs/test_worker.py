@@ -15,6 +15,7 @@ from sqlalchemy import delete, update
 from hhh.core.clock import utcnow
 from hhh.core.errors import BackupInProgress, Cancelled, LeaseLost, NotFound
 from hhh.core.run import Progress
+from hhh.core.scratch import SCRATCH_PREFIX, scratch_folder
 from hhh.jobs import heartbeat as heartbeats
 from hhh.jobs.heartbeat import Heartbeat
 from hhh.jobs.liveness import Liveness
@@ -157,6 +158,14 @@ def test_a_worker_that_died_is_known_at_once(services: Services, worker: Worker)
     assert worker.adopt_queued() == [queued]
     assert status(services, running)[0] == "failed"
     assert Liveness(services.settings.data_dir).dead() == []
+
+
+def test_scratch_that_nobody_holds_is_swept_and_what_is_worked_in_stays(worker: Worker, tmp_path: Path) -> None:
+    left = tmp_path / "scratch" / f"{SCRATCH_PREFIX}somebody-x"
+    left.mkdir(parents=True)
+    with scratch_folder(tmp_path / "scratch", "another") as held:
+        worker.tidy()
+        assert (left.exists(), held.exists()) == (False, True)
 
 
 def test_the_heartbeat_keeps_leases_and_writes_progress(services: Services, worker: Worker) -> None:

@@ -15,27 +15,13 @@ from hhh.artifacts.publication import Destination, Publication
 from hhh.core.errors import Cancelled, ObjectExists, StorageFull, StorageUnavailable, ToolFailed
 from hhh.core.run import Progress, Unattended
 from hhh.engines.base import Attachment, Dump, DumpResult
-from hhh.schemas.facts import SqliteFacts
 from hhh.storages.base import ObjectWriter, Storage
 from hhh.storages.local import LocalStorage
 from support.filesystems import SmallFilesystem
+from support.stored_backups import FACTS
 
 IDENTITY = pyrage.x25519.Identity.generate()
 CONTENT = b"a row of a table\n" * 100_000
-FACTS = SqliteFacts(
-    sqlite_version="3.54.0",
-    page_size=4096,
-    page_count=2,
-    journal_mode="wal",
-    encoding="UTF-8",
-    user_version=0,
-    application_id=0,
-    auto_vacuum=0,
-    integrity_check="ok",
-    quick_check="ok",
-    tables=[],
-    objects=[],
-)
 KEYS = ArtifactKeys("installation", "app", "backup_20250101_120000.sql", 1, encrypted=False)
 SEALED = ArtifactKeys("installation", "app", "backup_20250101_120000.sql", 1, encrypted=True)
 

@@ -113,8 +113,8 @@ def _check_settings(look: Look) -> Check:
 CHECKS_OF_LIVE: Collection[Callable[[Look], Check]] = (
     _check_prepared_transactions,
     _check_replication_slots,
+    _check_sessions,  # before the publications: looking at them is a session of ours
     _check_publications,
     _check_subscriptions,
-    _check_sessions,
     _check_settings,
 )
