@@ -10,14 +10,38 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from hhh import migrations
-from hhh.api.rest.v1 import auth, backup, backup_content, restore, target
+from hhh.api.rest.v1 import (
+    auth,
+    backup,
+    backup_content,
+    backup_run,
+    backup_upkeep,
+    restore,
+    retention,
+    schedule,
+    storage,
+    target,
+    worker,
+)
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.jobs.runtime import Jobs
 from hhh.services.container import assemble
 from hhh.web.install import install
 
-ROUTERS = (auth.router, backup.router, backup_content.router, restore.router, target.router)
+ROUTERS = (
+    auth.router,
+    backup.router,
+    backup_content.router,
+    backup_run.router,
+    backup_upkeep.router,
+    restore.router,
+    retention.router,
+    schedule.router,
+    storage.router,
+    target.router,
+    worker.router,
+)
 
 
 def create_app(settings: Settings, database: Database) -> FastAPI:

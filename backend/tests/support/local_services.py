@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from hhh.artifacts.publication import Destination
 from hhh.core.config import Settings, load_settings
 from hhh.core.database import Database
 from hhh.services.backup import BackupService
 from hhh.services.container import Services, assemble
+from hhh.services.stores import StoreService
 from hhh.storages.base import Storage
 from support.sqlite_data import make_sqlite_database
 
@@ -27,7 +27,8 @@ def storing_in(services: Services, storage: Storage) -> Services:
         services.database,
         services.identity,
         services.targets,
-        [Destination("default", storage)],
+        StoreService(services.settings, services.database, storage),
+        services.policies,
     )
     return dataclasses.replace(services, backups=backups)
 

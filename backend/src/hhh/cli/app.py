@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hhh.cli import backup, backup_content, catalogue, doctor, keys, migrate, restore, serve, target, users
+from hhh.cli import (
+    backup,
+    backup_content,
+    catalogue,
+    doctor,
+    keys,
+    migrate,
+    restore,
+    schedule,
+    serve,
+    storage,
+    target,
+    users,
+)
 from hhh.cli.output import console, problems
 from hhh.core.errors import ConfigurationError, HHHError, InvalidInput
 
@@ -31,6 +44,8 @@ backup.app.command("peek")(backup_content.peek)
 backup.app.command("download")(backup_content.download)
 backup.app.command("import")(backup_content.take_in)
 app.add_typer(backup.app, name="backup")
+app.add_typer(schedule.app, name="schedule")
+app.add_typer(storage.app, name="storage")
 app.add_typer(restore.app, name="restore")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(keys.app, name="keys")

@@ -19,8 +19,8 @@ from hhh.core.errors import InvalidInput
 from hhh.jobs.worker import working
 from hhh.models import BackupCopy
 from hhh.services import rebuild as service
-from hhh.services.container import DEFAULT_STORE
 from hhh.services.rebuild import RebuildReport
+from hhh.services.stores import DEFAULT_STORE
 from hhh.services.trust import trusted_keys
 from hhh.storages.registry import open_storage
 

@@ -62,6 +62,11 @@ class Settings(BaseModel):
     admin_email: str = ""
     admin_password: SecretStr = SecretStr("")
     pg_bin_dir: AbsolutePath | None = None
+    worker_slots: Annotated[int, Field(ge=1, le=100)] = 4
+    running_limit: Annotated[int, Field(ge=0, le=10_000)] = 0
+    drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = 20
+    store_stall_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60
+    sweep_safe_hours: Annotated[float, Field(gt=0, le=87_600)] = 24
     restore_dirs: Paths = []
     restore_undo_days: Annotated[float, Field(ge=0, le=3650)] = 7
     trusted_keys: CommaSeparated = []
@@ -173,10 +178,10 @@ def _require(settings: Settings) -> None:
         raise ConfigurationError("HHH_SECRET_KEY is required in production", hint=_SECRET_HINT)
     if secret and len(secret) < _SHORTEST_SECRET:
         raise ConfigurationError(f"HHH_SECRET_KEY is shorter than {_SHORTEST_SECRET} characters", hint=_SECRET_HINT)
-    if settings.jobs_database_url.get_secret_value():
+    if settings.jobs_database_url.get_secret_value() and not settings.own_database_url.startswith("postgres"):
         raise ConfigurationError(
-            "HHH_JOBS_DATABASE_URL is set, but this version has the embedded queue only",
-            hint="leave it empty; many workers come with a later version",
+            "HHH_JOBS_DATABASE_URL is set, and HHH_DATABASE_URL is not PostgreSQL",
+            hint="many workers share both databases: set HHH_DATABASE_URL to a PostgreSQL database of its own",
         )
 
 

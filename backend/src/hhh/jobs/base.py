@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from hhh.services.work import NewJob
 
@@ -20,5 +21,9 @@ class JobQueue(ABC):
         """
 
     @abstractmethod
+    def hand_over(self, job_ids: Sequence[str]) -> None:
+        """Hands committed, queued jobs to workers; one that was handed over before is not run twice."""
+
+    @abstractmethod
     async def finished(self, job_id: str) -> None:
-        """Waits, without a thread, until a job that this queue handed over has ended, well or not."""
+        """Waits, without a thread, until a job has ended, well or not, or will not be gone on with for now."""

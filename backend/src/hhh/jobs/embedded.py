@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import structlog
@@ -50,6 +50,11 @@ class EmbeddedQueue(JobQueue):
         job_id = self._worker.create(new)
         self._submit(job_id)
         return job_id
+
+    def hand_over(self, job_ids: Sequence[str]) -> None:
+        """See `JobQueue.hand_over`."""
+        for job_id in job_ids:
+            self._submit(job_id)
 
     async def finished(self, job_id: str) -> None:
         """See `JobQueue.finished`."""

@@ -1,13 +1,17 @@
 """The tables of the service's own database."""
 
 from hhh.core.database import Base
-from hhh.models.backup_log import BackupCopy, BackupLog, BackupStatus, BackupTotals
+from hhh.models.backup_log import BackupCopy, BackupLog, BackupStatus, BackupTotals, CopyStatus
 from hhh.models.installation import Installation
 from hhh.models.job import Job, JobKind, JobState
+from hhh.models.policy import Policy
 from hhh.models.restore import Restore
+from hhh.models.schedule import Schedule
 from hhh.models.session import LoginFailure, RefreshToken, UserSession
+from hhh.models.store import Store
 from hhh.models.target import Target
 from hhh.models.user import Role, User
+from hhh.models.worker import WorkerRow, WorkerState
 
 __all__ = [
     "BackupCopy",
@@ -15,15 +19,21 @@ __all__ = [
     "BackupStatus",
     "BackupTotals",
     "Base",
+    "CopyStatus",
     "Installation",
     "Job",
     "JobKind",
     "JobState",
     "LoginFailure",
+    "Policy",
     "RefreshToken",
     "Restore",
     "Role",
+    "Schedule",
+    "Store",
     "Target",
     "User",
     "UserSession",
+    "WorkerRow",
+    "WorkerState",
 ]

@@ -23,7 +23,9 @@ class BackupStatus(StrEnum):
 
 
 #: Rows of finished backups, literal so that both databases match it with the partial index.
-FINISHED = text("finished_at IS NOT NULL")
+FINISHED = text("finished_at IS NOT NULL AND deleted_at IS NULL")
+#: Rows of backups that are being removed; literal as well.
+DELETED = text("deleted_at IS NOT NULL")
 
 
 class BackupLog(Base):
@@ -37,6 +39,7 @@ class BackupLog(Base):
         Index("ix_backup_log_status", "status", "created_at", "id"),
         Index("ix_backup_log_target", "target", "created_at", "id"),
         Index("ix_backup_log_target_status", "target", "status", "created_at", "id"),
+        Index("ix_backup_log_deleted", "deleted_at", sqlite_where=DELETED, postgresql_where=DELETED),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -56,8 +59,20 @@ class BackupLog(Base):
     pinned: Mapped[bool] = mapped_column(default=False)
     verified_level: Mapped[str | None] = mapped_column(String(16))
     verified_at: Mapped[datetime | None]
+    #: The tombstone: it is being removed, and no longer shown or counted.
+    deleted_at: Mapped[datetime | None]
+    #: Who or which rule removes it.
+    deleted_by: Mapped[str | None] = mapped_column(Text)
 
     copies: Mapped[list[BackupCopy]] = relationship(order_by="BackupCopy.storage", cascade="all, delete-orphan")
+
+
+class CopyStatus(StrEnum):
+    """What is known of a copy."""
+
+    STORED = "stored"  #: written, and its manifest with it
+    MISSING = "missing"  #: to be made again from another copy
+    UNDELETABLE = "undeletable"  #: its backup is being removed, and the store keeps it
 
 
 class BackupCopy(Base):
@@ -71,6 +86,8 @@ class BackupCopy(Base):
     status: Mapped[str] = mapped_column(String(16))
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
+    #: Why it is not stored.
+    error: Mapped[str | None] = mapped_column(Text)
 
 
 class BackupTotals(Base):

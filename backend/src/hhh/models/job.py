@@ -17,12 +17,15 @@ class JobKind(StrEnum):
 
     BACKUP = "backup"
     RESTORE = "restore"
+    PRUNE = "prune"  #: removes the backups of a target that its policy drops
+    REPAIR = "repair"  #: makes the missing copies of a target's backups again
+    SWEEP = "sweep"  #: looks for what belongs to nothing, in every store
 
 
 class JobState(StrEnum):
     """Where a job is in its life."""
 
-    QUEUED = "queued"  #: committed, and waiting for a worker
+    QUEUED = "queued"  #: committed, and waiting for a worker, also for a further attempt
     RUNNING = "running"  #: a worker holds the lease
     SUCCESS = "success"  #: done, and recorded as done
     FAILED = "failed"  #: ended with an error, or its worker died
@@ -31,30 +34,52 @@ class JobState(StrEnum):
 
 #: The condition under which a job keeps its target busy; literal, so that both databases match it with the index.
 ACTIVE = text("kind IN ('backup', 'restore') AND state IN ('queued', 'running')")
+#: The condition under which there is upkeep of a kind for a target already; literal too. No backup waits for it.
+ACTIVE_UPKEEP = text("kind IN ('prune', 'repair', 'sweep') AND state IN ('queued', 'running')")
 
 
 class Job(Base):
-    """One job. The id of a backup job is the id of the backup."""
+    """One job. The id of a backup's job is the id of the backup; that of a scheduled one derives from its instant."""
 
     __tablename__ = "jobs"
     __table_args__ = (
         # The 409: a second active backup or restore of a target can't be inserted.
         Index("uq_jobs_active_target", "target", unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE),
+        Index(
+            "uq_jobs_active_upkeep",
+            "kind",
+            "target",
+            unique=True,
+            sqlite_where=ACTIVE_UPKEEP,
+            postgresql_where=ACTIVE_UPKEEP,
+        ),
         Index("ix_jobs_state", "state", "lease_expires_at"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
+    #: The target that it is for; of a sweep ``*``.
     target: Mapped[str] = mapped_column(String(63))
     state: Mapped[str] = mapped_column(String(16))
     #: How often it was started; whoever runs attempt n may finalise only while this is n.
     attempt: Mapped[int] = mapped_column(Integer, default=0)
-    #: The worker that will run it or runs it.
+    #: The worker that will run it or runs it; empty while it waits for any.
     worker: Mapped[str] = mapped_column(String(64))
+    #: Until then the worker is believed. Of a queued job: until then whoever it was handed to is.
     lease_expires_at: Mapped[datetime]
+    #: A further attempt begins no sooner.
+    not_before: Mapped[datetime | None]
+    #: How often it may still fail and be tried again.
+    retries_left: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    #: After so long an attempt is ended; None: never.
+    time_limit_seconds: Mapped[int | None] = mapped_column(Integer)
+    #: The schedule that asked for it.
+    schedule_id: Mapped[str | None] = mapped_column(String(36))
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     #: `hhh.core.run.Progress` as a mapping.
     progress: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    #: Grows with every change that somebody who watches should see.
+    version: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     error: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]

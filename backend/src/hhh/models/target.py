@@ -21,3 +21,4 @@ class Target(Base):
     #: The whole URL, encrypted with a key derived from ``HHH_SECRET_KEY`` (`hhh.core.secretbox`).
     sealed_url: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]

@@ -29,6 +29,8 @@ from hhh.repositories import jobs as job_rows
 from hhh.services import catalogue, storing
 from hhh.services.catalogue import Outcome
 from hhh.services.installation import Identity
+from hhh.services.policies import PolicyService
+from hhh.services.stores import StoreService
 from hhh.services.storing import Draft
 from hhh.services.targets import Target, TargetService
 from hhh.services.work import Attempt, Failure, NewJob
@@ -39,19 +41,23 @@ log = structlog.get_logger(__name__)
 class BackupService:
     """Takes backups: the `hhh.services.work.Work` of `JobKind.BACKUP`."""
 
+    repeatable = True
+
     def __init__(
         self,
         settings: Settings,
         database: Database,
         identity: Identity,
         targets: TargetService,
-        destinations: Sequence[Destination],
+        stores: StoreService,
+        policies: PolicyService,
     ) -> None:
         self._settings = settings
         self._database = database
         self._identity = identity
         self._targets = targets
-        self._destinations = destinations
+        self._stores = stores
+        self._policies = policies
         self._recipients = Recipients(settings.age_recipients)
 
     def request(self, target: str) -> NewJob:
@@ -76,6 +82,10 @@ class BackupService:
         with contextlib.suppress(NotFound):  # an operator has removed the row: nothing is left to tell
             catalogue.finish(session, job_id, Outcome(BackupStatus(failure.state.upper()), now, error=failure.text))
 
+    def requeue(self, session: Session, job_id: str) -> None:
+        """See `hhh.services.work.Work`."""
+        catalogue.wait(session, job_id)
+
     def recorded(self, session: Session, job_id: str) -> bool:
         """See `hhh.services.work.Work`."""
         row = rows.get(session, job_id)
@@ -92,17 +102,18 @@ class BackupService:
         """
         target = self._targets.find(attempt.target)
         draft = self._draft(attempt, target)
+        destinations = self._stores.named(self._policies.of(target.name).stores)
         run.report(Progress("snapshot"))
         with (
             scratch_folder(self._settings.scratch_dir, attempt.worker) as scratch,
-            Publication(self._destinations, draft.keys, self._recipients, run) as publication,
+            Publication(destinations, draft.keys, self._recipients, run) as publication,
         ):
             workplace = Workplace(scratch, self._settings.pg_bin_dir)
             manifest = storing.store(draft, target.engine.dump(target.url, workplace, run), publication, run)
             signed = sign_manifest(manifest, self._identity.signing_key)
             run.raise_if_cancelled()
             publication.publish(signed)
-            self._record(manifest, signed, publication)
+            self._record(manifest, signed, publication, destinations)
         log.info("backup_stored", backup_id=draft.backup_id, target=target.name, backup_file=draft.backup_file)
 
     def _draft(self, attempt: Attempt, target: Target) -> Draft:
@@ -121,8 +132,10 @@ class BackupService:
             recipients=self._recipients,
         )
 
-    def _record(self, manifest: Manifest, signed: bytes, publication: Publication) -> None:
-        outcome = storing.success(manifest, signed, self._destinations)
+    def _record(
+        self, manifest: Manifest, signed: bytes, publication: Publication, destinations: Sequence[Destination]
+    ) -> None:
+        outcome = storing.success(manifest, signed, destinations)
         storing.record(
             publication,
             functools.partial(self._write_success, manifest, outcome),

@@ -129,6 +129,13 @@ def start(session: Session, backup_id: str) -> BackupLog | None:
     return row
 
 
+def wait(session: Session, backup_id: str) -> None:
+    """Writes that a backup waits for a further attempt; nothing if it is not in the catalogue."""
+    row = rows.get(session, backup_id)
+    if row is not None:
+        row.status = BackupStatus.QUEUED
+
+
 def finish(session: Session, backup_id: str, outcome: Outcome) -> None:
     """Writes how a backup ended, and counts it, in the caller's transaction."""
     row = rows.get(session, backup_id)

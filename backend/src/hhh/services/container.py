@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hhh.artifacts.publication import Destination
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.models import JobKind
@@ -18,16 +17,15 @@ from hhh.services.imports import Imports
 from hhh.services.installation import Identity
 from hhh.services.own_database import OwnDatabase
 from hhh.services.places import Places
+from hhh.services.policies import PolicyService
 from hhh.services.restore import RestoreService
 from hhh.services.restore_orders import RestoreOrders
 from hhh.services.restore_records import RestoreRecords
 from hhh.services.restore_work import RestoreWork
+from hhh.services.stores import StoreService
 from hhh.services.targets import APP, TargetService
 from hhh.services.work import Work
 from hhh.storages.registry import open_storage
-
-#: The name of the store of ``HHH_STORAGE_URL``.
-DEFAULT_STORE = "default"
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,8 @@ class Services:
     database: Database
     identity: Identity
     targets: TargetService
+    stores: StoreService
+    policies: PolicyService
     catalogue: Catalogue
     backups: BackupService
     restores: RestoreService
@@ -60,23 +60,26 @@ def assemble(settings: Settings, database: Database) -> Services:
     """
     identity = Identity(settings, database)
     targets = TargetService(settings, database)
-    destinations = [Destination(DEFAULT_STORE, open_storage(settings.default_storage_url))]
+    stores = StoreService(settings, database, open_storage(settings.default_storage_url))
+    policies = PolicyService(database)
     records = RestoreRecords(database, targets.find(APP).engine.kind)
     places = Places(settings, database)
-    orders = RestoreOrders(settings, database, identity, targets, destinations, records, places)
+    orders = RestoreOrders(settings, database, identity, targets, stores, records, places)
     catalogue = Catalogue(database)
-    own_database = OwnDatabase(settings, database, identity, destinations)
-    copies = Copies(settings, identity, catalogue, destinations)
+    own_database = OwnDatabase(settings, database, identity, stores)
+    copies = Copies(settings, identity, catalogue, stores)
     return Services(
         settings=settings,
         database=database,
         identity=identity,
         targets=targets,
+        stores=stores,
+        policies=policies,
         catalogue=catalogue,
-        backups=BackupService(settings, database, identity, targets, destinations),
+        backups=BackupService(settings, database, identity, targets, stores, policies),
         restores=RestoreService(settings, database, orders, records),
         restore_work=RestoreWork(settings, database, targets, orders, places, own_database),
         contents=Contents(settings, copies),
         downloads=Downloads(copies),
-        imports=Imports(settings, database, identity, destinations),
+        imports=Imports(settings, database, identity, stores, policies),
     )

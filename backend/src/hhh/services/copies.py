@@ -11,12 +11,12 @@ import structlog
 
 from hhh.artifacts.identities import Identities
 from hhh.artifacts.manifest import parse_manifest
-from hhh.artifacts.publication import Destination
 from hhh.artifacts.retrieval import StoredBackup
 from hhh.core.config import Settings
 from hhh.core.errors import NotFound, StorageError
 from hhh.services.catalogue import Catalogue
 from hhh.services.installation import Identity
+from hhh.services.stores import StoreService
 from hhh.services.trust import trusted_keys
 
 _Answer = TypeVar("_Answer")
@@ -27,13 +27,11 @@ log = structlog.get_logger(__name__)
 class Copies:
     """Finds them; reads no store by itself."""
 
-    def __init__(
-        self, settings: Settings, identity: Identity, catalogue: Catalogue, destinations: Sequence[Destination]
-    ) -> None:
+    def __init__(self, settings: Settings, identity: Identity, catalogue: Catalogue, stores: StoreService) -> None:
         self._settings = settings
         self._identity = identity
         self._catalogue = catalogue
-        self._destinations = destinations
+        self._stores = stores
 
     def of(self, backup_id: str) -> Sequence[StoredBackup]:
         """All copies of a backup in stores that are known here; at least one.
@@ -50,13 +48,13 @@ class Copies:
         names = {copy.storage for copy in backup.copies}
         found = [
             StoredBackup(destination.storage, manifest, self._identities)
-            for destination in self._destinations
+            for destination in self._stores.all()
             if destination.name in names
         ]
         if not found:
             raise NotFound(
                 f"The backup is in stores that are not known here: {', '.join(sorted(names)) or 'none'}",
-                hint="this service has the store of HHH_STORAGE_URL; `hhh restore --from` reads any",
+                hint="see `hhh storage list`; `hhh restore --from` reads any",
             )
         return found
 

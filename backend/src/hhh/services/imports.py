@@ -24,6 +24,8 @@ from hhh.repositories import backups as rows
 from hhh.services import catalogue, storing
 from hhh.services.foreign_files import ForeignFile
 from hhh.services.installation import Identity
+from hhh.services.policies import PolicyService
+from hhh.services.stores import StoreService
 from hhh.services.storing import Draft
 
 log = structlog.get_logger(__name__)
@@ -33,12 +35,18 @@ class Imports:
     """Takes in custom-format dumps of PostgreSQL, and SQLite files."""
 
     def __init__(
-        self, settings: Settings, database: Database, identity: Identity, destinations: Sequence[Destination]
+        self,
+        settings: Settings,
+        database: Database,
+        identity: Identity,
+        stores: StoreService,
+        policies: PolicyService,
     ) -> None:
         self._settings = settings
         self._database = database
         self._identity = identity
-        self._destinations = destinations
+        self._stores = stores
+        self._policies = policies
         self._recipients = Recipients(settings.age_recipients)
 
     def take_in(self, file: Path, target: str, run: Run) -> str:
@@ -60,16 +68,17 @@ class Imports:
                 f"{target!r} is no name for a target", hint="such as `shop`; see `hhh target add --help`"
             )
         foreign = ForeignFile.look(file)
+        destinations = self._stores.named(self._policies.of(target).stores)
         draft = self._draft(target, foreign.kind)
         with (
             scratch_folder(self._settings.scratch_dir, "import") as scratch,
-            Publication(self._destinations, draft.keys, self._recipients, run) as publication,
+            Publication(destinations, draft.keys, self._recipients, run) as publication,
         ):
             workplace = Workplace(scratch, self._settings.pg_bin_dir)
             manifest = storing.store(draft, foreign.dumping(workplace, run), publication, run)
             signed = sign_manifest(manifest, self._identity.signing_key)
             publication.publish(signed)
-            self._record(manifest, signed, publication)
+            self._record(manifest, signed, publication, destinations)
         log.info("backup_imported", backup_id=draft.backup_id, target=target, backup_file=draft.backup_file)
         return draft.backup_id
 
@@ -88,8 +97,10 @@ class Imports:
             recipients=self._recipients,
         )
 
-    def _record(self, manifest: Manifest, signed: bytes, publication: Publication) -> None:
-        outcome = storing.success(manifest, signed, self._destinations)
+    def _record(
+        self, manifest: Manifest, signed: bytes, publication: Publication, destinations: Sequence[Destination]
+    ) -> None:
+        outcome = storing.success(manifest, signed, destinations)
         refused = False
 
         def write() -> None:

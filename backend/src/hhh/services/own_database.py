@@ -17,7 +17,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from hhh import migrations
-from hhh.artifacts.publication import Destination
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Base, Database
@@ -30,6 +29,7 @@ from hhh.services import catalogue
 from hhh.services.catalogue import Outcome
 from hhh.services.installation import Identity
 from hhh.services.rebuild import rebuild
+from hhh.services.stores import StoreService
 from hhh.services.targets import APP
 from hhh.services.trust import trusted_keys
 
@@ -45,7 +45,7 @@ class OwnDatabase:
     settings: Settings
     database: Database
     identity: Identity
-    stores: Sequence[Destination]
+    stores: StoreService
 
     def carried_over(self, target: str) -> Sequence[Base]:
         """What must survive its replacement; nothing for other targets."""
@@ -87,7 +87,7 @@ class OwnDatabase:
             if carried_over:
                 _bring_to_now(self.database, carried_over)
         with _logged("catalogue_not_rebuilt", hint="run `hhh catalogue rebuild`"):
-            for store in self.stores:
+            for store in self.stores.all():
                 keys = trusted_keys(self.settings, self.identity)
                 report = rebuild(self.database, self.identity, store, trusted_keys=keys)
                 log.info("catalogue_rebuilt", store=store.name, added=report.added, completed=report.completed)

@@ -21,7 +21,8 @@ from hhh.core.clock import isoformat, utcnow
 from hhh.core.errors import InvalidInput
 from hhh.core.files import needed
 from hhh.core.logging import mask
-from hhh.services.container import DEFAULT_STORE, Services
+from hhh.services.container import Services
+from hhh.services.stores import DEFAULT_STORE
 from hhh.services.trust import further_keys
 from hhh.storages.registry import open_storage
 

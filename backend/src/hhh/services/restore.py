@@ -91,7 +91,7 @@ class RestoreService:
 
         # A plan tells by itself what stands against it; of an undo, everything was known when it was asked for.
         is_checked = not row.dry_run and row.undo_of is None
-        return NewJob(JobKind.RESTORE, row.destination_target, write, check if is_checked else None)
+        return NewJob(JobKind.RESTORE, row.destination_target, write, check=check if is_checked else None)
 
     def _check(self, row: Restore, worker: str) -> None:
         with scratch_folder(self._settings.scratch_dir, worker) as scratch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 from hhh.artifacts.identities import Identities
 from hhh.artifacts.manifest import Manifest, parse_manifest
@@ -23,6 +22,7 @@ from hhh.services.installation import Identity
 from hhh.services.places import Places, destination_of
 from hhh.services.restoration import Restoration, new_token, refusal
 from hhh.services.restore_records import RestoreRecords
+from hhh.services.stores import StoreService
 from hhh.services.targets import Target, TargetService
 from hhh.services.trust import trusted_keys
 
@@ -43,7 +43,7 @@ class RestoreOrders:
         database: Database,
         identity: Identity,
         targets: TargetService,
-        stores: Sequence[Store],
+        stores: StoreService,
         records: RestoreRecords,
         places: Places,
     ) -> None:
@@ -173,12 +173,12 @@ class RestoreOrders:
 
     def _store(self, backup: BackupLog) -> Store:
         copies = {copy.storage for copy in backup.copies}
-        for store in self._stores:
+        for store in self._stores.all():
             if store.name in copies:
                 return store
         raise InvalidInput(
             "No store that this service knows has a copy of the backup",
-            hint="this service has the store of HHH_STORAGE_URL; `hhh restore --from` reads any",
+            hint="see `hhh storage list`; `hhh restore --from` reads any",
         )
 
 

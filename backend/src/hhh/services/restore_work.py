@@ -58,6 +58,9 @@ class _Done:
 class RestoreWork:
     """The `hhh.services.work.Work` of `JobKind.RESTORE`."""
 
+    #: An operator who is told that it failed looks first; one that began again by itself would surprise.
+    repeatable = False
+
     def __init__(
         self,
         settings: Settings,
@@ -115,6 +118,11 @@ class RestoreWork:
         if failure.state is JobState.FAILED:
             row.error_code = RestoreFailed.code if failure.code == _GENERIC else failure.code
         _log_end(row)
+
+    def requeue(self, session: Session, job_id: str) -> None:
+        """See `hhh.services.work.Work`: before it has begun, a restore may be handed to another worker."""
+        if (row := rows.get(session, job_id)) is not None:
+            row.status = JobState.QUEUED
 
     def recorded(self, session: Session, job_id: str) -> bool:
         """See `hhh.services.work.Work`."""

@@ -117,7 +117,8 @@ class TargetService:
             name=name,
             engine=engine.kind,
             sealed_url=self._box.seal(normal_url, owner=_owner(name)),
-            created_at=utcnow(),
+            created_at=(now := utcnow()),
+            updated_at=now,
         )
         self._insert(row)
         return Target(name, normal_url, engine, row.created_at)
@@ -138,7 +139,8 @@ class TargetService:
             known = rows.find(session, row.name)
             if known is None or self._listed(known).problem is None:
                 return False
-            known.engine, known.sealed_url, known.created_at = row.engine, row.sealed_url, row.created_at
+            known.engine, known.sealed_url = row.engine, row.sealed_url
+            known.created_at, known.updated_at = row.created_at, row.updated_at
             return True
 
     @property

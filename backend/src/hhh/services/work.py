@@ -22,6 +22,14 @@ class NewJob:
     target: str
     #: Writes its own row, in the transaction that writes the job's: session, id, moment.
     write: Callable[[Session, str, datetime], None]
+    #: How often it is tried again where it fails with what may pass.
+    retries: int = 0
+    #: After so long an attempt is ended; None: never.
+    time_limit_seconds: int | None = None
+    #: The schedule that asks for it.
+    schedule_id: str | None = None
+    #: Its id, where that derives from what it is for; else a new one.
+    job_id: str | None = None
     #: What must hold first and takes its time, with no transaction open; told the worker's name, for its scratch.
     check: Callable[[str], None] | None = None
 
@@ -50,6 +58,9 @@ class Failure:
 class Work(Protocol):
     """One kind of job. It finishes its job's row itself, together with its own, where it succeeds."""
 
+    #: Whether another attempt may follow one whose worker died, or was stopped.
+    repeatable: bool
+
     def begin(self, session: Session, job: Job) -> bool:
         """Writes, in the transaction that claims the job, that a worker is on it; false if its own row is gone."""
 
@@ -63,6 +74,9 @@ class Work(Protocol):
 
     def record_failure(self, session: Session, job_id: str, failure: Failure, now: datetime) -> None:
         """Writes, in the transaction that ends the job, how it ended; nothing where its own row is gone."""
+
+    def requeue(self, session: Session, job_id: str) -> None:
+        """Writes, in the transaction that queues the job again, that it waits; nothing where its own row is gone."""
 
     def recorded(self, session: Session, job_id: str) -> bool:
         """Whether its own row says that the job has succeeded."""

@@ -19,6 +19,8 @@ from hhh.services import catalogue
 from hhh.services.catalogue import Catalogue
 from hhh.services.installation import Identity
 from hhh.services.own_database import OwnDatabase
+from hhh.services.stores import StoreService
+from hhh.storages.registry import open_storage
 from support.own_databases import migrated
 from support.postgres import PostgresServer
 
@@ -43,7 +45,12 @@ def copy(own_database: Database, tmp_path: Path, request: pytest.FixtureRequest)
 
 def prepare(live: Database, copy: Database) -> None:
     settings = Settings()
-    own = OwnDatabase(settings, live, Identity(settings, live), stores=())
+    own = OwnDatabase(
+        settings,
+        live,
+        Identity(settings, live),
+        stores=StoreService(settings, live, open_storage(settings.default_storage_url)),
+    )
     own.prepare("app", copy.url.render_as_string(hide_password=False))
 
 

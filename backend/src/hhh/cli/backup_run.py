@@ -1,0 +1,1 @@
+"""``hhh backup follow|cancel``: a backup under way."""

@@ -1,0 +1,1 @@
+"""``hhh backup pin|unpin|delete|prune``: what is kept."""

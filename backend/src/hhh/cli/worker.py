@@ -1,0 +1,1 @@
+"""``hhh worker``: runs jobs, beside others, from a shared PostgreSQL jobs database."""

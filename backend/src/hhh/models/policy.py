@@ -1,0 +1,31 @@
+"""How a target is backed up: where to, how often it is tried, and what is kept. A target without a row has defaults."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Integer, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from hhh.core.database import Base
+
+
+class Policy(Base):
+    """The policy of one target, ``app`` among them."""
+
+    __tablename__ = "policies"
+
+    #: Not a foreign key: ``app`` has no row, and retention goes on for a target that was removed.
+    target: Mapped[str] = mapped_column(String(63), primary_key=True)
+    #: Names of stores; empty is the store ``default`` alone.
+    stores: Mapped[list[str]] = mapped_column(JSON)
+    #: In how many stores a backup must be to count as SUCCESS; None: in all of them.
+    minimum_copies: Mapped[int | None] = mapped_column(Integer)
+    #: How often what failed and may pass is tried again, where nobody waits for it.
+    retries: Mapped[int] = mapped_column(Integer)
+    #: After so long a backup is ended; None: never.
+    time_limit_seconds: Mapped[int | None] = mapped_column(Integer)
+    #: `hhh.schemas.retention.Retention` as a mapping; None: everything is kept.
+    retention: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    updated_at: Mapped[datetime]
