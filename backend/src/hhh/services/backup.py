@@ -91,6 +91,10 @@ class BackupService:
         row = rows.get(session, job_id)
         return row is not None and row.status == BackupStatus.SUCCESS
 
+    def due(self) -> Sequence[NewJob]:
+        """See `hhh.services.work.Work`: people and schedules ask."""
+        return ()
+
     def sweep(self, worker: str) -> None:
         """See `hhh.services.work.Work`: what has no manifest is no backup, and hurts nobody."""
 

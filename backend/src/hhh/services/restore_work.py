@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,7 +33,7 @@ from hhh.services.restore_orders import RestoreOrders, refuse_undo
 from hhh.services.restore_records import row_of, said_of
 from hhh.services.restore_sweep import SWAP, RestoreSweep, mark_undone, undo_until, was_swapping
 from hhh.services.targets import TargetService
-from hhh.services.work import Attempt, Failure
+from hhh.services.work import Attempt, Failure, NewJob
 
 #: For so long a restore that is done tries to record it, while the lease holds.
 _RECORDING_SECONDS = 20.0
@@ -128,6 +129,10 @@ class RestoreWork:
         """See `hhh.services.work.Work`."""
         row = rows.get(session, job_id)
         return row is not None and row.status == JobState.SUCCESS
+
+    def due(self) -> Sequence[NewJob]:
+        """See `hhh.services.work.Work`: people and schedules ask."""
+        return ()
 
     def sweep(self, worker: str) -> None:
         """See `hhh.services.work.Work`: discards what unfinished restores left, removes what is kept no longer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -80,6 +80,12 @@ class Work(Protocol):
 
     def recorded(self, session: Session, job_id: str) -> bool:
         """Whether its own row says that the job has succeeded."""
+
+    def due(self) -> Sequence[NewJob]:
+        """The jobs of this kind that nobody asks for and that should run now; asked every few seconds, and cheap.
+
+        One that is queued or running already is refused by its index, and asked for again later.
+        """
 
     def sweep(self, worker: str) -> None:
         """Sees to what ended attempts left outside of the database; called again and again, and may take its time.
