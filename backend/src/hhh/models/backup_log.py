@@ -39,7 +39,7 @@ class BackupLog(Base):
         Index("ix_backup_log_status", "status", "created_at", "id"),
         Index("ix_backup_log_target", "target", "created_at", "id"),
         Index("ix_backup_log_target_status", "target", "status", "created_at", "id"),
-        Index("ix_backup_log_deleted", "deleted_at", sqlite_where=DELETED, postgresql_where=DELETED),
+        Index("ix_backup_log_removal", "removal_due_at", sqlite_where=DELETED, postgresql_where=DELETED),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -63,6 +63,8 @@ class BackupLog(Base):
     deleted_at: Mapped[datetime | None]
     #: Who or which rule removes it.
     deleted_by: Mapped[str | None] = mapped_column(Text)
+    #: When its removal goes on; later after each try that left something.
+    removal_due_at: Mapped[datetime | None]
 
     copies: Mapped[list[BackupCopy]] = relationship(order_by="BackupCopy.storage", cascade="all, delete-orphan")
 

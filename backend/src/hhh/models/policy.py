@@ -5,16 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Integer, String
+from sqlalchemy import JSON, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hhh.core.database import Base
+
+#: Policies that a backup was taken under since the last prune; literal, so that both databases match it with the index.
+PRUNE_DUE = text("prune_due_at IS NOT NULL")
 
 
 class Policy(Base):
     """The policy of one target, ``app`` among them."""
 
     __tablename__ = "policies"
+    __table_args__ = (
+        Index("ix_policies_prune_due", "prune_due_at", sqlite_where=PRUNE_DUE, postgresql_where=PRUNE_DUE),
+    )
 
     #: Not a foreign key: ``app`` has no row, and retention goes on for a target that was removed.
     target: Mapped[str] = mapped_column(String(63), primary_key=True)
@@ -28,4 +34,6 @@ class Policy(Base):
     time_limit_seconds: Mapped[int | None] = mapped_column(Integer)
     #: `hhh.schemas.retention.Retention` as a mapping; None: everything is kept.
     retention: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    #: When to prune by itself: a backup was taken since the last time; None where nothing is to be looked at.
+    prune_due_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]

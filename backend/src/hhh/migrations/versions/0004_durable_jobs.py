@@ -14,6 +14,7 @@ _MOMENT = sa.DateTime(timezone=True)
 _FINISHED = sa.text("finished_at IS NOT NULL AND deleted_at IS NULL")
 _FINISHED_BEFORE = sa.text("finished_at IS NOT NULL")
 _DELETED = sa.text("deleted_at IS NOT NULL")
+_PRUNE_DUE = sa.text("prune_due_at IS NOT NULL")
 _WAITING = sa.text("next_run_at IS NOT NULL")
 _ACTIVE_UPKEEP = sa.text("kind IN ('prune', 'repair', 'sweep') AND state IN ('queued', 'running')")
 
@@ -38,6 +39,7 @@ def upgrade() -> None:
     )
     op.add_column("backup_log", sa.Column("deleted_at", _MOMENT))
     op.add_column("backup_log", sa.Column("deleted_by", sa.Text))
+    op.add_column("backup_log", sa.Column("removal_due_at", _MOMENT))
     op.add_column("backup_copies", sa.Column("error", sa.Text))
     op.add_column("targets", sa.Column("updated_at", _MOMENT))
     op.execute("UPDATE targets SET updated_at = created_at")
@@ -47,18 +49,18 @@ def upgrade() -> None:
     op.add_column("installation", sa.Column("sealed_check", sa.Text))
     _index_finished(_FINISHED)
     op.create_index(
-        "ix_backup_log_deleted", "backup_log", ["deleted_at"], sqlite_where=_DELETED, postgresql_where=_DELETED
+        "ix_backup_log_removal", "backup_log", ["removal_due_at"], sqlite_where=_DELETED, postgresql_where=_DELETED
     )
 
 
 def downgrade() -> None:
-    op.drop_index("ix_backup_log_deleted", "backup_log")
+    op.drop_index("ix_backup_log_removal", "backup_log")
     _index_finished(_FINISHED_BEFORE)
     for table, columns in (
         ("installation", ("signing_key", "sealed_check")),
         ("targets", ("updated_at",)),
         ("backup_copies", ("error",)),
-        ("backup_log", ("deleted_at", "deleted_by")),
+        ("backup_log", ("deleted_at", "deleted_by", "removal_due_at")),
     ):
         for column in columns:
             op.drop_column(table, column)
@@ -100,8 +102,12 @@ def _create_tables() -> None:
         sa.Column("retries", sa.Integer, nullable=False),
         sa.Column("time_limit_seconds", sa.Integer),
         sa.Column("retention", sa.JSON),
+        sa.Column("prune_due_at", _MOMENT),
         sa.Column("updated_at", _MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("target"),
+    )
+    op.create_index(
+        "ix_policies_prune_due", "policies", ["prune_due_at"], sqlite_where=_PRUNE_DUE, postgresql_where=_PRUNE_DUE
     )
     op.create_table(
         "schedules",
