@@ -49,7 +49,13 @@ class LocalStorage(Storage):
         return self._root.as_uri()
 
     @contextlib.contextmanager
-    def open_writer(self, key: str, *, expected_size: int | None = None) -> Iterator[ObjectWriter]:  # noqa: ARG002  a file has no parts
+    def open_writer(
+        self,
+        key: str,
+        *,
+        expected_size: int | None = None,  # noqa: ARG002  a file has no parts
+        writers: int = 1,  # noqa: ARG002  nor memory of its own
+    ) -> Iterator[ObjectWriter]:
         path = self._path(key)
         with self._written_aside(path) as writer:
             yield writer
