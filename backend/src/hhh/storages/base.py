@@ -46,7 +46,9 @@ class Storage(ABC):
         """Where the store is, for people and the manifest; without secrets."""
 
     @abstractmethod
-    def open_writer(self, key: str, *, expected_size: int | None = None) -> AbstractContextManager[ObjectWriter]:
+    def open_writer(
+        self, key: str, *, expected_size: int | None = None, writers: int = 1
+    ) -> AbstractContextManager[ObjectWriter]:
         """Writes one large object in pieces.
 
         Left without an error, the object is there, whole and durable; left by an exception (also
@@ -56,6 +58,7 @@ class Storage(ABC):
         Args:
             key: the object's key.
             expected_size: an estimate, from which part sizes grow; None means unknown.
+            writers: how many writers, this one among them, share the memory that one may take.
 
         Raises:
             StorageFull: no space is left.

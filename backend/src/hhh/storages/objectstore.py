@@ -2,7 +2,8 @@
 
 Memory: a writer holds the parts that are under way (`parts_at_once`) and the one being gathered. Parts are 8 MiB for
 objects up to 42 GB and grow with the expected size to 52 MiB, so that three of them (156 MiB) carry 545 GB within S3's
-10,000 parts. Above 518 GB expected they grow on, and memory with them: 1 TB takes 301 MiB per store.
+10,000 parts. Above 518 GB expected they grow on, and memory with them: 1 TB takes 301 MiB per store. Several writers
+of the same pieces share that memory: they have fewer parts under way each, and refer to the same bytes.
 """
 
 from __future__ import annotations
@@ -88,9 +89,13 @@ def part_size(expected_size: int | None) -> int:
     return max(_SMALLEST_PART, roomy, expected_size // 9_500)
 
 
-def parts_at_once(part: int) -> int:
-    """How many parts may be under way: as many as `_PART_MEMORY` holds beside the one being gathered; 2 to 4."""
-    return max(2, min(4, _PART_MEMORY // part - 1))
+def parts_at_once(part: int, writers: int = 1) -> int:
+    """How many parts may be under way: as many as `_PART_MEMORY` holds beside the one being gathered.
+
+    2 to 4 for a single writer. Where several share the memory it may be 1: of large parts they hold the same bytes,
+    since each refers to the pieces that all were given, and none is further than its queue behind the others.
+    """
+    return max(2 if writers == 1 else 1, min(4, _PART_MEMORY // writers // part - 1))
 
 
 class ObjectStorage(Storage):
@@ -117,9 +122,10 @@ class ObjectStorage(Storage):
         return self._address
 
     @contextlib.contextmanager
-    def open_writer(self, key: str, *, expected_size: int | None = None) -> Iterator[ObjectWriter]:
+    def open_writer(self, key: str, *, expected_size: int | None = None, writers: int = 1) -> Iterator[ObjectWriter]:
         part = part_size(expected_size)
-        file = obstore.open_writer(self._store, checked_key(key), buffer_size=part, max_concurrency=parts_at_once(part))
+        at_once = parts_at_once(part, writers)
+        file = obstore.open_writer(self._store, checked_key(key), buffer_size=part, max_concurrency=at_once)
         writer = _PartsWriter(file, self._doing("writing", key))
         try:
             yield writer
