@@ -178,7 +178,12 @@ def _require(settings: Settings) -> None:
         raise ConfigurationError("HHH_SECRET_KEY is required in production", hint=_SECRET_HINT)
     if secret and len(secret) < _SHORTEST_SECRET:
         raise ConfigurationError(f"HHH_SECRET_KEY is shorter than {_SHORTEST_SECRET} characters", hint=_SECRET_HINT)
-    if settings.jobs_database_url.get_secret_value() and not settings.own_database_url.startswith("postgres"):
+    jobs_database = settings.jobs_database_url.get_secret_value()
+    if jobs_database and not jobs_database.startswith("postgres"):
+        raise ConfigurationError(
+            "HHH_JOBS_DATABASE_URL is not PostgreSQL", hint="e.g. postgresql://user:password@host:5432/hhh_jobs"
+        )
+    if jobs_database and not settings.own_database_url.startswith("postgres"):
         raise ConfigurationError(
             "HHH_JOBS_DATABASE_URL is set, and HHH_DATABASE_URL is not PostgreSQL",
             hint="many workers share both databases: set HHH_DATABASE_URL to a PostgreSQL database of its own",
