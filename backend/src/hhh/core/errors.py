@@ -4,6 +4,7 @@
   x ConfigurationError
   x InvalidInput
   x NotFound
+  x InUse
   x InvalidCredentials
   x SessionExpired
   x RateLimited
@@ -99,6 +100,13 @@ class NotFound(HHHError):
 
     code = "ERR_NOT_FOUND"
     status = 404
+
+
+class InUse(HHHError):
+    """What was to be removed or changed is needed by something else."""
+
+    code = "ERR_IN_USE"
+    status = 409
 
 
 class InvalidCredentials(HHHError):
