@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from enum import Enum, auto
 
 from hhh.services.work import NewJob
+
+
+class Handled(Enum):
+    """What became of a job that was handed to a worker."""
+
+    ENDED = auto()  #: it was run here, and has ended, well or not
+    QUEUED = auto()  #: it was run here, and is queued again for a further attempt; `adopt_queued` names it in time
+    REFUSED = auto()  #: it waits still: as many run as may, or its time has not come; `adopt_queued` names it again
+    ELSEWHERE = auto()  #: nothing is to be done: it has ended, or somebody else has it
 
 
 class JobQueue(ABC):

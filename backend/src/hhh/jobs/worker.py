@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,8 +18,11 @@ from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import BackupInProgress, Cancelled, HHHError, Interrupted, LeaseLost, OutcomeUnknown, Unrecorded
+from hhh.jobs import creation
+from hhh.jobs.base import Handled
 from hhh.jobs.heartbeat import LEASE, Heartbeat, Observer
 from hhh.jobs.liveness import Liveness
+from hhh.jobs.timing import Timing
 from hhh.models import Job, JobKind, JobState
 from hhh.repositories import jobs as rows
 from hhh.services.container import Services
@@ -63,8 +65,12 @@ class Worker:
         self._unrecorded: dict[str, Callable[[], None]] = {}
         self._recording = threading.Lock()
 
-    def create(self, new: NewJob) -> str:
+    def create(self, new: NewJob, *, shared: bool = False) -> str:
         """Commits a queued job; returns its id.
+
+        Args:
+            new: what is asked for.
+            shared: whether it waits for any worker; else for this one.
 
         Raises:
             BackupInProgress: the target has an active job.
@@ -75,18 +81,26 @@ class Worker:
             with self._database.transaction() as session:
                 self._refuse_if_busy(session, new.target)
             new.check(self.name)
-        job_id, now = str(uuid.uuid4()), utcnow()
+        now = utcnow()
         try:
             with self._database.transaction() as session:
                 self._refuse_if_busy(session, new.target)
-                rows.add(session, self._queued(job_id, new, now))
-                new.write(session, job_id, now)
+                job_id = creation.insert(
+                    session, new, now, worker="" if shared else self.name, lease_expires_at=now + LEASE
+                )
         except IntegrityError:  # another process was first
             raise _in_progress(new.target) from None
         return job_id
 
     def execute(self, job_id: str, observer: Observer | None = None) -> None:
-        """Runs a queued job to its end and records how it ended; a no-op when somebody else has it.
+        """Runs a queued job to its end and records how it ended, for whoever waits; a no-op when somebody else has it.
+
+        It waits until as many run as may. A failure is recorded, not raised; an interrupt goes on, once recorded.
+        """
+        self.attempt(job_id, observer)
+
+    def attempt(self, job_id: str, observer: Observer | None = None) -> Handled:
+        """Runs one attempt at a queued job, if it may be begun now, and records how it ended; for queues.
 
         A failure is recorded, not raised; only an interrupt of the process goes on, after it was recorded.
         """
@@ -95,9 +109,9 @@ class Worker:
         except (HHHError, SQLAlchemyError) as error:
             # It stays queued, and `adopt_queued` names it again.
             log.warning("job_not_claimed", job_id=job_id, error=str(error))
-            return
+            return Handled.REFUSED
         if claim is None:
-            return
+            return Handled.ELSEWHERE
         with self._heartbeat.running(job_id, claim.kind, claim.attempt.number, observer) as run:
             try:
                 self._works[claim.kind].perform(claim.attempt, run)
@@ -105,6 +119,10 @@ class Worker:
                 self._see_to(claim, error)
                 if not isinstance(error, Exception):
                     raise
+        return Handled.ENDED
+
+    def drain(self) -> None:
+        """Tells that this worker takes no more."""
 
     def end_all(self) -> None:
         """Ends everything that runs here, since the process stops."""
@@ -137,8 +155,14 @@ class Worker:
         for work in self._works.values():
             work.sweep(self.name)
 
-    def adopt_queued(self) -> list[str]:
-        """Makes queued jobs ours that nobody keeps; returns the ids of all that wait for us, also of those before."""
+    def adopt_queued(self, *, shared: bool = False, limit: int = 1000) -> list[str]:
+        """Takes queued jobs that nobody is believed to have and that may begin now, to be handed over; their ids.
+
+        Args:
+            shared: whether they go on waiting for any worker, and only whoever hands them over is believed for a
+                while; else they are this worker's.
+            limit: how many at the most.
+        """
         now = utcnow()
         with self._database.transaction() as session:
             rows.adopt(session, worker=self.name, lease_expires_at=now + LEASE, now=now)
@@ -148,19 +172,6 @@ class Worker:
         """Lets go of what was queued here and not begun, for another worker to adopt at once."""
         with self._database.transaction() as session:
             rows.renew_queued(session, [self.name], lease_expires_at=utcnow())
-
-    def _queued(self, job_id: str, new: NewJob, now: datetime) -> Job:
-        return Job(
-            id=job_id,
-            kind=new.kind,
-            target=new.target,
-            state=JobState.QUEUED,
-            attempt=0,
-            worker=self.name,
-            lease_expires_at=now + LEASE,
-            cancel_requested=False,
-            created_at=now,
-        )
 
     def _claim(self, job_id: str) -> _Claim | None:
         now = utcnow()
@@ -251,8 +262,18 @@ class Worker:
 
 
 @contextlib.contextmanager
-def working(services: Services) -> Iterator[Worker]:
-    """A worker of this process, alive until the block is left."""
+def working(services: Services, *, slots: int = 0, label: str = "", timing: Timing | None = None) -> Iterator[Worker]:
+    """A worker of this process, alive until the block is left.
+
+    Args:
+        services: what it works with.
+        slots: how many jobs of a queue it takes at once; 0: it runs its own alone, and is not listed.
+        label: what the operator calls it; ``host:pid`` unless they said.
+        timing: shorter in tests.
+
+    Raises:
+        DatabaseUnavailable: the own database can't be reached.
+    """
     liveness = Liveness(services.settings.data_dir)
     with liveness.alive() as name, Heartbeat(services.database, name) as heartbeat:
         yield Worker(services, name, heartbeat, liveness)

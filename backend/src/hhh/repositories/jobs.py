@@ -6,15 +6,23 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.engine import CursorResult, Result
 from sqlalchemy.orm import Session
 
+from hhh.core.clock import utcnow
 from hhh.models import Job, JobState
 from hhh.models.job import ACTIVE
 
 #: The states of a job that has not ended.
 _UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
+
+
+def server_time(session: Session) -> datetime:
+    """Now, by the clock that all workers share: that of the database's server, or this machine's for a SQLite file."""
+    if session.get_bind().dialect.name != "postgresql":
+        return utcnow()
+    return cast("datetime", session.scalar(select(func.clock_timestamp())))
 
 
 def get(session: Session, job_id: str) -> Job | None:

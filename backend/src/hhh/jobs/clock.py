@@ -1,0 +1,20 @@
+"""The one time in which leases are given and looked at."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from hhh.repositories import jobs as rows
+
+
+class JobClock:
+    """Asks the database's server, since several machines share it; a SQLite file is of one machine, whose time it is.
+
+    It may jump all the same. So an overdue lease is never enough to take a worker for dead: see `hhh.jobs.lost`.
+    """
+
+    def now(self, session: Session) -> datetime:
+        """Now, in UTC."""
+        return rows.server_time(session)
