@@ -9,9 +9,8 @@ of the same pieces share that memory: they have fewer parts under way each, and 
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -22,8 +21,10 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from hhh.core.errors import StorageError, StorageUnavailable
 from hhh.storages.base import ObjectInfo, ObjectWriter, Storage
+from hhh.storages.connections import connection_to
 from hhh.storages.keys import checked_folder, checked_key
 from hhh.storages.objecterrors import OBSTORE_ERRORS, mapped_errors, may_pass
+from hhh.storages.options import NONE, Options
 
 if TYPE_CHECKING:  # obstore has these in its stubs only
     from obstore import GetOptions, ObjectMeta, WritableFile
@@ -63,19 +64,19 @@ class Patience:
     request_seconds: float = _REQUEST_SECONDS
 
 
-def open_s3(place: Place, patience: Patience) -> Storage:
-    """S3, or what speaks like it. Reads ``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, ``AWS_REGION`` …"""
-    return _open("s3", S3Store, ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"), place, patience)
+def open_s3(place: Place, patience: Patience, options: Options = NONE) -> Storage:
+    """S3, or what speaks like it. What `options` leave open: ``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID`` …"""
+    return _open("s3", S3Store, place, patience, options)
 
 
-def open_azure(place: Place, patience: Patience) -> Storage:
-    """Azure Blob Storage. Reads ``AZURE_STORAGE_ACCOUNT_NAME``, ``AZURE_STORAGE_ACCOUNT_KEY`` …"""
-    return _open("az", AzureStore, ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"), place, patience)
+def open_azure(place: Place, patience: Patience, options: Options = NONE) -> Storage:
+    """Azure Blob Storage. What `options` leave open: ``AZURE_STORAGE_ACCOUNT_NAME``, ``AZURE_STORAGE_ACCOUNT_KEY`` …"""
+    return _open("az", AzureStore, place, patience, options)
 
 
-def open_gcs(place: Place, patience: Patience) -> Storage:
-    """Google Cloud Storage. Reads ``GOOGLE_SERVICE_ACCOUNT``, ``GOOGLE_APPLICATION_CREDENTIALS`` …"""
-    return _open("gs", GCSStore, ("GOOGLE_BASE_URL",), place, patience)
+def open_gcs(place: Place, patience: Patience, options: Options = NONE) -> Storage:
+    """Google Cloud Storage. What `options` leave open: ``GOOGLE_SERVICE_ACCOUNT`` …"""
+    return _open("gs", GCSStore, place, patience, options)
 
 
 def part_size(expected_size: int | None) -> int:
@@ -229,16 +230,24 @@ class _PartsWriter(ObjectWriter):
 
 def _open(
     scheme: str,
-    make: type[S3Store | AzureStore | GCSStore],
-    endpoint_names: Sequence[str],
+    make: Callable[..., S3Store | AzureStore | GCSStore],
     place: Place,
     patience: Patience,
+    options: Options,
 ) -> Storage:
-    options = _client_options(patience, endpoint_names)
+    connection = connection_to(scheme, place.bucket, options)
+    client = _client_options(patience, plain_http=connection.plain_http)
     address = f"{scheme}://{place.bucket}/{place.prefix}".rstrip("/")
     with mapped_errors(f"{address}: opening the store"):
         store, once = (
-            make(place.bucket, prefix=place.prefix or None, client_options=options, retry_config=retry)
+            make(
+                place.bucket,
+                prefix=place.prefix or None,
+                config=connection.config,
+                credential_provider=connection.credentials,
+                client_options=client,
+                retry_config=retry,
+            )
             for retry in (_retries(patience), _ONCE)
         )
     return ObjectStorage(address, store, once, patience.retry_seconds)
@@ -258,10 +267,10 @@ def _retries(patience: Patience) -> RetryConfig:
     }
 
 
-def _client_options(patience: Patience, endpoint_names: Sequence[str]) -> ClientConfig:
+def _client_options(patience: Patience, *, plain_http: bool) -> ClientConfig:
     return {
         # Without TLS only where the operator's own endpoint says so.
-        "allow_http": any(os.environ.get(name, "").startswith("http://") for name in endpoint_names),
+        "allow_http": plain_http,
         "connect_timeout": timedelta(seconds=min(_CONNECT_SECONDS, patience.request_seconds)),
         # Bounds a request up to its answer, then each read of the answer: an object may be of any size. The limit of
         # a whole request would be 30 s if nothing were set.

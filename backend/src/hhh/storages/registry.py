@@ -11,8 +11,9 @@ from hhh.storages.base import Storage
 from hhh.storages.keys import checked_folder
 from hhh.storages.local import LocalStorage
 from hhh.storages.objectstore import Patience, Place, open_azure, open_gcs, open_s3
+from hhh.storages.options import NONE, Options, check_options, identity_of
 
-Opener = Callable[[SplitResult, Patience], Storage]
+Opener = Callable[[SplitResult, Patience, Options], Storage]
 
 _EXAMPLES = "file:///folder, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix"
 
@@ -33,25 +34,52 @@ def _place(url: SplitResult) -> Place:
 
 
 OPENERS: dict[str, Opener] = {
-    "file": lambda url, _: _open_local(url),
-    "s3": lambda url, patience: open_s3(_place(url), patience),
-    "az": lambda url, patience: open_azure(_place(url), patience),
-    "gs": lambda url, patience: open_gcs(_place(url), patience),
+    "file": lambda url, _, __: _open_local(url),
+    "s3": lambda url, patience, options: open_s3(_place(url), patience, options),
+    "az": lambda url, patience, options: open_azure(_place(url), patience, options),
+    "gs": lambda url, patience, options: open_gcs(_place(url), patience, options),
 }
 
 
-def open_storage(url: str, *, retry_seconds: float = 60) -> Storage:
+def open_storage(url: str, *, options: Options = NONE, retry_seconds: float = 60) -> Storage:
     """The store of a URL. Nothing is written and nobody is asked; a bucket that is missing shows at first use.
 
     Args:
-        url: ``file:///folder``, ``s3://bucket/prefix``, ``az://container/prefix`` or ``gs://bucket/prefix``. Who may
-            enter, and other endpoints, stand in the process's environment (``AWS_…``, ``AZURE_…``, ``GOOGLE_…``).
+        url: ``file:///folder``, ``s3://bucket/prefix``, ``az://container/prefix`` or ``gs://bucket/prefix``.
+        options: who may enter, and another endpoint (`hhh.storages.options`). Without credentials among them both are
+            read from the process's environment (``AWS_…``, ``AZURE_…``, ``GOOGLE_…``).
         retry_seconds: how long a failed request is sent again before the store counts as unavailable.
 
     Raises:
-        InvalidInput: the URL is not of these forms, or has a user, a password, a query or a fragment.
-        StorageUnavailable: the environment's values for this kind of store can't be used.
+        InvalidInput: the URL is not of these forms, or has a user, a password, a query or a fragment; or an option is
+            not one of its kind of store.
+        StorageUnavailable: the values for this kind of store can't be used.
+        ConfigurationError: the environment holds what can't be kept apart from the options.
     """
+    parts = _parsed(url)
+    check_options(parts.scheme, options)
+    return OPENERS[parts.scheme](parts, Patience(retry_seconds), options)
+
+
+def scheme_of(url: str) -> str:
+    """The kind of store that a URL is of.
+
+    Raises:
+        InvalidInput: as for `open_storage`.
+    """
+    return _parsed(url).scheme
+
+
+def identity(url: str, options: Options = NONE) -> tuple[str, ...]:
+    """What two URLs of one place have in common; see `identity_of`.
+
+    Raises:
+        InvalidInput: as for `open_storage`.
+    """
+    return identity_of(_parsed(url), options)
+
+
+def _parsed(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -60,12 +88,12 @@ def open_storage(url: str, *, retry_seconds: float = 60) -> Storage:
         raise InvalidInput(
             "The storage URL names no kind of store", hint=f"a folder is file:///folder; known are {_EXAMPLES}"
         )
-    opener = OPENERS.get(parts.scheme)
-    if opener is None:
+    if parts.scheme not in OPENERS:
         raise InvalidInput(f"Unknown kind of store {parts.scheme!r} in the storage URL", hint=f"known are {_EXAMPLES}")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise InvalidInput(
             "A storage URL holds no user, password, query or fragment",
-            hint="credentials are read from the environment: AWS_…, AZURE_…, GOOGLE_…",
+            hint="credentials are options of a registered store, or read from the environment: AWS_…, AZURE_…, "
+            "GOOGLE_…",
         )
-    return opener(parts, Patience(retry_seconds))
+    return parts

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from hhh.core.errors import InvalidInput
+from hhh.storages.connections import connection_to
 from hhh.storages.local import LocalStorage
 from hhh.storages.objectstore import ObjectStorage
 from hhh.storages.registry import open_storage
@@ -81,10 +82,12 @@ def test_credentials_in_a_url_are_refused_and_not_repeated() -> None:
     assert "the-key" not in str(raised.value)
 
 
-def test_plain_http_is_spoken_only_where_the_endpoint_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hhh.storages.objectstore import Patience, _client_options
-
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
-    assert _client_options(Patience(1), ["AWS_ENDPOINT_URL"])["allow_http"]
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://s3.example.org")
-    assert not _client_options(Patience(1), ["AWS_ENDPOINT_URL"])["allow_http"]
+@pytest.mark.parametrize(("endpoint", "plain"), [("http://127.0.0.1:9000", True), ("https://s3.example.org", False)])
+def test_plain_http_is_spoken_only_where_the_endpoint_says_so(
+    endpoint: str, plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"access_key_id": "key", "secret_access_key": "secret", "endpoint_url": endpoint}
+    assert connection_to("s3", "bucket", own).plain_http is plain
+    assert not connection_to("s3", "bucket", {}).plain_http
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    assert connection_to("s3", "bucket", {}).plain_http is plain
