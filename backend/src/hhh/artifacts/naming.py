@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+#: The suffixes of all further files that engines have.
+ATTACHMENTS = ("schema.dump",)
 _MANIFEST_KEY = re.compile(r"(?:.*/)?backup_\d{8}_\d{6}(?:_\d+)?\.sql\.json")
 _TARGET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
@@ -62,6 +66,14 @@ class ArtifactKeys:
     def attachment(self, suffix: str) -> str:
         """A further file of the engine, e.g. ``schema.dump``."""
         return f"{self._attempt}.{suffix}.zst{self._age}"
+
+    def earlier(self) -> Iterator[str]:
+        """Whatever objects the attempts before this one may have; their recipients may have been others."""
+        for attempt, encrypted in itertools.product(range(1, self.attempt), (False, True)):
+            keys = replace(self, attempt=attempt, encrypted=encrypted)
+            yield keys.object
+            yield keys.facts
+            yield from map(keys.attachment, ATTACHMENTS)
 
     @property
     def manifest(self) -> str:

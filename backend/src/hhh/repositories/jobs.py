@@ -104,6 +104,27 @@ def renew_queued(session: Session, workers: Collection[str], *, lease_expires_at
     )
 
 
+def let_go(session: Session, job_id: str, *, now: datetime) -> None:
+    """Lets whoever looks next have a queued job."""
+    session.execute(
+        update(Job).where(Job.id == job_id, Job.state == JobState.QUEUED).values(worker="", lease_expires_at=now)
+    )
+
+
+def queued_of(session: Session, worker: str) -> Sequence[str]:
+    """The ids of the jobs that wait for that worker, the oldest first."""
+    waiting = select(Job.id).where(Job.worker == worker, Job.state == JobState.QUEUED)
+    return session.scalars(waiting.order_by(Job.created_at)).all()
+
+
+def held(session: Session, job_ids: Collection[str]) -> dict[tuple[str, int], bool]:
+    """By job and attempt, of those of the given jobs that run: whether their cancellation was asked for."""
+    found = session.execute(
+        select(Job.id, Job.attempt, Job.cancel_requested).where(Job.id.in_(job_ids), Job.state == JobState.RUNNING)
+    )
+    return {(job_id, attempt): cancelled for job_id, attempt, cancelled in found}
+
+
 def renew(
     session: Session, job_id: str, attempt: int, *, lease_expires_at: datetime, progress: dict[str, Any] | None
 ) -> bool | None:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from hhh.artifacts.encryption import Recipients
 from hhh.artifacts.manifest import Manifest, sign_manifest
-from hhh.artifacts.publication import Destination, Publication
+from hhh.artifacts.publication import Publication
 from hhh.core.config import Settings
 from hhh.core.database import Database, last_line
 from hhh.core.errors import DatabaseUnavailable, HHHError, LeaseLost, NotFound, OutcomeUnknown
@@ -28,6 +28,7 @@ from hhh.repositories import backups as rows
 from hhh.repositories import jobs as job_rows
 from hhh.services import catalogue, storing
 from hhh.services.catalogue import Outcome
+from hhh.services.claims import JobClaim
 from hhh.services.installation import Identity
 from hhh.services.policies import PolicyService
 from hhh.services.stores import StoreService
@@ -106,18 +107,18 @@ class BackupService:
         """
         target = self._targets.find(attempt.target)
         draft = self._draft(attempt, target)
-        destinations = self._stores.named(self._policies.of(target.name).stores)
+        claim = JobClaim(self._database, attempt, self._identity.signing_key.public_key)
         run.report(Progress("snapshot"))
         with (
             scratch_folder(self._settings.scratch_dir, attempt.worker) as scratch,
-            Publication(destinations, draft.keys, self._recipients, run) as publication,
+            storing.publication(draft, run, self._settings, self._stores, self._policies) as publication,
         ):
+            publication.remove_earlier(claim)
             workplace = Workplace(scratch, self._settings.pg_bin_dir)
             manifest = storing.store(draft, target.engine.dump(target.url, workplace, run), publication, run)
             signed = sign_manifest(manifest, self._identity.signing_key)
-            run.raise_if_cancelled()
-            publication.publish(signed)
-            self._record(manifest, signed, publication, destinations)
+            publication.publish(signed, claim)
+            self._record(manifest, signed, publication)
         log.info("backup_stored", backup_id=draft.backup_id, target=target.name, backup_file=draft.backup_file)
 
     def _draft(self, attempt: Attempt, target: Target) -> Draft:
@@ -136,10 +137,8 @@ class BackupService:
             recipients=self._recipients,
         )
 
-    def _record(
-        self, manifest: Manifest, signed: bytes, publication: Publication, destinations: Sequence[Destination]
-    ) -> None:
-        outcome = storing.success(manifest, signed, destinations)
+    def _record(self, manifest: Manifest, signed: bytes, publication: Publication) -> None:
+        outcome = storing.success(manifest, signed, publication)
         storing.record(
             publication,
             functools.partial(self._write_success, manifest, outcome),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -12,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from hhh.artifacts.encryption import Recipients
 from hhh.artifacts.manifest import Manifest, sign_manifest
 from hhh.artifacts.naming import valid_target_name
-from hhh.artifacts.publication import Destination, Publication
+from hhh.artifacts.publication import Publication
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database, last_line
@@ -68,17 +67,16 @@ class Imports:
                 f"{target!r} is no name for a target", hint="such as `shop`; see `hhh target add --help`"
             )
         foreign = ForeignFile.look(file)
-        destinations = self._stores.named(self._policies.of(target).stores)
         draft = self._draft(target, foreign.kind)
         with (
             scratch_folder(self._settings.scratch_dir, "import") as scratch,
-            Publication(destinations, draft.keys, self._recipients, run) as publication,
+            storing.publication(draft, run, self._settings, self._stores, self._policies) as publication,
         ):
             workplace = Workplace(scratch, self._settings.pg_bin_dir)
             manifest = storing.store(draft, foreign.dumping(workplace, run), publication, run)
             signed = sign_manifest(manifest, self._identity.signing_key)
             publication.publish(signed)
-            self._record(manifest, signed, publication, destinations)
+            self._record(manifest, signed, publication)
         log.info("backup_imported", backup_id=draft.backup_id, target=target, backup_file=draft.backup_file)
         return draft.backup_id
 
@@ -97,10 +95,8 @@ class Imports:
             recipients=self._recipients,
         )
 
-    def _record(
-        self, manifest: Manifest, signed: bytes, publication: Publication, destinations: Sequence[Destination]
-    ) -> None:
-        outcome = storing.success(manifest, signed, destinations)
+    def _record(self, manifest: Manifest, signed: bytes, publication: Publication) -> None:
+        outcome = storing.success(manifest, signed, publication)
         refused = False
 
         def write() -> None:
@@ -126,19 +122,19 @@ class Imports:
         storing.record(
             publication,
             write,
-            is_recorded=lambda: False if refused else self._is_recorded(manifest.backup_id),
+            is_recorded=lambda: self._is_recorded(manifest.backup_id, refused=refused),
             uncertain=lambda error: DatabaseUnavailable(
                 f"It is stored, and whether it is in the catalogue is not known: {error}",
                 hint="`hhh catalogue rebuild` adds it if it is not",
             ),
         )
 
-    def _is_recorded(self, backup_id: str) -> bool | None:
+    def _is_recorded(self, backup_id: str, *, refused: bool) -> bool | None:
         try:
             with self._database.transaction() as session:
                 if rows.get(session, backup_id) is not None:
                     return True
         except (HHHError, SQLAlchemyError):
             return None
-        # On a server, a commit whose connection was lost may still come.
-        return None if self._database.file is None else False
+        # On a server, a commit whose connection was lost may still come; one that was refused does not.
+        return None if self._database.file is None and not refused else False

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
+
+import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from hhh.artifacts.encryption import Recipients
 from hhh.artifacts.manifest import Manifest
 from hhh.artifacts.naming import ArtifactKeys
 from hhh.artifacts.publication import Destination, Publication
 from hhh.core.clock import utcnow
-from hhh.core.errors import HHHError
+from hhh.core.config import Settings
+from hhh.core.errors import ConfigurationError, DatabaseUnavailable, HHHError, NotFound
 from hhh.core.run import Progress, Run
 from hhh.engines.base import Dump, EngineKind
-from hhh.models import BackupCopy, BackupStatus
+from hhh.models import BackupCopy, BackupStatus, CopyStatus
 from hhh.services.catalogue import Outcome
+from hhh.services.policies import PolicyService
+from hhh.services.stores import DEFAULT_STORE, StoreService
+
+#: For so long a backup that is done tries to record it: shorter than a lease.
+RECORDING_SECONDS = 20.0
+_RECORDING_PAUSE = 0.5
+#: What a database that is restarted, or not reached, says; one that refuses says something else.
+_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +54,27 @@ class Draft:
     def keys(self) -> ArtifactKeys:
         """Where its objects go."""
         return ArtifactKeys(self.installation, self.target, self.backup_file, self.attempt, bool(self.recipients))
+
+
+def publication(
+    draft: Draft, run: Run, settings: Settings, stores: StoreService, policies: PolicyService
+) -> Publication:
+    """Where the policy of the draft's target wants it.
+
+    Raises:
+        NotFound, ConfigurationError: a store that is needed can't be opened.
+    """
+    policy = policies.of(draft.target)
+    destinations, unopened = _opened(stores, policy.stores)
+    return Publication(
+        destinations,
+        draft.keys,
+        draft.recipients,
+        run,
+        unopened=unopened,
+        minimum=policy.minimum_copies,
+        stall_seconds=settings.store_stall_seconds,
+    )
 
 
 def store(draft: Draft, dumping: AbstractContextManager[Dump], publication: Publication, run: Run) -> Manifest:
@@ -71,9 +108,12 @@ def store(draft: Draft, dumping: AbstractContextManager[Dump], publication: Publ
     )
 
 
-def success(manifest: Manifest, signed: bytes, destinations: Sequence[Destination]) -> Outcome:
-    """What the row of a stored backup says."""
+def success(manifest: Manifest, signed: bytes, publication: Publication) -> Outcome:
+    """What the row of a stored backup says: also in which stores it should be, and is not."""
     stored = manifest.object
+    copies: list[tuple[str, CopyStatus, str | None]]
+    copies = [(each.name, CopyStatus.STORED, None) for each in publication.stored]
+    copies += [(name, CopyStatus.MISSING, str(error)) for name, error in publication.missing.items()]
     return Outcome(
         BackupStatus.SUCCESS,
         utcnow(),
@@ -82,10 +122,8 @@ def success(manifest: Manifest, signed: bytes, destinations: Sequence[Destinatio
         sha256=stored.sha256,
         manifest=json.loads(signed),
         copies=[
-            BackupCopy(
-                storage=destination.name, key=stored.key, status="stored", size=stored.size, sha256=stored.sha256
-            )
-            for destination in destinations
+            BackupCopy(storage=name, key=stored.key, status=status, size=stored.size, sha256=stored.sha256, error=error)
+            for name, status, error in copies
         ],
     )
 
@@ -99,17 +137,18 @@ def record(
 ) -> None:
     """Records what is published, and takes it back only if the database says that it is not recorded.
 
-    A commit that fails, or that an interrupt comes after, may have been done.
+    A commit that fails, or that an interrupt comes after, may have been done. Where the database was only away, it is
+    written again for as long as a lease holds: hours of work are not thrown away since a server was restarted.
 
     Args:
         publication: of what is stored.
-        write: records it.
+        write: records it; a second time it must do no harm.
         is_recorded: whether it is; None when the database can't be asked, or does not know yet.
         uncertain: what to raise for an error that leaves that open.
     """
     publication.keep()
     try:
-        write()
+        insistently(write, is_done=lambda: is_recorded() is True)
     except BaseException as error:
         recorded = is_recorded()
         if recorded is False:
@@ -119,3 +158,41 @@ def record(
             raise
         if recorded is None:
             raise uncertain(error) from error
+
+
+def insistently(work: Callable[[], None], *, is_done: Callable[[], bool] = lambda: False) -> None:
+    """Does something with the own database; again and again while that is away, for `RECORDING_SECONDS`.
+
+    Args:
+        work: what to do.
+        is_done: whether a try that failed was done nevertheless.
+
+    Raises:
+        DatabaseUnavailable: it was away all the time.
+        HHHError: the work failed otherwise.
+    """
+    deadline = time.monotonic() + RECORDING_SECONDS
+    while True:
+        try:
+            work()
+        except DatabaseUnavailable as error:
+            if is_done():
+                return
+            if not isinstance(error.__cause__, _AWAY) or time.monotonic() > deadline:
+                raise
+            log.warning("own_database_away", error=str(error))
+            time.sleep(_RECORDING_PAUSE)
+        else:
+            return
+
+
+def _opened(stores: StoreService, names: Iterable[str]) -> tuple[list[Destination], dict[str, HHHError]]:
+    """The stores of these names that can be opened, and why the others can't."""
+    found: list[Destination] = []
+    unopened: dict[str, HHHError] = {}
+    for name in dict.fromkeys(names) or (DEFAULT_STORE,):
+        try:
+            found.append(stores.find(name))
+        except (NotFound, ConfigurationError) as error:
+            unopened[name] = error
+    return found, unopened

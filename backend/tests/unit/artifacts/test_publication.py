@@ -283,8 +283,10 @@ def test_a_store_that_fails_at_the_end_of_an_object_leaves_nothing_in_the_others
 ) -> None:
     class FailsAtTheEnd(LocalStorage):
         @contextmanager
-        def open_writer(self, key: str, *, expected_size: int | None = None) -> Iterator[ObjectWriter]:
-            with super().open_writer(key, expected_size=expected_size) as writer:
+        def open_writer(
+            self, key: str, *, expected_size: int | None = None, writers: int = 1
+        ) -> Iterator[ObjectWriter]:
+            with super().open_writer(key, expected_size=expected_size, writers=writers) as writer:
                 yield writer
                 raise StorageUnavailable("at the end")
 
