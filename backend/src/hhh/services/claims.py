@@ -40,7 +40,8 @@ class JobClaim:
 
     def _ask(self) -> None:
         with self.database.snapshot() as session:
-            cancelled = job_rows.held(session, self.attempt.job_id, self.attempt.number)
+            held = job_rows.held(session, [self.attempt.job_id])
+        cancelled = held.get((self.attempt.job_id, self.attempt.number))
         if cancelled is None:
             raise LeaseLost("The backup was given up while it ran; another worker may have it now")
         if cancelled:
