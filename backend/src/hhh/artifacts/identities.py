@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import base64
+import functools
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyrage
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from hhh.artifacts.encryption import PieceReader, PieceWriter
 from hhh.core.errors import ArtifactDamaged, ConfigurationError, IdentityMissing
 
 #: What to do where none fits.
 IDENTITY_HINT = "name the file with the private key in HHH_AGE_IDENTITY_FILE; `hhh restore --from` takes --identity"
 #: pyrage has no error of its own for it (rage: `DecryptError::NoMatchingKeys`).
 _NO_MATCH = "No matching keys found"
+#: A share and a wrapped key, both of 32 bytes.
+_STANZA = re.compile(rb"^-> X25519 ([A-Za-z0-9+/]{43})\n([A-Za-z0-9+/]{43})$", re.MULTILINE)
+_FILE_KEY_SIZE = 16
+_NONCE_SIZE = 12
+#: The nonce of a chunk that is the first and the last.
+_ONLY_CHUNK = bytes(11) + b"\1"
+_BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 
 
 class Identities:
@@ -69,36 +82,39 @@ class Identities:
         return tuple(str(key.to_public()) for key in self._keys)
 
     def decrypt(self, content: bytes) -> bytes:
-        """A small age file.
+        """A small age file; see `hhh.artifacts.decryption` for a stream.
 
         Raises:
             IdentityMissing: none of them opens it.
             ArtifactDamaged: it was changed.
         """
-        with _mapped_errors():
+        try:
             opened: bytes = pyrage.decrypt(content, self._keys)
+        except (pyrage.DecryptError, OSError) as error:  # of the header; of what comes after it
+            if str(error) == _NO_MATCH:
+                raise IdentityMissing("No identity that is here opens this age file", hint=IDENTITY_HINT) from None
+            raise ArtifactDamaged(f"It does not decrypt, so it was changed or cut off: {error}") from None
         return opened
 
-    def decrypt_to(self, pieces: Iterator[bytes], write: Callable[[bytes], object]) -> None:
-        """A stream of any length; see `hhh.artifacts.encryption.Recipients.encrypt_to` for its other direction.
+    def payload_key(self, header: bytes, nonce: bytes) -> bytes:
+        """The key of what comes behind a header; see `hhh.artifacts.decryption`.
+
+        Whether the header is authentic, and for one of the identities, pyrage judges: it has to open an empty file of
+        that header which is made with the key.
 
         Args:
-            pieces: the age file.
-            write: gets pieces of 8 KiB, each of which is authentic; that the end is the end only a return tells.
+            header: to the end of its last line.
+            nonce: the 16 bytes behind it.
 
         Raises:
-            IdentityMissing: none of them opens it.
-            ArtifactDamaged: it was changed or cut off.
-            BaseException: whatever ``pieces`` or ``write`` raised, unchanged.
+            IdentityMissing: it is for none of them.
+            ArtifactDamaged: it is no header, or was changed.
         """
-        reader, writer = PieceReader(pieces), PieceWriter(write)
-        try:
-            with _mapped_errors():
-                pyrage.decrypt_io(reader, writer, self._keys)
-        except BaseException:
-            if error := reader.error or writer.error:
-                raise error from None
-            raise
+        found = (_file_key(stanza, key) for stanza in _STANZA.findall(header) for key in self._keys)
+        file_key = next(filter(None, found), bytes(_FILE_KEY_SIZE))
+        payload_key = _derived(file_key, nonce, b"payload")
+        self.decrypt(header + nonce + ChaCha20Poly1305(payload_key).encrypt(_ONLY_CHUNK, b"", None))
+        return payload_key
 
 
 def _identity(name: str) -> pyrage.x25519.Identity:
@@ -110,12 +126,24 @@ def _identity(name: str) -> pyrage.x25519.Identity:
         ) from None
 
 
-@contextlib.contextmanager
-def _mapped_errors() -> Iterator[None]:
-    """Turns pyrage's errors into ours: DecryptError of the header, OSError of what comes after it."""
+def _file_key(stanza: tuple[bytes, bytes], identity: pyrage.x25519.Identity) -> bytes | None:
+    """What a stanza wraps, or None where it does so for somebody else (https://age-encryption.org/v1, "X25519")."""
+    share, body = (base64.b64decode(part + b"=") for part in stanza)
+    secret = X25519PrivateKey.from_private_bytes(_scalar(identity))
     try:
-        yield
-    except (pyrage.DecryptError, OSError) as error:
-        if str(error) == _NO_MATCH:
-            raise IdentityMissing("No identity that is here opens this age file", hint=IDENTITY_HINT) from None
-        raise ArtifactDamaged(f"It does not decrypt, so it was changed or cut off: {error}") from None
+        shared = secret.exchange(X25519PublicKey.from_public_bytes(share))
+        wrapping = _derived(shared, share + secret.public_key().public_bytes_raw(), b"age-encryption.org/v1/X25519")
+        return ChaCha20Poly1305(wrapping).decrypt(bytes(_NONCE_SIZE), body, None)
+    except (InvalidTag, ValueError):  # ValueError: a share that makes every shared secret zero
+        return None
+
+
+def _scalar(identity: pyrage.x25519.Identity) -> bytes:
+    """The 32 bytes of an identity: Bech32, whose checksum of 6 characters pyrage has seen."""
+    digits = str(identity).lower().removeprefix("age-secret-key-1")[:-6]
+    number = functools.reduce(lambda sum_, digit: sum_ << 5 | _BECH32.index(digit), digits, 0)
+    return (number >> 4).to_bytes(32, "big")
+
+
+def _derived(secret: bytes, salt: bytes, purpose: bytes) -> bytes:
+    return HKDF(SHA256(), 32, salt, purpose).derive(secret)

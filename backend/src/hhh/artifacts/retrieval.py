@@ -16,18 +16,21 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from hhh.artifacts.decompression import decompressed
+from hhh.artifacts.decryption import decrypted
 from hhh.artifacts.identities import IDENTITY_HINT, Identities
 from hhh.artifacts.manifest import Manifest, StoredObject, parse_manifest
 from hhh.artifacts.naming import ArtifactKeys, is_manifest
 from hhh.artifacts.pipeline import Pipeline
-from hhh.artifacts.stream import PIECE
 from hhh.core.errors import ArtifactDamaged, IdentityMissing, ManifestInvalid, ObjectMissing, ScratchError
+from hhh.core.files import begin_write_back
 from hhh.core.run import Progress, Run
 from hhh.schemas.facts import Facts
 from hhh.storages.base import Storage
 
 #: Far more than any manifest has.
 _LARGEST_MANIFEST = 16 << 20
+#: Bytes after which the disk is asked to begin: a restored SQLite file is to be durable before it gets its name.
+_WRITE_BACK = 16 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FACTS: TypeAdapter[Facts] = TypeAdapter(Annotated[Facts, Field(discriminator="engine")])
 
@@ -216,7 +219,7 @@ class StoredBackup:
         self.require_identity(stored)
         arrived = opened = pipeline.ahead(tally.through(self.storage.read(stored.key)))
         if stored.encryption:
-            opened = pipeline.pushed(lambda put: self._decrypt(arrived, put))
+            opened = pipeline.ahead(decrypted(arrived, self._identities))
         try:
             yield from self._exactly(stored, decompressed(opened) if stored.compression else opened)
         except (ArtifactDamaged, IdentityMissing) as error:
@@ -239,18 +242,6 @@ class StoredBackup:
             yield piece
         if size < stored.raw_size:
             raise ArtifactDamaged(f"its content has {size} bytes, {stored.raw_size} were backed up")
-
-    def _decrypt(self, pieces: Iterator[bytes], put: Callable[[bytes], object]) -> None:
-        gathered = bytearray()
-
-        def gather(piece: bytes) -> None:  # they are of 8 KiB
-            gathered.extend(piece)
-            if len(gathered) >= PIECE:
-                put(bytes(gathered))
-                gathered.clear()
-
-        self._identities.decrypt_to(pieces, gather)
-        put(bytes(gathered))
 
     def _tally(self, stored: StoredObject) -> _Tally:
         return _Tally(stored, self._damaged)
@@ -304,11 +295,18 @@ def _new_file(path: Path, size: int) -> Iterator[Callable[[bytes], None]]:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(free))
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
+    written = asked = 0
+
     def write(piece: bytes) -> None:
+        nonlocal written, asked
         with _mapped_errors(path, size):
             rest = memoryview(piece)
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
+        written += len(piece)
+        if written - asked >= _WRITE_BACK:
+            begin_write_back(descriptor, asked, written - asked)
+            asked = written
 
     try:
         yield write

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hhh.core.errors import InvalidInput, ObjectExists, ObjectMissing, StorageFull, StorageUnavailable
-from hhh.core.files import fsync_folder
+from hhh.core.files import begin_write_back, fsync_folder
 from hhh.storages.base import ObjectInfo, ObjectWriter, Storage
 from hhh.storages.keys import UNFINISHED, checked_folder, checked_key
 
-#: Bytes after which the disk is asked to begin; else all of an object waits for the one fsync at its end.
+#: Bytes after which the disk is asked to begin.
 _WRITE_BACK = 8 << 20
 _READ_SIZE = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -176,14 +176,8 @@ class _FileWriter(ObjectWriter):
         self._failed = False
         self._size += len(chunk)
         if self._size - self._asked >= _WRITE_BACK:
-            self._begin_write_back()
-
-    def _begin_write_back(self) -> None:
-        # Linux answers this advice by starting to write the pages, without waiting; on what is left to the end,
-        # fsync would otherwise wait for the whole object. Elsewhere it is just advice.
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self._descriptor, self._asked, self._size - self._asked, os.POSIX_FADV_DONTNEED)
-        self._asked = self._size
+            begin_write_back(self._descriptor, self._asked, self._size - self._asked)
+            self._asked = self._size
 
     def make_durable(self) -> None:
         if self._failed:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
+from hhh.artifacts.decryption import decrypted
 from hhh.artifacts.encryption import Recipients
 from hhh.artifacts.identities import Identities
 from hhh.core.errors import ArtifactDamaged, ConfigurationError, IdentityMissing
@@ -22,9 +23,7 @@ def recipients(identity: pyrage.x25519.Identity) -> Recipients:
 
 def opened(identities: Identities, content: bytes) -> bytes:
     """What comes out of the stream, given in small pieces."""
-    written: list[bytes] = []
-    identities.decrypt_to((content[at : at + 1000] for at in range(0, len(content), 1000)), written.append)
-    return b"".join(written)
+    return b"".join(decrypted((content[at : at + 1000] for at in range(0, len(content), 1000)), identities))
 
 
 def test_any_of_the_identities_of_a_file_opens_it(
@@ -120,11 +119,6 @@ def test_what_ends_the_stream_comes_through_unchanged(
         yield sealed[:before]
         raise error
 
-    def write(piece: bytes) -> None:
-        raise error
-
-    with pytest.raises(type(error)) as from_reading:
-        Identities([str(identity)]).decrypt_to(pieces(), lambda piece: None)
-    with pytest.raises(type(error)) as from_writing:
-        Identities([str(identity)]).decrypt_to(iter([sealed]), write)
-    assert from_reading.value is from_writing.value is error
+    with pytest.raises(type(error)) as raised:
+        list(decrypted(pieces(), Identities([str(identity)])))
+    assert raised.value is error
