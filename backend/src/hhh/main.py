@@ -44,14 +44,19 @@ ROUTERS = (
 )
 
 
-def create_app(settings: Settings, database: Database) -> FastAPI:
-    """The ASGI application; its jobs run in this process, from its start-up to its shut-down.
+def create_app(settings: Settings, database: Database, *, works: bool = True) -> FastAPI:
+    """The ASGI application; its queue runs from its start-up to its shut-down.
+
+    Args:
+        settings: all of them.
+        database: the own one.
+        works: whether jobs run in this process; else it only hands them over, to workers of the jobs database.
 
     Raises:
         ConfigurationError, InvalidInput: a setting can't be used.
     """
     services = assemble(settings, database)
-    jobs = Jobs(services)
+    jobs = Jobs(services, works=works)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

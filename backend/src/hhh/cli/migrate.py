@@ -8,12 +8,26 @@ from hhh import migrations
 from hhh.cli.first_admin import make_first_super_admin, show_password
 from hhh.cli.output import console
 from hhh.cli.session import settings
+from hhh.core.config import Settings
 from hhh.core.database import Database
 
 
 def migrate() -> None:
-    """Bring the service's own database to this version."""
+    """Bring the service's own database, and its jobs database if it has one, to this version."""
     loaded = settings()
+    _migrate_own(loaded)
+    if loaded.jobs_database_url.get_secret_value():
+        _migrate_jobs(loaded)
+
+
+def _migrate_jobs(loaded: Settings) -> None:
+    from hhh.jobs import procrastinate_schema
+
+    if procrastinate_schema.ensure(loaded.jobs_database_url.get_secret_value()):
+        console.print("The jobs database is of this version now.")
+
+
+def _migrate_own(loaded: Settings) -> None:
     with contextlib.closing(Database(loaded.own_database_url)) as database:
         if not migrations.pending(database):
             console.print("Nothing to do: the database is of this version.")

@@ -16,6 +16,7 @@ from hhh import migrations
 from hhh.cli.first_admin import make_first_super_admin, show_password
 from hhh.cli.output import console
 from hhh.cli.session import settings
+from hhh.cli.worker import require_jobs_database
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError
@@ -24,17 +25,23 @@ from hhh.core.errors import ConfigurationError
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of HHH_HOST.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port, instead of HHH_PORT.")] = None,
+    *,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Run no jobs here: leave them to every `hhh worker`.")
+    ] = False,
 ) -> None:
     """Start the service: API, jobs, everything."""
     from hhh.cli import server
 
     loaded = settings(level=INFO)
+    if no_worker:
+        require_jobs_database(loaded, "hhh serve --no-worker")
     database = Database(loaded.own_database_url)
     with _listening(host or loaded.host, loaded.port if port is None else port) as listener:
         made_password = _prepare(loaded, database)
         _print_where_to_go(loaded, listener)
         show_password(loaded, made_password)
-        server.run(loaded, database, listener)
+        server.run(loaded, database, listener, works=not no_worker)
     database.close()
 
 

@@ -5,27 +5,37 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from types import FrameType
 
 import uvicorn
 from fastapi.concurrency import run_in_threadpool
 
+from hhh import migrations
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.jobs.embedded import ENDING, GRACE
-from hhh.jobs.runtime import Jobs
+from hhh.jobs.embedded import ENDING
+from hhh.jobs.runtime import Jobs, check
 from hhh.main import create_app
 
 #: Seconds for the last answers, once all jobs have ended.
 _ANSWERING = 2.0
 
 
-def run(loaded: Settings, database: Database, listener: socket.socket) -> None:
+def run(loaded: Settings, database: Database, listener: socket.socket, *, works: bool = True) -> None:
     """Serves until the process is asked to stop; once all is in order, the signal that asked for it ends the process.
 
+    Args:
+        loaded: the settings.
+        database: the own one.
+        listener: a bound socket.
+        works: whether jobs run in this process, too.
+
     Raises:
-        ConfigurationError, InvalidInput: a setting can't be used.
+        ConfigurationError, InvalidInput: a setting can't be used, or does not fit the other machines.
     """
-    app = create_app(loaded, database)
+    app = create_app(loaded, database, works=works)
+    if not migrations.pending(database):
+        check(app.state.services)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -33,7 +43,7 @@ def run(loaded: Settings, database: Database, listener: socket.socket) -> None:
         proxy_headers=False,
         server_header=False,
         # Whoever waits for a backup still hears how it ended.
-        timeout_graceful_shutdown=round(GRACE + ENDING + _ANSWERING),
+        timeout_graceful_shutdown=round(loaded.drain_seconds + ENDING + _ANSWERING),
     )
     # uvicorn raises the signal again when it is done. Python's own handler of SIGINT would make an exception of it, and
     # at its usual end the interpreter joins the threads of jobs, of which one may hang in a store that does not answer.
@@ -47,6 +57,13 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, jobs: Jobs) -> None:
         super().__init__(config)
         self._jobs = jobs
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal drains; the second one ends the process at once."""
+        if self.should_exit:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         ending = asyncio.create_task(run_in_threadpool(self._jobs.stop))

@@ -1,1 +1,79 @@
 """``hhh worker``: runs jobs, beside others, from a shared PostgreSQL jobs database."""
+
+from __future__ import annotations
+
+import queue
+import signal
+from logging import INFO
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from hhh.cli.output import console
+from hhh.cli.session import own_database, settings
+from hhh.core.config import Settings
+from hhh.core.errors import ConfigurationError
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+app = typer.Typer(help="Run jobs, beside `hhh serve` and other workers.", invoke_without_command=True)
+
+
+@app.callback()
+def worker(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="What to call it; default: host and process id.")] = "",
+) -> None:
+    """Run jobs, until the process is asked to stop. Any number may share one jobs database."""
+    if context.invoked_subcommand is None:
+        _work(name)
+
+
+def require_jobs_database(loaded: Settings, command: str) -> None:
+    """Refuses a command that leaves work to other processes, or shares it with them, where there can be none.
+
+    Raises:
+        ConfigurationError: no jobs database is set.
+    """
+    if not loaded.jobs_database_url.get_secret_value():
+        raise ConfigurationError(
+            f"`{command}` needs HHH_JOBS_DATABASE_URL",
+            hint="set it to a PostgreSQL database of its own that all processes share; `hhh serve` alone needs none",
+        )
+
+
+def _work(name: str) -> None:
+    from hhh.jobs.runtime import Jobs
+    from hhh.services.container import assemble
+
+    loaded = settings(level=INFO)
+    require_jobs_database(loaded, "hhh worker")
+    signals = _first_signals()
+    with own_database(loaded) as database:
+        jobs = Jobs(assemble(loaded, database), label=name)
+        try:
+            jobs.start()
+            console.print(f"Taking jobs, {loaded.worker_slots} at once. Stop it with SIGTERM or Ctrl-C.")
+            asked = signals.get()
+            console.print(
+                f"Stopping: what runs may end within {loaded.drain_seconds:g} s. A second signal ends it now."
+            )
+        finally:
+            jobs.stop()
+    # At its usual end the interpreter joins the threads of jobs, of which one may hang in a store that does not answer.
+    signal.raise_signal(asked)
+
+
+def _first_signals() -> queue.SimpleQueue[int]:
+    """What gets the first signal to stop; the second one ends the process as if nobody had asked for it."""
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()  # its `put` may interrupt its own `get`
+
+    def take(number: int, _frame: FrameType | None) -> None:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        signals.put(number)
+
+    for each in _SIGNALS:
+        signal.signal(each, take)
+    return signals

@@ -18,8 +18,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 MASK = "***"
 
-#: Libraries that say at each start what nobody needs to know.
-_TALKATIVE = ("alembic.runtime.migration", "alembic.runtime.plugins")
+#: Libraries that say at each start, or at each job, what nobody needs to know.
+_TALKATIVE = ("alembic.runtime.migration", "alembic.runtime.plugins", "procrastinate", "psycopg.pool")
 #: Values under such a name are secrets, whatever they look like.
 _SECRET_NAME = re.compile(
     r"passw(or)?d|secret|token|cookie|authorization|credential|private_key|api_?key|\bdsn\b", re.IGNORECASE

@@ -1,0 +1,215 @@
+"""The queue of many machines: Procrastinate delivers ids through its own PostgreSQL database; the rows decide."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import wait
+
+import structlog
+from procrastinate import App
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+from procrastinate.jobs import Job as Delivery
+from psycopg import OperationalError
+
+from hhh.core.errors import BackupInProgress, DatabaseUnavailable
+from hhh.jobs import procrastinate_schema as schema
+from hhh.jobs.base import Handled, JobQueue
+from hhh.jobs.procrastinate_app import TASK, sending_app
+from hhh.jobs.procrastinate_waiting import Waiting
+from hhh.jobs.procrastinate_worker import Deliveries
+from hhh.jobs.timing import Timing
+from hhh.jobs.upkeep import Periodically
+from hhh.jobs.worker import Worker, working
+from hhh.services.container import Services
+from hhh.services.work import NewJob, Work
+
+log = structlog.get_logger(__name__)
+
+#: Seconds for running jobs to clear up, once they were told to end.
+ENDING = 4.0
+#: Jobs that are handed over in one transaction.
+_BATCH = 100
+
+
+class ProcrastinateQueue(JobQueue):
+    """Hands jobs to whichever worker is free. Make one with `procrastinate_queue`."""
+
+    def __init__(self, worker: Worker, sender: App, name: str, waiting: Waiting) -> None:
+        self._worker = worker
+        self._sender = sender
+        self._name = name
+        self._waiting = waiting
+
+    def enqueue(self, new: NewJob) -> str:
+        """See `JobQueue.enqueue`. Where the jobs database is away, the job waits until some worker hands it over."""
+        job_id = self._worker.create(new, shared=True)
+        self.hand_over([job_id])
+        return job_id
+
+    def hand_over(self, job_ids: Sequence[str]) -> None:
+        """See `JobQueue.hand_over`."""
+        try:
+            for start in range(0, len(job_ids), _BATCH):
+                self._send(job_ids[start : start + _BATCH])
+        except (ConnectorException, OperationalError) as error:
+            # They are queued: once whoever took them is believed no longer, `adopt_queued` names them.
+            log.warning("jobs_not_handed_over", jobs=len(job_ids), error=str(error.__cause__ or error).strip())
+
+    def is_reachable(self) -> bool:
+        """Whether jobs can be handed over now."""
+        try:
+            return self._sender.check_connection()
+        except (ConnectorException, OperationalError):
+            return False
+
+    async def finished(self, job_id: str) -> None:
+        """See `JobQueue.finished`."""
+        await self._waiting.ended(job_id)
+
+    def _send(self, job_ids: Sequence[str]) -> None:
+        deliveries = [self._delivery(job_id) for job_id in job_ids]
+        try:
+            self._sender.job_manager.batch_defer_jobs(deliveries)
+        except AlreadyEnqueued:  # one of them: then none was taken
+            for delivery in deliveries:
+                with contextlib.suppress(AlreadyEnqueued):
+                    self._sender.job_manager.defer_job(delivery)
+
+    def _delivery(self, job_id: str) -> Delivery:
+        return Delivery(
+            id=None,
+            queue=self._name,
+            lock=None,
+            # One that waits for a worker is enough, however often it is handed over.
+            queueing_lock=job_id,
+            task_name=TASK,
+            task_kwargs={"job_id": job_id},
+        )
+
+
+class _Working:
+    """The part of a process that runs jobs: takes them, and sees to what others left."""
+
+    def __init__(
+        self, services: Services, worker: Worker, queue: ProcrastinateQueue, waiting: Waiting, name: str, timing: Timing
+    ) -> None:
+        self._worker, self._queue, self._waiting = worker, queue, waiting
+        self._works: Sequence[Work] = tuple(services.works.values())
+        self._grace = services.settings.drain_seconds
+        self._is_limited = services.settings.running_limit > 0
+        self._deliveries = Deliveries(
+            services.settings.jobs_database_url.get_secret_value(),
+            name,
+            slots=services.settings.worker_slots,
+            execute=self._execute,
+        )
+        self._tidier = Periodically("tidier", timing.tidy, self._tidy)
+        self._rounds = (
+            self._tidier,
+            Periodically("sweeper", timing.tidy, worker.sweep),
+            Periodically("due_jobs", timing.tidy, self._enqueue_due),
+        )
+
+    def start(self) -> None:
+        self._deliveries.start()
+        for round_ in self._rounds:
+            round_.start()
+
+    def stop(self) -> None:
+        """Takes no more; what runs may end, or else is made to.
+
+        Returns also when a job's thread hangs, e.g. in a store that does not answer.
+        """
+        self._worker.drain()
+        self._deliveries.stop_taking()
+        for round_ in self._rounds:
+            round_.stop(timeout=ENDING)
+        if wait(self._deliveries.running(), timeout=self._grace).not_done:
+            self._worker.end_all()
+            if wait(self._deliveries.running(), timeout=ENDING).not_done:
+                self._worker.abandon_all()
+        self._deliveries.end(patience=ENDING)
+        self._hand_back()
+
+    def _execute(self, job_id: str) -> None:
+        handled = self._worker.attempt(job_id)
+        if handled is Handled.ENDED:
+            self._waiting.look()
+        if self._is_limited and handled in {Handled.ENDED, Handled.QUEUED}:
+            self._tidier.soon()  # there is room for one that was refused
+
+    def _tidy(self) -> None:
+        self._worker.tidy()
+        if self._queue.is_reachable():
+            self._queue.hand_over(self._worker.adopt_queued(shared=True))
+
+    def _hand_back(self) -> None:
+        """What was ended for the end of this process goes to another one at once, not at its next look."""
+        with contextlib.suppress(DatabaseUnavailable):
+            if self._queue.is_reachable():
+                self._queue.hand_over(self._worker.adopt_queued(shared=True))
+
+    def _enqueue_due(self) -> None:
+        for work in self._works:
+            for new in work.due():
+                with contextlib.suppress(BackupInProgress):  # it waits, or runs
+                    self._queue.enqueue(new)
+
+
+@contextlib.contextmanager
+def procrastinate_queue(
+    services: Services, *, works: bool = True, label: str = "", timing: Timing | None = None
+) -> Iterator[ProcrastinateQueue]:
+    """The queue, and unless told otherwise a worker that takes jobs from it, until the block is left.
+
+    Leaving takes as long as ``HHH_DRAIN_SECONDS`` and a few seconds more.
+
+    Args:
+        services: what jobs work with.
+        works: whether this process runs jobs; else it only hands them over.
+        label: what the operator calls the worker.
+        timing: shorter in tests.
+
+    Raises:
+        DatabaseUnavailable: one of the two databases can't be reached.
+        ConfigurationError: the jobs database is not one.
+    """
+    settings, timing = services.settings, timing or Timing()
+    url, name = settings.jobs_database_url.get_secret_value(), services.identity.installation
+    schema.ensure(url)
+    slots = settings.worker_slots if works else 0
+    with (
+        working(services, slots=slots, label=label, timing=timing) as worker,
+        _opened(sending_app(url)) as sender,
+    ):
+        waiting = Waiting(services.database)
+        queue = ProcrastinateQueue(worker, sender, name, waiting)
+        try:
+            if works:
+                with _working(_Working(services, worker, queue, waiting, name, timing)):
+                    yield queue
+            else:
+                yield queue
+        finally:
+            # Jobs that run elsewhere are waited for as long as if they ran here.
+            waiting.close(patience=0 if works else settings.drain_seconds)
+
+
+@contextlib.contextmanager
+def _working(part: _Working) -> Iterator[None]:
+    part.start()
+    try:
+        yield
+    finally:
+        part.stop()
+
+
+@contextlib.contextmanager
+def _opened(app: App) -> Iterator[App]:
+    try:
+        with schema.mapped_errors():
+            app.open()
+        yield app
+    finally:
+        app.close()
