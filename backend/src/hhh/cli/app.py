@@ -21,6 +21,7 @@ from hhh.cli import (
     storage,
     target,
     users,
+    worker,
 )
 from hhh.cli.output import console, problems
 from hhh.core.errors import ConfigurationError, HHHError, InvalidInput
@@ -49,6 +50,7 @@ app.add_typer(storage.app, name="storage")
 app.add_typer(restore.app, name="restore")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(keys.app, name="keys")
+app.add_typer(worker.app, name="worker")
 
 
 def _print_version(asked: bool) -> None:
