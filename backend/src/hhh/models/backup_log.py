@@ -77,10 +77,17 @@ class CopyStatus(StrEnum):
     UNDELETABLE = "undeletable"  #: its backup is being removed, and the store keeps it
 
 
+#: Copies to be made again; literal as well.
+MISSING = text("status = 'missing'")
+
+
 class BackupCopy(Base):
     """One copy of a backup's object in one store."""
 
     __tablename__ = "backup_copies"
+    __table_args__ = (
+        Index("ix_backup_copies_missing", "storage", "backup_id", sqlite_where=MISSING, postgresql_where=MISSING),
+    )
 
     backup_id: Mapped[str] = mapped_column(ForeignKey("backup_log.id", ondelete="CASCADE"), primary_key=True)
     storage: Mapped[str] = mapped_column(String(63), primary_key=True)

@@ -80,9 +80,10 @@ class CopyResource(ApiModel):
 
     storage: str
     key: str
-    status: str
+    status: str = Field(description="`stored`, `missing` (to be made again) or `undeletable` (of a removed backup).")
     size: int
     sha256: str
+    error: str | None = Field(default=None, description="Why it is not stored.")
 
 
 class Verified(ApiModel):

@@ -197,4 +197,11 @@ def _verified(row: BackupLog) -> Verified | None:
 
 
 def _copy_resource(copy: BackupCopy) -> CopyResource:
-    return CopyResource(storage=copy.storage, key=copy.key, status=copy.status, size=copy.size, sha256=copy.sha256)
+    return CopyResource(
+        storage=copy.storage,
+        key=copy.key,
+        status=copy.status,
+        size=copy.size,
+        sha256=copy.sha256,
+        error=copy.error,
+    )

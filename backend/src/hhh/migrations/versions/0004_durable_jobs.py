@@ -15,6 +15,7 @@ _FINISHED = sa.text("finished_at IS NOT NULL AND deleted_at IS NULL")
 _FINISHED_BEFORE = sa.text("finished_at IS NOT NULL")
 _DELETED = sa.text("deleted_at IS NOT NULL")
 _PRUNE_DUE = sa.text("prune_due_at IS NOT NULL")
+_MISSING = sa.text("status = 'missing'")
 _WAITING = sa.text("next_run_at IS NOT NULL")
 _ACTIVE_UPKEEP = sa.text("kind IN ('prune', 'repair', 'sweep') AND state IN ('queued', 'running')")
 
@@ -41,6 +42,13 @@ def upgrade() -> None:
     op.add_column("backup_log", sa.Column("deleted_by", sa.Text))
     op.add_column("backup_log", sa.Column("removal_due_at", _MOMENT))
     op.add_column("backup_copies", sa.Column("error", sa.Text))
+    op.create_index(
+        "ix_backup_copies_missing",
+        "backup_copies",
+        ["storage", "backup_id"],
+        sqlite_where=_MISSING,
+        postgresql_where=_MISSING,
+    )
     op.add_column("targets", sa.Column("updated_at", _MOMENT))
     op.execute("UPDATE targets SET updated_at = created_at")
     with op.batch_alter_table("targets") as targets:
@@ -55,6 +63,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_backup_log_removal", "backup_log")
+    op.drop_index("ix_backup_copies_missing", "backup_copies")
     _index_finished(_FINISHED_BEFORE)
     for table, columns in (
         ("installation", ("signing_key", "sealed_check")),

@@ -1,0 +1,69 @@
+"""Rows of copies: those that are missing, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import insert, literal, literal_column, null, select, update
+from sqlalchemy.orm import Session
+
+from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus
+
+#: As `hhh.models.backup_log.MISSING`, where another table has a column of that name.
+_MISSING = BackupCopy.status == literal_column("'missing'")
+#: What a copy may be missing of: a backup that is stored, and not being removed.
+_THERE = (BackupLog.status == BackupStatus.SUCCESS, BackupLog.deleted_at.is_(None))
+
+
+def targets_with_missing(session: Session, stores: Collection[str]) -> Sequence[str]:
+    """The targets that lack copies in one of these stores."""
+    statement = select(BackupLog.target).join(BackupCopy).where(_MISSING, BackupCopy.storage.in_(stores), *_THERE)
+    return session.scalars(statement.distinct().order_by(BackupLog.target)).all()
+
+
+def stores_with_missing(session: Session) -> Sequence[str]:
+    """The names of all stores that lack copies, also of those that are not known any more."""
+    return session.scalars(select(BackupCopy.storage).where(_MISSING).distinct()).all()
+
+
+def backups_with_missing(session: Session, target: str) -> Sequence[str]:
+    """The ids of the target's backups that lack a copy, the newest first."""
+    lacking = select(BackupCopy.backup_id).where(_MISSING)
+    statement = select(BackupLog.id).where(BackupLog.id.in_(lacking), BackupLog.target == target, *_THERE)
+    return session.scalars(statement.order_by(BackupLog.created_at.desc(), BackupLog.id.desc())).all()
+
+
+def add_missing(session: Session, target: str, storage: str, reason: str) -> None:
+    """Has the store lack a copy of every backup of the target that it was never to have."""
+    has_row = select(BackupCopy.backup_id).where(BackupCopy.backup_id == BackupLog.id, BackupCopy.storage == storage)
+    some_copy = (
+        select(BackupCopy.key)
+        .where(BackupCopy.backup_id == BackupLog.id)
+        .order_by(BackupCopy.storage)
+        .limit(1)
+        .scalar_subquery()
+    )
+    wanted = select(
+        BackupLog.id,
+        literal(storage),
+        some_copy,
+        literal(CopyStatus.MISSING.value),
+        BackupLog.backup_size,
+        BackupLog.sha256,
+        literal(reason),
+    ).where(BackupLog.target == target, ~has_row.exists(), some_copy.is_not(null()), *_THERE)
+    columns = ["backup_id", "storage", "key", "status", "size", "sha256", "error"]
+    session.execute(insert(BackupCopy).from_select(columns, wanted))
+
+
+def set_status(session: Session, backup_id: str, storage: str, status: CopyStatus, error: str | None) -> None:
+    """Writes what became of a copy; nothing where it is being removed."""
+    session.execute(
+        update(BackupCopy)
+        .where(
+            BackupCopy.backup_id == backup_id,
+            BackupCopy.storage == storage,
+            BackupCopy.status != CopyStatus.UNDELETABLE,
+        )
+        .values(status=status, error=error)
+    )
