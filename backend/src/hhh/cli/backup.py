@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import typer
@@ -16,7 +16,9 @@ from hhh.core.errors import BackupFailed
 from hhh.jobs.worker import working
 from hhh.models import BackupStatus
 from hhh.schemas.backup import BackupFilter, BackupResource
+from hhh.services.container import Services
 from hhh.services.targets import APP
+from hhh.services.work import NewJob
 
 app = typer.Typer(help="Take backups and look at them.", no_args_is_help=True)
 
@@ -30,11 +32,21 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Take a backup now, and wait until it is stored."""
+    take(lambda services: services.backups.request(target), as_json=as_json)
+
+
+def take(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
+    """Takes the backup that is asked for, and waits until it is stored.
+
+    Raises:
+        BackupFailed: it was not.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with opened_services() as services, working(services) as worker:
         worker.tidy()  # where no server runs, nobody else does
-        backup_id = worker.create(services.backups.request(target))
-        with progress_bar(target, _STAGES) as observer:
+        new = ask(services)
+        backup_id = worker.create(new)
+        with progress_bar(new.target, _STAGES) as observer:
             worker.execute(backup_id, observer)
         worker.sweep()
         backup = services.catalogue.get(backup_id)
@@ -43,7 +55,7 @@ def run(
     if backup.status != "success":
         raise BackupFailed(backup.error or f"it is {backup.status}")
     if not as_json:
-        console.print(f"Stored {backup.backup_file} of {target}: {size(backup.stored_size)}, id {backup.id}")
+        console.print(f"Stored {backup.backup_file} of {backup.target}: {size(backup.stored_size)}, id {backup.id}")
 
 
 @app.command("list")

@@ -2,11 +2,171 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
 import typer
+from rich.markup import escape
+
+from hhh.cli.backup import take
+from hhh.cli.output import JsonOption, console, moment, print_json, print_table
+from hhh.cli.session import opened_services
+from hhh.schemas.schedule import ScheduleChange, ScheduleRequest, ScheduleResource
+from hhh.services import schedules
 
 app = typer.Typer(help="When databases are backed up.", no_args_is_help=True)
+
+_LONGEST_JITTER = 86_400
+_ALL = 1_000_000
+
+Id = Annotated[str, typer.Argument(help="The id of a schedule; see `hhh schedule list`.", metavar="ID")]
+Line = Annotated[
+    str,
+    typer.Argument(
+        help='"MINUTE HOUR DAY MONTH WEEKDAY" as for cron, or @hourly, @daily, @weekly, @monthly, @yearly.',
+        metavar="CRON",
+    ),
+]
+Zone = Annotated[str, typer.Option("--time-zone", help="Whose clock is meant, e.g. Europe/Berlin.")]
+_JITTER = typer.Option("--jitter", min=0, max=_LONGEST_JITTER, help="Begin each run up to so many seconds later.")
 
 
 @app.callback()
 def group() -> None:
     """When databases are backed up."""
+
+
+@app.command("add")
+def add(
+    target: Annotated[str, typer.Argument(help="The name of a target; `app` is the service's own database.")],
+    cron: Line,
+    *,
+    time_zone: Zone = "UTC",
+    jitter: Annotated[int, _JITTER] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Back a database up again and again."""
+    asked = ScheduleRequest(target=target, cron=cron, time_zone=time_zone, jitter_seconds=jitter)
+    with opened_services() as services:
+        _print(services.schedules.add(asked), as_json=as_json)
+
+
+@app.command("list")
+def index(
+    *,
+    target: Annotated[str | None, typer.Option(help="Only those of this target.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the schedules, and how old each database's newest backup is."""
+    with opened_services() as services:
+        found = services.schedules.page(target=target, limit=_ALL)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ["TARGET", "CRON", "TIME ZONE", "NEXT RUN (UTC)", "LAST BACKUP (UTC)", "OVERDUE", "ID"],
+        [_row(schedule) for schedule in found],
+        empty='No schedules. Set one up with: hhh schedule add app "@daily"',
+    )
+
+
+@app.command("show")
+def show(schedule_id: Id, *, as_json: JsonOption = False) -> None:
+    """Show one schedule and its next five runs."""
+    with opened_services() as services:
+        _print(services.schedules.get(schedule_id), as_json=as_json)
+
+
+@app.command("change")
+def change(
+    schedule_id: Id,
+    *,
+    cron: Annotated[str | None, typer.Option(help="As for `hhh schedule add`.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Whose clock is meant.")] = None,
+    jitter: Annotated[int | None, _JITTER] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change a schedule; what is left out stays."""
+    asked = ScheduleChange(cron=cron, time_zone=time_zone, jitter_seconds=jitter)
+    with opened_services() as services:
+        _print(services.schedules.change(schedule_id, asked), as_json=as_json)
+
+
+@app.command("pause")
+def pause(schedule_id: Id, *, as_json: JsonOption = False) -> None:
+    """Let it begin no run until it is resumed."""
+    with opened_services() as services:
+        _print(services.schedules.pause(schedule_id), as_json=as_json)
+
+
+@app.command("resume")
+def resume(schedule_id: Id, *, as_json: JsonOption = False) -> None:
+    """Let it go on with its next run; what was missed meanwhile is not caught up."""
+    with opened_services() as services:
+        _print(services.schedules.resume(schedule_id), as_json=as_json)
+
+
+@app.command("run")
+def run(schedule_id: Id, *, as_json: JsonOption = False) -> None:
+    """Take a backup now, as the schedule would, and wait until it is stored; its plan stays."""
+    # Somebody waits, and must hear of a failure at once.
+    take(lambda services: replace(services.schedules.request(schedule_id), retries=0), as_json=as_json)
+
+
+@app.command("remove")
+def remove(schedule_id: Id) -> None:
+    """Remove a schedule; the backups that it asked for stay."""
+    with opened_services() as services:
+        services.schedules.remove(schedule_id)
+    console.print("Removed. The backups that it asked for are kept.")
+
+
+@app.command("preview")
+def preview(cron: Line, *, time_zone: Zone = "UTC", as_json: JsonOption = False) -> None:
+    """Show the next five runs that a line would have; nothing is set up."""
+    shown = schedules.preview(cron, time_zone)
+    if as_json:
+        print_json(shown)
+        return
+    for instant in shown.next_runs:
+        console.print(_instant(instant, shown.time_zone))
+
+
+def _print(schedule: ScheduleResource, *, as_json: bool) -> None:
+    if as_json:
+        print_json(schedule)
+        return
+    for name, value in _description(schedule):
+        console.print(f"[bold]{name:12}[/] {escape(value)}")
+
+
+def _row(schedule: ScheduleResource) -> tuple[str, ...]:
+    planned = "paused" if schedule.paused else moment(schedule.next_run_at)
+    overdue = "yes" if schedule.overdue else "no"
+    newest = moment(schedule.last_backup_at)
+    return (schedule.target, schedule.cron, schedule.time_zone, planned, newest, overdue, schedule.id)
+
+
+def _description(schedule: ScheduleResource) -> Iterator[tuple[str, str]]:
+    yield "target", schedule.target
+    yield "id", schedule.id
+    jitter = f", up to {schedule.jitter_seconds} s later" if schedule.jitter_seconds else ""
+    yield "cron", f"{schedule.cron} in {schedule.time_zone}{jitter}"
+    yield "next run", "none, it is paused" if schedule.paused else f"{moment(schedule.next_run_at)} UTC"
+    for instant in schedule.next_runs:
+        yield "planned", _instant(instant, schedule.time_zone)
+    if schedule.last_run_at is not None:
+        yield "last run", f"of {moment(schedule.last_run_at)} UTC, backup {schedule.last_job_id}"
+    if schedule.last_skipped_at is not None:
+        yield "left out", f"at {moment(schedule.last_skipped_at)} UTC: {schedule.last_skipped_reason}"
+    overdue = ", which is overdue" if schedule.overdue else ""
+    yield "last backup", (f"of {moment(schedule.last_backup_at)} UTC" if schedule.last_backup_at else "none") + overdue
+
+
+def _instant(instant: datetime, time_zone: str) -> str:
+    if time_zone == "UTC":
+        return f"{moment(instant)} UTC"
+    return f"{instant.astimezone(ZoneInfo(time_zone)):%a %Y-%m-%d %H:%M:%S %Z} ({moment(instant)} UTC)"

@@ -22,6 +22,7 @@ from hhh.services.restore import RestoreService
 from hhh.services.restore_orders import RestoreOrders
 from hhh.services.restore_records import RestoreRecords
 from hhh.services.restore_work import RestoreWork
+from hhh.services.schedules import ScheduleService
 from hhh.services.stores import StoreService
 from hhh.services.targets import APP, TargetService
 from hhh.services.work import Work
@@ -40,6 +41,7 @@ class Services:
     policies: PolicyService
     catalogue: Catalogue
     backups: BackupService
+    schedules: ScheduleService
     restores: RestoreService
     restore_work: RestoreWork
     contents: Contents
@@ -68,6 +70,7 @@ def assemble(settings: Settings, database: Database) -> Services:
     catalogue = Catalogue(database)
     own_database = OwnDatabase(settings, database, identity, stores)
     copies = Copies(settings, identity, catalogue, stores)
+    backups = BackupService(settings, database, identity, targets, stores, policies)
     return Services(
         settings=settings,
         database=database,
@@ -76,7 +79,8 @@ def assemble(settings: Settings, database: Database) -> Services:
         stores=stores,
         policies=policies,
         catalogue=catalogue,
-        backups=BackupService(settings, database, identity, targets, stores, policies),
+        backups=backups,
+        schedules=ScheduleService(database, targets, policies, backups),
         restores=RestoreService(settings, database, orders, records),
         restore_work=RestoreWork(settings, database, targets, orders, places, own_database),
         contents=Contents(settings, copies),

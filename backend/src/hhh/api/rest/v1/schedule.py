@@ -2,8 +2,86 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from collections.abc import Sequence
+from typing import Annotated
 
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from hhh.schemas.backup import AcceptedResponse
+from hhh.schemas.schedule import (
+    CronLine,
+    ScheduleChange,
+    SchedulePreview,
+    ScheduleRequest,
+    ScheduleResource,
+    TimeZone,
+)
+from hhh.services import schedules
 from hhh.web.session import super_admin
+from hhh.web.state import queue, services
 
 router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"], dependencies=[Depends(super_admin)])
+
+
+@router.post("", status_code=201)
+def add(request: Request, response: Response, body: ScheduleRequest) -> ScheduleResource:
+    """Sets a schedule up for a target."""
+    added = services(request).schedules.add(body)
+    response.headers["Location"] = f"/api/v1/schedules/{added.id}"
+    return added
+
+
+@router.get("")
+def index(
+    request: Request,
+    target: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+) -> Sequence[ScheduleResource]:
+    """Schedules in the order of their targets."""
+    return services(request).schedules.page(target=target, limit=limit, offset=offset)
+
+
+@router.get("/preview")
+def preview(cron: Annotated[CronLine, Query()], time_zone: Annotated[TimeZone, Query()] = "UTC") -> SchedulePreview:
+    """The next five runs of a line, without a schedule."""
+    return schedules.preview(cron, time_zone)
+
+
+@router.get("/{schedule_id}")
+def show(request: Request, schedule_id: str) -> ScheduleResource:
+    """One schedule."""
+    return services(request).schedules.get(schedule_id)
+
+
+@router.patch("/{schedule_id}")
+def change(request: Request, schedule_id: str, body: ScheduleChange) -> ScheduleResource:
+    """Changes what is given; its next run is planned anew from now on."""
+    return services(request).schedules.change(schedule_id, body)
+
+
+@router.delete("/{schedule_id}", status_code=204)
+def remove(request: Request, schedule_id: str) -> None:
+    """Removes a schedule; the backups that it asked for stay."""
+    services(request).schedules.remove(schedule_id)
+
+
+@router.post("/{schedule_id}/pause")
+def pause(request: Request, schedule_id: str) -> ScheduleResource:
+    """Begins no run until it is resumed; what runs goes on."""
+    return services(request).schedules.pause(schedule_id)
+
+
+@router.post("/{schedule_id}/resume")
+def resume(request: Request, schedule_id: str) -> ScheduleResource:
+    """Goes on with the next instant; what was missed while it was paused is not caught up."""
+    return services(request).schedules.resume(schedule_id)
+
+
+@router.post("/{schedule_id}/run", status_code=202)
+def run(request: Request, response: Response, schedule_id: str) -> AcceptedResponse:
+    """Takes a backup now, as the schedule would; its plan stays."""
+    jobs = queue(request)
+    backup_id = jobs.enqueue(services(request).schedules.request(schedule_id))
+    response.headers["Location"] = f"/api/v1/backups/{backup_id}"
+    return AcceptedResponse(backup_id=backup_id, status="queued")

@@ -1,0 +1,82 @@
+"""Rows of schedules: whoever locks a due one begins its run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from hhh.models import BackupLog, BackupStatus, Job, Schedule
+from hhh.models.job import ACTIVE
+
+
+def add(session: Session, row: Schedule) -> None:
+    """Writes a new schedule."""
+    session.add(row)
+
+
+def get(session: Session, schedule_id: str) -> Schedule | None:
+    """The schedule of that id."""
+    return session.get(Schedule, schedule_id)
+
+
+def locked(session: Session, schedule_id: str) -> Schedule | None:
+    """The schedule of that id, which nobody else changes before this transaction ends."""
+    return session.get(Schedule, schedule_id, with_for_update=True)
+
+
+def page(session: Session, *, target: str | None, limit: int, offset: int) -> Sequence[Schedule]:
+    """Schedules in the order of their targets, the oldest of each first."""
+    statement = select(Schedule).order_by(Schedule.target, Schedule.created_at, Schedule.id)
+    if target is not None:
+        statement = statement.where(Schedule.target == target)
+    return session.scalars(statement.limit(limit).offset(offset)).all()
+
+
+def due(session: Session, now: datetime, *, limit: int) -> Sequence[Schedule]:
+    """Schedules whose run is to be begun, the longest due first; locked, without those that somebody else has."""
+    statement = select(Schedule).where(Schedule.next_run_at <= now).order_by(Schedule.next_run_at)
+    return session.scalars(statement.limit(limit).with_for_update(skip_locked=True)).all()
+
+
+def planned_after(session: Session, moment: datetime) -> Sequence[Schedule]:
+    """Schedules that were planned after a moment, and for after it; locked, without those that somebody else has."""
+    statement = select(Schedule).where(Schedule.updated_at > moment, Schedule.next_run_at > moment)
+    return session.scalars(statement.with_for_update(skip_locked=True)).all()
+
+
+def remove(session: Session, schedule_id: str) -> bool:
+    """Removes a schedule; false if there is none of that id."""
+    removed = session.scalar(delete(Schedule).where(Schedule.id == schedule_id).returning(Schedule.id))
+    return removed is not None
+
+
+def remove_of(session: Session, target: str) -> None:
+    """Removes all schedules of a target."""
+    session.execute(delete(Schedule).where(Schedule.target == target))
+
+
+def busy(session: Session, targets: Collection[str]) -> Mapping[str, Job]:
+    """By target: the job that keeps it busy."""
+    return {job.target: job for job in session.scalars(select(Job).where(Job.target.in_(targets), ACTIVE))}
+
+
+def newest_successes(session: Session, targets: Collection[str]) -> Mapping[str, datetime]:
+    """By target: when its newest stored backup was begun."""
+    newest = (
+        select(BackupLog.created_at)
+        .where(
+            BackupLog.target == Schedule.target,
+            BackupLog.status == BackupStatus.SUCCESS,
+            BackupLog.deleted_at.is_(None),
+        )
+        # As the index has it, so that one row is read of it.
+        .order_by(BackupLog.created_at.desc(), BackupLog.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    found: Iterable[Any] = session.execute(select(Schedule.target, newest).where(Schedule.target.in_(targets)))
+    return {target: moment for target, moment in found if moment is not None}

@@ -1,0 +1,67 @@
+"""Requests and responses about schedules."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hhh.schemas.base import ApiModel, Moment
+
+_CRON = (
+    "Minute, hour, day of the month, month, day of the week; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`."
+)
+_JITTER = "Each run begins up to so much later, always the same for one instant, and never as late as the next one."
+
+CronLine = Annotated[str, Field(max_length=254, description=_CRON)]
+TimeZone = Annotated[str, Field(max_length=64, description="A name of the IANA database, e.g. `Europe/Berlin`.")]
+Jitter = Annotated[int, Field(ge=0, le=86_400, description=_JITTER)]
+
+
+class ScheduleRequest(ApiModel):
+    """A schedule to set up."""
+
+    target: Annotated[
+        str, Field(max_length=63, description="The name of a target; `app` is the service's own database.")
+    ]
+    cron: CronLine
+    time_zone: TimeZone = "UTC"
+    jitter_seconds: Jitter = 0
+
+
+class ScheduleChange(ApiModel):
+    """What to change; what is left out stays."""
+
+    cron: CronLine | None = None
+    time_zone: TimeZone | None = None
+    jitter_seconds: Jitter | None = None
+
+
+class ScheduleResource(ApiModel):
+    """When a target is backed up."""
+
+    id: str
+    target: str
+    cron: str
+    time_zone: str
+    jitter_seconds: int
+    paused: bool
+    next_run_at: Moment | None = Field(description="When the next run begins, jitter included; null while paused.")
+    next_runs: list[Moment] = Field(description="The instants of the next five runs, without jitter.")
+    last_run_at: Moment | None = Field(description="The instant for which a backup was begun last.")
+    last_job_id: str | None = Field(description="The id of that backup.")
+    last_skipped_at: Moment | None = Field(description="When a run was left out last.")
+    last_skipped_reason: str | None
+    last_backup_at: Moment | None = Field(description="When the target's newest successful backup was begun.")
+    overdue: bool = Field(
+        description="Whether a run should have made a newer one by now: a period, at most 6 hours, has passed since."
+    )
+    created_at: Moment
+
+
+class SchedulePreview(ApiModel):
+    """What a line of cron means."""
+
+    cron: str
+    time_zone: str
+    next_runs: list[Moment]
