@@ -11,6 +11,7 @@ from rich.markup import escape
 from hhh.cli import (
     backup,
     backup_content,
+    backup_upkeep,
     catalogue,
     doctor,
     keys,
@@ -44,6 +45,10 @@ app.add_typer(target.app, name="target")
 backup.app.command("peek")(backup_content.peek)
 backup.app.command("download")(backup_content.download)
 backup.app.command("import")(backup_content.take_in)
+backup.app.command("pin")(backup_upkeep.pin)
+backup.app.command("unpin")(backup_upkeep.unpin)
+backup.app.command("delete")(backup_upkeep.delete)
+backup.app.command("prune")(backup_upkeep.prune)
 app.add_typer(backup.app, name="backup")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(storage.app, name="storage")

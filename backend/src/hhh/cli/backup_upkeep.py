@@ -1,1 +1,150 @@
 """``hhh backup pin|unpin|delete|prune``: what is kept."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.markup import escape
+
+from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems, size
+from hhh.cli.session import opened_services
+from hhh.core.errors import HHHError, InvalidInput
+from hhh.jobs.worker import working
+from hhh.models import JobState
+from hhh.schemas.retention import RemovalResource, Retention, RetentionPlan
+from hhh.services.container import Services
+from hhh.services.removal import Left
+from hhh.services.restore_orders import COMMAND_LINE
+
+BackupId = Annotated[str, typer.Argument(help="The id of a backup.")]
+_Count = Annotated[int | None, typer.Option(min=1, help="Try this rule; with --plan.")]
+
+
+def pin(backup_id: BackupId) -> None:
+    """Keep a backup, whatever the rules say."""
+    with opened_services() as services:
+        services.deletion.pin(backup_id, pinned=True)
+        backup = services.catalogue.get(backup_id)
+    console.print(f"Pinned {backup.backup_file} of {backup.target}: no rule drops it", markup=False)
+
+
+def unpin(backup_id: BackupId) -> None:
+    """Leave a backup to the rules again."""
+    with opened_services() as services:
+        services.deletion.pin(backup_id, pinned=False)
+        backup = services.catalogue.get(backup_id)
+    console.print(f"Unpinned {backup.backup_file} of {backup.target}: the rules decide on it", markup=False)
+
+
+def delete(
+    backup_id: BackupId,
+    *,
+    force: Annotated[
+        str | None, typer.Option(help="The backup's file name, to remove it though it is protected.")
+    ] = None,
+) -> None:
+    """Remove a backup from every store. There is no undo."""
+    with opened_services() as services:
+        services.deletion.delete(backup_id, by=COMMAND_LINE, force=force)
+        removed = services.pruning.remove(backup_id)
+    if removed is not None and removed.left:
+        console.print("It is gone from the catalogue, but not from every store; what is left is tried again by itself")
+        _print_left(removed.left)
+    else:
+        console.print("Removed")
+    if removed is not None and removed.unknown:
+        names = escape(", ".join(removed.unknown))
+        problems.print(f"[yellow]Note:[/] Its copies in stores that are not known here were not touched: {names}")
+
+
+def prune(  # noqa: PLR0913  an option for each rule
+    target: Annotated[str, typer.Argument(help="The name of a target.")],
+    *,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what would be removed, and why.")] = False,
+    keep_last: _Count = None,
+    hourly: _Count = None,
+    daily: _Count = None,
+    weekly: _Count = None,
+    monthly: _Count = None,
+    yearly: _Count = None,
+    maximum_age_days: Annotated[float | None, typer.Option(help="Try this rule; with --plan.")] = None,
+    maximum_total_bytes: _Count = None,
+    minimum_kept: _Count = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove the backups that the target's rules drop, or show them."""
+    tried = _retention(
+        {
+            "keep_last": keep_last,
+            "hourly": hourly,
+            "daily": daily,
+            "weekly": weekly,
+            "monthly": monthly,
+            "yearly": yearly,
+            "maximum_age_days": maximum_age_days,
+            "maximum_total_bytes": maximum_total_bytes,
+            "minimum_kept": minimum_kept,
+        }
+    )
+    if tried is not None and not plan:
+        raise InvalidInput("Rules can only be tried here", hint="add --plan, or save them with `hhh target set`")
+    with opened_services() as services:
+        found = services.pruning.plan(target, tried)
+        if not plan:
+            removals = _prune(services, target)
+            found = found.model_copy(update={"removals": removals})
+    if as_json:
+        print_json(found)
+    else:
+        _print(found, done=not plan)
+
+
+def _retention(rules: Mapping[str, float | None]) -> Retention | None:
+    given = {name: value for name, value in rules.items() if value is not None}
+    try:
+        return Retention.model_validate(given) if given else None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise InvalidInput(f"--{str(problem['loc'][0]).replace('_', '-')}: {problem['msg']}") from None
+
+
+def _prune(services: Services, target: str) -> list[RemovalResource]:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with working(services) as worker:
+        worker.tidy()
+        job_id = worker.create(services.pruning.request(target))
+        worker.execute(job_id)
+    state, error = services.pruning.outcome(job_id)
+    if state != JobState.SUCCESS:
+        raise HHHError(f"The prune did not end well: {error or state}", hint="run it again: it goes on where it was")
+    return services.pruning.plan(target).removals
+
+
+def _print(plan: RetentionPlan, *, done: bool) -> None:
+    rows = [
+        (
+            moment(verdict.created_at),
+            verdict.backup_file,
+            size(verdict.stored_size),
+            "KEEP" if verdict.keep else "drop",
+            ", ".join(verdict.reasons),
+        )
+        for verdict in plan.backups
+    ]
+    print_table(["TIME (UTC)", "FILE", "SIZE", "", "WHY"], rows, empty="No successful backups.")
+    if plan.rules is None:
+        console.print(f"{plan.target} has no rules: everything is kept", markup=False)
+    verb = "dropped" if done else "would be dropped"
+    console.print(f"{plan.kept} kept, {plan.dropped} {verb}: {size(plan.dropped_bytes)}")
+    for removal in plan.removals:
+        console.print(f"Dropped {moment(removal.deleted_at)}, and not gone yet: {removal.backup_file}", markup=False)
+        _print_left([Left(copy.storage, copy.error or copy.status) for copy in removal.copies])
+
+
+def _print_left(copies: Sequence[Left]) -> None:
+    for copy in copies:
+        problems.print(f"  [yellow]{escape(copy.storage)}[/] {escape(copy.error)}")

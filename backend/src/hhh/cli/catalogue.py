@@ -86,6 +86,8 @@ def _print(report: RebuildReport, address: str) -> None:
         console.print(f"No manifest{whose} was found in {escape(address)}.")
     if report.busy:
         console.print(f"Left to jobs that have not ended: {report.busy}.")
+    if report.removed:
+        console.print(f"Left alone, since they are being removed: {report.removed}.")
     if report.of_others:
         console.print(
             f"Not looked at, since other installations took them: {report.of_others}. "

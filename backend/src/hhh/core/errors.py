@@ -11,6 +11,7 @@
   x SuperAdminRequired
   x CsrfInvalid
   x BackupInProgress
+  x BackupProtected
   x BackupFailed
   x RestoreUnsafe
   x RestoreFailed
@@ -169,6 +170,22 @@ class BackupInProgress(HHHError):
     code = "ERR_BACKUP_IN_PROGRESS"
     status = 409
     retryable = True
+
+
+class BackupProtected(HHHError):
+    """A backup that is not to be lost by mistake was asked to be removed without its name."""
+
+    code = "ERR_BACKUP_PROTECTED"
+    status = 409
+
+    def __init__(self, message: str, *, reasons: Sequence[str], hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        #: Each a rule that keeps it, such as ``pinned``.
+        self.reasons = tuple(reasons)
+
+    @property
+    def details(self) -> dict[str, object]:
+        return {"reasons": list(self.reasons)}
 
 
 class BackupFailed(HHHError):

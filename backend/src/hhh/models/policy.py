@@ -33,7 +33,7 @@ class Policy(Base):
     #: After so long a backup is ended; None: never.
     time_limit_seconds: Mapped[int | None] = mapped_column(Integer)
     #: `hhh.schemas.retention.Retention` as a mapping; None: everything is kept.
-    retention: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    retention: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     #: When to prune by itself: a backup was taken since the last time; None where nothing is to be looked at.
     prune_due_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]

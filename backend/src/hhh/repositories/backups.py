@@ -29,12 +29,16 @@ class Position:
 
 
 def get(session: Session, backup_id: str) -> BackupLog | None:
-    """The backup of that id, with its copies."""
-    return session.get(BackupLog, backup_id, options=[selectinload(BackupLog.copies)])
+    """The backup of that id, with its copies; None also if it is being removed."""
+    row = session.get(BackupLog, backup_id, options=[selectinload(BackupLog.copies)])
+    return row if row is not None and row.deleted_at is None else None
 
 
 def among(session: Session, backup_ids: Collection[str]) -> Sequence[BackupLog]:
-    """Those of the given backups that the catalogue has, with their copies, without their manifests."""
+    """Those of the given backups that the catalogue has, with their copies, without their manifests.
+
+    Also those that are being removed: whoever finds their objects must not take them for new.
+    """
     statement = select(BackupLog).where(BackupLog.id.in_(backup_ids))
     return session.scalars(statement.options(selectinload(BackupLog.copies), _WITHOUT_MANIFEST)).all()
 
@@ -77,7 +81,8 @@ def finished_page(session: Session, *, limit: int, offset: int) -> Sequence[Back
 
 def newest_successful(session: Session) -> BackupLog | None:
     """The newest backup that is stored, without its manifest."""
-    statement = select(BackupLog).where(BackupLog.status == BackupStatus.SUCCESS).options(_WITHOUT_MANIFEST)
+    statement = select(BackupLog).where(BackupLog.status == BackupStatus.SUCCESS, BackupLog.deleted_at.is_(None))
+    statement = statement.options(_WITHOUT_MANIFEST)
     return session.scalar(_newest_first(statement).limit(1))
 
 
@@ -85,7 +90,7 @@ def page_before(
     session: Session, narrowed: BackupFilter, *, position: Position | None, limit: int
 ) -> Sequence[BackupLog]:
     """Backups older than a position, newest first, with their copies."""
-    statement = select(BackupLog).options(selectinload(BackupLog.copies))
+    statement = select(BackupLog).where(BackupLog.deleted_at.is_(None)).options(selectinload(BackupLog.copies))
     if narrowed.target is not None:
         statement = statement.where(BackupLog.target == narrowed.target)
     if narrowed.status is not None:
@@ -114,6 +119,19 @@ def add_to_totals(session: Session, *, status: BackupStatus, stored_bytes: int) 
             successful=BackupTotals.successful + succeeded,
             failed=BackupTotals.failed + 1 - succeeded,
             stored_bytes=BackupTotals.stored_bytes + stored_bytes,
+        )
+    )
+
+
+def take_from_totals(session: Session, *, status: BackupStatus, stored_bytes: int) -> None:
+    """Counts a finished backup no longer, since this transaction begins to remove it."""
+    succeeded = int(status is BackupStatus.SUCCESS)
+    session.execute(
+        update(BackupTotals).values(
+            total=BackupTotals.total - 1,
+            successful=BackupTotals.successful - succeeded,
+            failed=BackupTotals.failed - 1 + succeeded,
+            stored_bytes=BackupTotals.stored_bytes - stored_bytes,
         )
     )
 

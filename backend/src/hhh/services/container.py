@@ -12,12 +12,14 @@ from hhh.services.backup import BackupService
 from hhh.services.catalogue import Catalogue
 from hhh.services.contents import Contents
 from hhh.services.copies import Copies
+from hhh.services.deletion import Deletion
 from hhh.services.downloads import Downloads
 from hhh.services.imports import Imports
 from hhh.services.installation import Identity
 from hhh.services.own_database import OwnDatabase
 from hhh.services.places import Places
 from hhh.services.policies import PolicyService
+from hhh.services.pruning import Pruning
 from hhh.services.restore import RestoreService
 from hhh.services.restore_orders import RestoreOrders
 from hhh.services.restore_records import RestoreRecords
@@ -46,12 +48,14 @@ class Services:
     restore_work: RestoreWork
     contents: Contents
     downloads: Downloads
+    deletion: Deletion
+    pruning: Pruning
     imports: Imports
 
     @property
     def works(self) -> Mapping[JobKind, Work]:
         """Who does which kind of job."""
-        return {JobKind.BACKUP: self.backups, JobKind.RESTORE: self.restore_work}
+        return {JobKind.BACKUP: self.backups, JobKind.RESTORE: self.restore_work, JobKind.PRUNE: self.pruning}
 
 
 def assemble(settings: Settings, database: Database) -> Services:
@@ -69,6 +73,7 @@ def assemble(settings: Settings, database: Database) -> Services:
     orders = RestoreOrders(settings, database, identity, targets, stores, records, places)
     catalogue = Catalogue(database)
     own_database = OwnDatabase(settings, database, identity, stores)
+    deletion = Deletion(database)
     copies = Copies(settings, identity, catalogue, stores)
     backups = BackupService(settings, database, identity, targets, stores, policies)
     return Services(
@@ -85,5 +90,7 @@ def assemble(settings: Settings, database: Database) -> Services:
         restore_work=RestoreWork(settings, database, targets, orders, places, own_database),
         contents=Contents(settings, copies),
         downloads=Downloads(copies),
+        deletion=deletion,
+        pruning=Pruning(database, targets, stores, policies, deletion),
         imports=Imports(settings, database, identity, stores, policies),
     )

@@ -55,6 +55,7 @@ class _Found(Enum):
     WITHOUT_COPY = auto()  #: the backup, but not that it is in this store
     KNOWN = auto()  #: all of it
     BUSY = auto()  #: a job is on it, and will record it
+    REMOVED = auto()  #: a tombstone: it is being removed, and what is found is what is left of it
 
 
 _NOT_STORED = frozenset({_Found.NEW, _Found.FAILED, _Found.UNFINISHED})
@@ -76,12 +77,14 @@ class RebuildReport:
     known: int = 0
     #: Backups whose job has not ended; it records them itself.
     busy: int = 0
+    #: Backups that are being removed; they stay so.
+    removed: int = 0
     problems: list[Problem] = field(default_factory=list)
 
     @property
     def read(self) -> int:
         """Manifests that were read so far."""
-        return self.added + self.completed + self.known + self.busy + len(self.problems)
+        return self.added + self.completed + self.known + self.busy + self.removed + len(self.problems)
 
     def take(self, counted: Counter[_Found], problems: Sequence[Problem]) -> None:
         """Counts a batch that is recorded."""
@@ -89,6 +92,7 @@ class RebuildReport:
         self.completed += sum(counted[each] for each in (_Found.FAILED, _Found.UNFINISHED, _Found.WITHOUT_COPY))
         self.known += counted[_Found.KNOWN]
         self.busy += counted[_Found.BUSY]
+        self.removed += counted[_Found.REMOVED]
         self.problems += problems
 
 
@@ -240,7 +244,7 @@ def _record(session: Session, entries: Sequence[_Entry], store: str) -> Counter[
     taken = rows.taken_files(session, [(each.manifest.target, each.manifest.backup_file) for each in entries])
     states = {key: _Found.BUSY if key in busy else _state(known.get(key), store) for key in by_id}
     for backup_id, state in states.items():
-        if state in {_Found.BUSY, _Found.KNOWN}:
+        if state in {_Found.BUSY, _Found.KNOWN, _Found.REMOVED}:
             continue
         entry = by_id[backup_id]
         row = _new_row(session, entry.manifest, taken) if state is _Found.NEW else known[backup_id]
@@ -260,6 +264,8 @@ def _record(session: Session, entries: Sequence[_Entry], store: str) -> Counter[
 def _state(row: BackupLog | None, store: str) -> _Found:
     if row is None:
         return _Found.NEW
+    if row.deleted_at is not None:
+        return _Found.REMOVED
     if row.finished_at is None:
         return _Found.UNFINISHED
     if row.status != BackupStatus.SUCCESS:

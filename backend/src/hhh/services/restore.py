@@ -9,13 +9,14 @@ from sqlalchemy.orm import Session
 
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import InvalidInput, RestoreFailed, StorageError
+from hhh.core.errors import InvalidInput, NotFound, RestoreFailed, StorageError
 from hhh.core.run import Unattended
 from hhh.core.scratch import scratch_folder
 from hhh.engines.base import Workplace
 from hhh.models import JobKind, Restore
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import restores as rows
+from hhh.repositories import retention as retention_rows
 from hhh.schemas.restore import AcceptedRestore, RestorePage, RestoreRequest, RestoreResource
 from hhh.services.restoration import refusal
 from hhh.services.restore_orders import RestoreOrders, refuse_undo
@@ -86,6 +87,8 @@ class RestoreService:
             row.id, row.created_at = restore_id, now
             if row.undo_of is not None:
                 refuse_undo(row_of(session, row.undo_of))
+            elif not retention_rows.hold(session, row.backup_id or ""):
+                raise NotFound("The backup was removed meanwhile", hint="see `hhh backup list`")
             rows.add(session, row)
             log.info("restore_requested", **said_of(row))
 

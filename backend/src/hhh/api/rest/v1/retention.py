@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from typing import Annotated
 
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from hhh.schemas.retention import AcceptedPrune, Retention, RetentionPlan
 from hhh.web.session import super_admin
+from hhh.web.state import queue, services
 
 router = APIRouter(prefix="/api/v1/targets", tags=["retention"], dependencies=[Depends(super_admin)])
+
+
+@router.get("/{name}/retention")
+def plan(request: Request, name: str, tried: Annotated[Retention, Query()]) -> RetentionPlan:
+    """Each successful backup with the rules that keep it or the one that drops it; changes nothing.
+
+    Without parameters the target's own rules decide, else those that the parameters name.
+    """
+    return services(request).pruning.plan(name, tried if tried.model_fields_set else None)
+
+
+@router.post("/{name}/prune", status_code=202)
+def prune(request: Request, response: Response, name: str) -> AcceptedPrune:
+    """Removes what the target's rules drop, and tries again what could not be removed before."""
+    jobs = queue(request)
+    job_id = jobs.enqueue(services(request).pruning.request(name))
+    response.headers["Location"] = f"/api/v1/targets/{name}/retention"
+    return AcceptedPrune(job_id=job_id)

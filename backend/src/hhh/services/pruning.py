@@ -1,0 +1,234 @@
+"""Pruning: what a target's rules drop is removed, one by one, and what was left before is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy.orm import Session
+
+from hhh.artifacts.naming import valid_target_name
+from hhh.core.clock import utcnow
+from hhh.core.database import Database
+from hhh.core.errors import LeaseLost, NotFound
+from hhh.core.run import Progress, Run, Unattended
+from hhh.models import BackupLog, Job, JobKind, JobState
+from hhh.repositories import jobs as job_rows
+from hhh.repositories import retention as rows
+from hhh.schemas.retention import CopyLeft, RemovalResource, Retention, RetentionPlan, VerdictResource
+from hhh.services.deletion import Deletion
+from hhh.services.policies import PolicyService
+from hhh.services.removal import Removal, Removed
+from hhh.services.retention import Verdict, decide
+from hhh.services.stores import StoreService
+from hhh.services.targets import TargetService
+from hhh.services.work import Attempt, Failure, NewJob
+
+#: What keeps everything, where a target has no rules.
+_EVERYTHING = Retention()
+#: For so long a prune that failed is not begun again by itself.
+_PAUSE = timedelta(minutes=15)
+
+log = structlog.get_logger(__name__)
+
+
+class Pruning:
+    """The `hhh.services.work.Work` of `JobKind.PRUNE`, and what it would do."""
+
+    repeatable = True
+
+    def __init__(
+        self,
+        database: Database,
+        targets: TargetService,
+        stores: StoreService,
+        policies: PolicyService,
+        deletion: Deletion,
+    ) -> None:
+        self._database = database
+        self._targets = targets
+        self._stores = stores
+        self._policies = policies
+        self._deletion = deletion
+
+    def request(self, target: str) -> NewJob:
+        """A prune that somebody asks for, to be handed to a queue; whatever was left before is tried again.
+
+        Raises:
+            NotFound: no such target, and no backup of one.
+        """
+        self._refuse_unknown(target)
+
+        def write(session: Session, _job_id: str, now: datetime) -> None:
+            rows.mark_prune_due(session, target, now=now)
+            rows.try_removals_now(session, target, now=now)
+
+        return NewJob(JobKind.PRUNE, target, write)
+
+    def removals_of(self, target: str) -> NewJob:
+        """A job for what has a tombstone; it asks the rules only where a prune is due as well."""
+        return NewJob(JobKind.PRUNE, target, _write_nothing)
+
+    def due(self) -> Sequence[NewJob]:
+        """See `hhh.services.work.Work`: after a backup of a target with rules, and where a removal is to go on."""
+        with self._database.snapshot() as session:
+            targets = rows.targets_to_prune(session, now=utcnow())
+        return [self.removals_of(target) for target in targets]
+
+    def is_due(self, target: str) -> bool:
+        """Whether a backup was taken since the target was pruned last."""
+        return self._due_at(target) is not None
+
+    def plan(self, target: str, tried: Retention | None = None) -> RetentionPlan:
+        """What a prune would do now; changes nothing.
+
+        Args:
+            target: of the backups.
+            tried: rules to try instead of the target's own.
+
+        Raises:
+            NotFound: no such target, and no backup of one.
+        """
+        self._refuse_unknown(target)
+        rules = tried or self._policies.of(target).retention
+        with self._database.snapshot() as session:
+            candidates = rows.candidates(session, target)
+            removals = [_removal_resource(row) for row in rows.being_removed(session, target)]
+        verdicts = decide(candidates, rules or _EVERYTHING, utcnow())
+        dropped = [verdict for verdict in verdicts if not verdict.keep]
+        return RetentionPlan(
+            target=target,
+            rules=rules,
+            saved=tried is None,
+            kept=len(verdicts) - len(dropped),
+            dropped=len(dropped),
+            dropped_bytes=sum(verdict.backup.size for verdict in dropped),
+            backups=[_verdict_resource(verdict) for verdict in verdicts],
+            removals=removals,
+        )
+
+    def begin(self, _session: Session, _job: Job) -> bool:
+        """See `hhh.services.work.Work`: it has no row of its own."""
+        return True
+
+    def perform(self, attempt: Attempt, run: Run) -> None:
+        """Goes on with what has a tombstone; then, where a prune is due, removes what the rules drop, oldest first.
+
+        Raises:
+            Cancelled, LeaseLost, Interrupted: the run is over; a later one goes on.
+            DatabaseUnavailable: the catalogue does not answer.
+        """
+        run.report(Progress("prune"))
+        removal = Removal(self._database, self._stores, run)
+        with self._database.snapshot() as session:
+            pending = rows.due_removals(session, attempt.target, now=utcnow())
+        removed = [removal.remove(backup_id) for backup_id in pending]
+        # Asked before the backups are read: one that ends after that makes it due again.
+        due_at = self._due_at(attempt.target)
+        if due_at is not None:
+            removed += self._apply_rules(attempt.target, removal, run)
+        self._finish(attempt, due_at)
+        left = sum(1 for each in removed if each is not None and each.left)
+        log.info("pruned", target=attempt.target, removed=len(removed) - left, left=left)
+
+    def remove(self, backup_id: str) -> Removed | None:
+        """Removes one backup that has a tombstone, here and now; None if somebody was faster.
+
+        Raises:
+            DatabaseUnavailable: the catalogue does not answer.
+        """
+        return Removal(self._database, self._stores, Unattended()).remove(backup_id)
+
+    def outcome(self, job_id: str) -> tuple[JobState, str | None]:
+        """How a prune has ended, and why.
+
+        Raises:
+            NotFound: there was none.
+        """
+        with self._database.snapshot() as session:
+            job = job_rows.get(session, job_id)
+        if job is None:
+            raise NotFound("No job has that id")
+        return JobState(job.state), job.error
+
+    def record_failure(self, session: Session, job_id: str, _failure: Failure, now: datetime) -> None:
+        """See `hhh.services.work.Work`."""
+        if (job := job_rows.get(session, job_id)) is not None:
+            rows.postpone_prune(session, job.target, until=now + _PAUSE)
+
+    def requeue(self, _session: Session, _job_id: str) -> None:
+        """See `hhh.services.work.Work`: it has no row of its own."""
+
+    def recorded(self, session: Session, job_id: str) -> bool:
+        """See `hhh.services.work.Work`."""
+        job = job_rows.get(session, job_id)
+        return job is not None and job.state == JobState.SUCCESS
+
+    def sweep(self, _worker: str) -> None:
+        """See `hhh.services.work.Work`: what it leaves has a tombstone, and is due by itself."""
+
+    def _due_at(self, target: str) -> datetime | None:
+        with self._database.snapshot() as session:
+            return rows.prune_due_at(session, target)
+
+    def _apply_rules(self, target: str, removal: Removal, run: Run) -> list[Removed | None]:
+        rules = self._policies.of(target).retention or _EVERYTHING
+        with self._database.snapshot() as session:
+            candidates = rows.candidates(session, target)
+        removed = []
+        for verdict in reversed(decide(candidates, rules, utcnow())):
+            run.raise_if_cancelled()
+            if not verdict.keep and self._drop(verdict, rules):
+                removed.append(removal.remove(verdict.backup.id))
+        return removed
+
+    def _drop(self, verdict: Verdict, rules: Retention) -> bool:
+        by = f"retention: {', '.join(verdict.reasons)}"
+        return self._deletion.drop(verdict.backup.id, by=by, minimum_kept=rules.minimum_kept)
+
+    def _finish(self, attempt: Attempt, due_at: datetime | None) -> None:
+        with self._database.transaction() as session:
+            if not job_rows.finish(
+                session, attempt.job_id, attempt.number, state=JobState.SUCCESS, error=None, now=utcnow()
+            ):
+                raise LeaseLost("The prune was given up while it ran; another worker may have it now")
+            rows.mark_pruned(session, attempt.target, due_at=due_at)
+
+    def _refuse_unknown(self, target: str) -> None:
+        # Retention goes on for a target that was removed.
+        if valid_target_name(target):
+            if target in self._targets.names():
+                return
+            with self._database.snapshot() as session:
+                if rows.has_any(session, target):
+                    return
+        raise NotFound(f"No target is named {target!r}", hint="see `hhh target list`")
+
+
+def _write_nothing(_session: Session, _job_id: str, _now: datetime) -> None:
+    """A prune has no row of its own."""
+
+
+def _verdict_resource(verdict: Verdict) -> VerdictResource:
+    return VerdictResource(
+        backup_id=verdict.backup.id,
+        backup_file=verdict.backup.backup_file,
+        created_at=verdict.backup.created_at,
+        stored_size=verdict.backup.size,
+        keep=verdict.keep,
+        reasons=list(verdict.reasons),
+    )
+
+
+def _removal_resource(row: BackupLog) -> RemovalResource:
+    return RemovalResource.model_validate(
+        {
+            "backup_id": row.id,
+            "backup_file": row.backup_file,
+            "created_at": row.created_at,
+            "deleted_at": row.deleted_at,
+            "deleted_by": row.deleted_by or "",
+            "copies": [CopyLeft(storage=copy.storage, status=copy.status, error=copy.error) for copy in row.copies],
+        }
+    )
