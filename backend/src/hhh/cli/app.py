@@ -15,6 +15,7 @@ from hhh.cli import (
     catalogue,
     doctor,
     keys,
+    keys_agree,
     migrate,
     restore,
     schedule,
@@ -54,6 +55,7 @@ app.add_typer(schedule.app, name="schedule")
 app.add_typer(storage.app, name="storage")
 app.add_typer(restore.app, name="restore")
 app.add_typer(catalogue.app, name="catalogue")
+keys.app.command("agree")(keys_agree.agree)
 app.add_typer(keys.app, name="keys")
 app.add_typer(worker.app, name="worker")
 

@@ -44,7 +44,7 @@ class Identity:
         if self._settings.jobs_database_url.get_secret_value():
             with self._database.snapshot() as session:
                 self._refuse_other_signing_key(rows.signing_key(session))
-        return self._own_signing_key()
+        return self._own_key
 
     def forget(self) -> None:
         """Reads the id anew when it is next asked for: the own database is another one now."""
@@ -55,7 +55,7 @@ class Identity:
 
         Of a service on one machine they always are: what is lost there is made anew, and nobody is in the way.
         """
-        public_key, box = self._own_signing_key().public_key, SecretBox(self._settings.secret)
+        public_key, box = self._own_key.public_key, SecretBox(self._settings.secret)
         self._make_installation()
         with self._database.transaction() as session:
             row = rows.get(session)
@@ -78,16 +78,17 @@ class Identity:
                     hint=f"{self._where_secret()}; {_AGREE}",
                 )
             self._refuse_other_signing_key(row.signing_key)
-            row.signing_key = self._own_signing_key().public_key
+            row.signing_key = self._own_key.public_key
             row.sealed_check = row.sealed_check or SecretBox(self._settings.secret).seal(_CHECKED, owner=_CHECKED)
 
-    def _own_signing_key(self) -> SigningKey:
+    @cached_property
+    def _own_key(self) -> SigningKey:
         return signing.load_or_make(self._settings.signing_key_path)
 
     def _refuse_other_signing_key(self, known: str | None) -> None:
         path = self._settings.signing_key_path
         # One that is missing is not made: it would only be another one.
-        if known is None or (path.exists() and self._own_signing_key().public_key == known):
+        if known is None or (path.exists() and self._own_key.public_key == known):
             return
         found = "is not that" if path.exists() else "is missing; it has to be that"
         raise ConfigurationError(
