@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from sqlalchemy.orm import Session
+
+from hhh.artifacts.naming import valid_target_name
 from hhh.core.database import Database
+from hhh.core.errors import InvalidInput
+from hhh.core.text import listed
 from hhh.models import Policy
+from hhh.repositories import policies as rows
+from hhh.repositories import stores as store_rows
+from hhh.schemas.policy import PolicyFields
 from hhh.schemas.retention import Retention
+from hhh.services.stores import DEFAULT_STORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +45,74 @@ class PolicyService:
     def of(self, target: str) -> TargetPolicy:
         """The policy of a target; the defaults where none was set."""
         with self._database.snapshot() as session:
-            row = session.get(Policy, target)
+            row = rows.find(session, target)
             return _policy(row) if row is not None else TargetPolicy()
+
+    def set_policies(self) -> Mapping[str, TargetPolicy]:
+        """The policies that were set, by target; all others have the defaults."""
+        with self._database.snapshot() as session:
+            return {row.target: _policy(row) for row in rows.all_of_them(session)}
+
+
+def apply(session: Session, target: str, change: PolicyFields, *, whole: bool, now: datetime) -> None:
+    """Writes the policy of a target, in the caller's transaction.
+
+    Args:
+        session: has the target's row locked, so that two changes don't take back each other's.
+        target: whose policy.
+        change: what is to be set.
+        whole: what is left out of it becomes the default, instead of staying as it is.
+        now: the moment.
+
+    Raises:
+        InvalidInput: a store is not known, or named twice, or there are fewer of them than copies that must be.
+    """
+    given = change.model_fields_set & PolicyFields.model_fields.keys()
+    if not given and not whole:
+        return
+    row = rows.find(session, target, locked=True)
+    before = _policy(row) if row is not None else TargetPolicy()
+    fresh = PolicyFields.model_fields.keys() if whole else given
+    after = TargetPolicy(
+        stores=tuple(change.storages) if "storages" in fresh else before.stores,
+        minimum_copies=change.minimum_copies if "minimum_copies" in fresh else before.minimum_copies,
+        retries=change.retries if "retries" in fresh else before.retries,
+        time_limit_seconds=change.time_limit_seconds if "time_limit_seconds" in fresh else before.time_limit_seconds,
+        retention=change.retention if "retention" in fresh else before.retention,
+    )
+    _check(session, after)
+    if row is None:
+        row = Policy(target=target)
+        session.add(row)
+    _write(row, after, now)
+    session.flush()
+
+
+def _check(session: Session, policy: TargetPolicy) -> None:
+    if len(set(policy.stores)) != len(policy.stores):
+        raise InvalidInput("A store is named twice", hint="each copy goes to another store")
+    asked = [name for name in policy.stores if name != DEFAULT_STORE]
+    # Another name may hold what no database takes as a text.
+    known = store_rows.known_among(session, list(filter(valid_target_name, asked))) if asked else frozenset()
+    if unknown := [name for name in asked if name not in known]:
+        raise InvalidInput(
+            f"No store is named {listed([repr(name) for name in unknown])}", hint="see `hhh storage list`"
+        )
+    there = len(policy.stores) or 1
+    if policy.minimum_copies is not None and policy.minimum_copies > there:
+        raise InvalidInput(
+            f"{policy.minimum_copies} copies can't be in {there} store(s)",
+            hint="name more stores, or ask for fewer copies",
+        )
+
+
+def _write(row: Policy, policy: TargetPolicy, now: datetime) -> None:
+    row.stores = list(policy.stores)
+    row.minimum_copies = policy.minimum_copies
+    row.retries = policy.retries
+    row.time_limit_seconds = policy.time_limit_seconds
+    row.retention = policy.retention.model_dump(mode="json") if policy.retention is not None else None
+    row.updated_at = now
 
 
 def _policy(row: Policy) -> TargetPolicy:
@@ -46,3 +123,8 @@ def _policy(row: Policy) -> TargetPolicy:
         time_limit_seconds=row.time_limit_seconds,
         retention=Retention.model_validate(row.retention) if row.retention is not None else None,
     )
+
+
+def resolved(policy: TargetPolicy) -> Sequence[str]:
+    """The names of the stores that backups go to; at least one."""
+    return policy.stores or (DEFAULT_STORE,)

@@ -9,20 +9,30 @@ from datetime import datetime
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from hhh.artifacts.naming import valid_target_name
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database, shown
-from hhh.core.errors import ConfigurationError, InvalidInput, NotFound
-from hhh.core.secretbox import SecretBox
-from hhh.engines.base import Engine, EngineKind
+from hhh.core.errors import BackupInProgress, ConfigurationError, HHHError, InvalidInput, NotFound
+from hhh.core.scratch import scratch_folder
+from hhh.engines.base import Engine, EngineKind, Workplace
 from hhh.engines.registry import engine_for
 from hhh.models import Target as TargetRow
+from hhh.repositories import policies as policy_rows
+from hhh.repositories import sealing
 from hhh.repositories import targets as rows
+from hhh.schemas.policy import PolicyFields
+from hhh.schemas.target import RemovedSchedule, RemovedTarget, TestedTarget
+from hhh.services import policies
+from hhh.services.jobs_database import refuse_as_target
+from hhh.services.sealing import Sealing, target_owner
+from hhh.services.target_urls import with_kept_password
 
 #: The target that is the service's own database; it is always there.
 APP = "app"
+_NO_CHANGE = PolicyFields()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +45,9 @@ class ListedTarget:
     url: str | None
     #: Why it can't be opened, and what to do.
     problem: str | None
-    #: None for `APP`.
+    #: None for `APP`, as the next one.
     created_at: datetime | None
+    updated_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +58,9 @@ class Target:
     #: With its password.
     url: str = field(repr=False)
     engine: Engine
-    #: None for `APP`.
+    #: None for `APP`, as the next one.
     created_at: datetime | None
+    updated_at: datetime | None = None
 
     @property
     def masked_url(self) -> str:
@@ -58,17 +70,18 @@ class Target:
     @property
     def listed(self) -> ListedTarget:
         """What may be shown of it."""
-        return ListedTarget(self.name, self.engine.kind, self.masked_url, None, self.created_at)
+        return ListedTarget(self.name, self.engine.kind, self.masked_url, None, self.created_at, self.updated_at)
 
 
 class TargetService:
-    """Registers and finds targets."""
+    """Registers, finds, changes and tries targets."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
         own = database.url.set(drivername=database.url.get_backend_name())
         self._app_url = own.render_as_string(hide_password=False)
         self._settings = settings
+        self._sealing = Sealing(settings)
 
     def find(self, name: str) -> Target:
         """The target of that name.
@@ -76,15 +89,19 @@ class TargetService:
         Raises:
             NotFound: there is none.
         """
-        if name == APP:
-            return self._app()
-        row = None
-        if valid_target_name(name):  # another one may hold what no database takes as a text
-            with self._database.snapshot() as session:
-                row = rows.find(session, name)
-        if row is None:
-            raise NotFound(f"No target is named {name!r}", hint="see `hhh target list`")
-        return self._opened(row)
+        with self._database.snapshot() as session:
+            row = self._row(session, name, locked=False)
+        return self._app() if row is None else self._opened(row)
+
+    def get(self, name: str) -> ListedTarget:
+        """The target of that name as it may be shown, also one that can't be opened.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._database.snapshot() as session:
+            row = self._row(session, name, locked=False)
+        return self._app().listed if row is None else self._listed(row)
 
     def list(self) -> list[ListedTarget]:
         """`APP`, then all registered ones in the order of their names; one that can't be opened says so."""
@@ -97,55 +114,142 @@ class TargetService:
         with self._database.snapshot() as session:
             return [APP, *(row.name for row in rows.all_by_name(session))]
 
-    def add(self, name: str, url: str) -> Target:
+    def add(self, name: str, url: str, policy: PolicyFields = _NO_CHANGE) -> Target:
         """Registers a database; its URL is kept encrypted. The database itself is not opened.
 
         A target whose URL can't be opened any more, since ``HHH_SECRET_KEY`` was lost, is registered anew by it.
 
+        Args:
+            name: to call it by.
+            url: with its password.
+            policy: what is not set in it is the default, or as it was for a removed target of that name.
+
         Raises:
-            InvalidInput: the name or the URL can't be used, or the name is taken.
+            InvalidInput: the name, the URL or the policy can't be used, or the name is taken.
         """
         if not valid_target_name(name):
             raise InvalidInput(
                 f"{name!r} is no name for a target",
                 hint="lower-case letters, digits, '-', '_' and '.', beginning with a letter or digit, at most 63",
             )
-        engine = engine_for(url)
-        normal_url = engine.validate(url)
-        row = TargetRow(
-            id=str(uuid.uuid4()),
-            name=name,
-            engine=engine.kind,
-            sealed_url=self._box.seal(normal_url, owner=_owner(name)),
-            created_at=(now := utcnow()),
-            updated_at=now,
-        )
-        self._insert(row)
-        return Target(name, normal_url, engine, row.created_at)
-
-    def _insert(self, row: TargetRow) -> None:
-        taken = InvalidInput(f"A target named {row.name!r} exists already", hint="choose another name")
-        if row.name == APP:
+        normal_url = self._checked_url(url)
+        taken = InvalidInput(f"A target named {name!r} exists already", hint="choose another name")
+        if name == APP:
             raise taken
         try:
             with self._database.transaction() as session:
+                known = rows.find(session, name)
+                if known is not None and self._listed(known).problem is None:
+                    raise taken
+                row = known or TargetRow(id=str(uuid.uuid4()), name=name)
+                row.created_at = utcnow()
+                self._write_url(session, row, normal_url)
                 session.add(row)
-        except IntegrityError:
-            if not self._replace_closed(row):
-                raise taken from None
+                session.flush()
+                policies.apply(session, name, policy, whole=False, now=row.created_at)
+        except IntegrityError:  # another one of that name came between
+            raise taken from None
+        return self._opened(row)
 
-    def _replace_closed(self, row: TargetRow) -> bool:
+    def update(self, name: str, url: str | None, policy: PolicyFields, *, whole: bool) -> ListedTarget:
+        """Changes a target.
+
+        Args:
+            name: of the target.
+            url: None leaves it as it is; for what it may lack see `with_kept_password`.
+            policy: of what is not set in it, see `whole`.
+            whole: what is not set in the policy becomes the default, instead of staying as it is.
+
+        Raises:
+            NotFound: there is no such target.
+            InvalidInput: the URL or the policy can't be used, or the URL of `APP` was to be changed.
+        """
+        if name == APP and url is not None:
+            raise InvalidInput(
+                f"The target {APP!r} is the service's own database: its URL can't be changed",
+                hint="set HHH_DATABASE_URL",
+            )
         with self._database.transaction() as session:
-            known = rows.find(session, row.name)
-            if known is None or self._listed(known).problem is None:
-                return False
-            known.engine, known.sealed_url = row.engine, row.sealed_url
-            known.created_at, known.updated_at = row.created_at, row.updated_at
-            return True
+            sealing.lock_for_writing(session)
+            row = self._row(session, name, locked=True)
+            if row is not None and url is not None:
+                engine = engine_for(url)
+                self._write_url(session, row, self._checked_url(with_kept_password(engine, url, self._known_url(row))))
+            policies.apply(session, name, policy, whole=whole, now=utcnow())
+        return self.get(name)
 
-    @property
-    def _box(self) -> SecretBox:
-        return SecretBox(self._settings.secret)
+    def remove(self, name: str) -> RemovedTarget:
+        """Registers a target no more. Its backups stay, and its policy with them, so that retention goes on.
+
+        Raises:
+            NotFound: there is no such target.
+            InvalidInput: it is `APP`.
+            BackupInProgress: a job waits or runs for it.
+        """
+        if name == APP:
+            raise InvalidInput(f"The target {APP!r} is the service's own database, and always there")
+        with self._database.transaction() as session:
+            sealing.lock_for_writing(session)
+            self._row(session, name, locked=True)
+            if kinds := rows.active_kinds(session, name):
+                raise BackupInProgress(
+                    f"The target {name!r} is busy: {', '.join(sorted(kinds))}", hint="wait for its end, or cancel it"
+                )
+            backups, policy = rows.stored_backups(session, name), policy_rows.find(session, name)
+            if policy is not None and not backups:
+                policy_rows.remove(session, name)
+            schedules = rows.remove_schedules(session, name)
+            rows.remove(session, name)
+        return RemovedTarget(
+            name=name,
+            backups_kept=backups,
+            policy_kept=policy is not None and bool(backups),
+            schedules_removed=[
+                RemovedSchedule(cron=each.cron, time_zone=each.time_zone, paused=each.paused) for each in schedules
+            ],
+        )
+
+    def test(self, name: str) -> TestedTarget:
+        """Opens a target, and looks at it; that it can't be opened is told, too.
+
+        Raises:
+            NotFound: there is no such target.
+        """
+        try:
+            target = self.find(name)
+        except ConfigurationError as error:
+            return _failed(name, error)
+        try:
+            with scratch_folder(self._settings.scratch_dir, "test") as scratch:
+                found = target.engine.inspect(target.url, Workplace(scratch, self._settings.pg_bin_dir))
+        except HHHError as error:
+            return _failed(name, error)
+        return TestedTarget(name=name, ok=True, description=found.description, size=found.size, error=None)
+
+    def _checked_url(self, url: str) -> str:
+        normal = engine_for(url).validate(url)
+        refuse_as_target(self._settings, normal)
+        return normal
+
+    def _write_url(self, session: Session, row: TargetRow, url: str) -> None:
+        row.engine, row.updated_at = engine_for(url).kind, utcnow()
+        row.sealed_url = self._sealing.seal(session, url, owner=target_owner(row.name))
+
+    def _row(self, session: Session, name: str, *, locked: bool) -> TargetRow | None:
+        """None for `APP`, which has none."""
+        if name == APP:
+            return None
+        # Another name may hold what no database takes as a text.
+        row = rows.find(session, name, locked=locked) if valid_target_name(name) else None
+        if row is None:
+            raise NotFound(f"No target is named {name!r}", hint="see `hhh target list`")
+        return row
+
+    def _known_url(self, row: TargetRow) -> str | None:
+        try:
+            return self._opened(row).url
+        except ConfigurationError:
+            return None
 
     def _app(self) -> Target:
         return Target(APP, self._app_url, engine_for(self._app_url), created_at=None)
@@ -154,12 +258,12 @@ class TargetService:
         try:
             return self._opened(row).listed
         except ConfigurationError as error:
-            return ListedTarget(row.name, EngineKind(row.engine), None, str(error), row.created_at)
+            return ListedTarget(row.name, EngineKind(row.engine), None, str(error), row.created_at, row.updated_at)
 
     def _opened(self, row: TargetRow) -> Target:
-        url = self._box.open(row.sealed_url, owner=_owner(row.name))
-        return Target(row.name, url, engine_for(url), row.created_at)
+        url = self._sealing.open(row.sealed_url, owner=target_owner(row.name))
+        return Target(row.name, url, engine_for(url), row.created_at, row.updated_at)
 
 
-def _owner(name: str) -> str:
-    return f"target {name}"
+def _failed(name: str, error: HHHError) -> TestedTarget:
+    return TestedTarget(name=name, ok=False, description=None, size=None, error=str(error))

@@ -2,8 +2,96 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from typing import Annotated
 
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from hhh.schemas.storage import (
+    CopiesOfStore,
+    GivenOptions,
+    RemovedStorage,
+    StorageRequest,
+    StorageResource,
+    StorageUpdate,
+    TestedStorage,
+)
+from hhh.services.stores import ListedStore, StoreChange
 from hhh.web.session import super_admin
+from hhh.web.state import services
 
 router = APIRouter(prefix="/api/v1/storages", tags=["storages"], dependencies=[Depends(super_admin)])
+
+_Copies = Annotated[
+    CopiesOfStore | None,
+    Query(
+        description="What becomes of the copies in it; none of them is deleted. `forget`: the catalogue has them no "
+        "longer; refused if a backup is nowhere else. `forget-backups`: it has those backups no longer either."
+    ),
+]
+
+
+@router.post("", status_code=201)
+def add(request: Request, response: Response, body: StorageRequest) -> StorageResource:
+    """Registers a store; its secret options are kept encrypted and never come back."""
+    options = {name: value for name, value in _plain(body.options).items() if value is not None}
+    added = services(request).stores.add(body.name, body.url, options)
+    response.headers["Location"] = f"/api/v1/storages/{added.name}"
+    return resource(added)
+
+
+@router.get("")
+def index(request: Request) -> list[StorageResource]:
+    """`default`, then all registered stores."""
+    return [resource(store) for store in services(request).stores.list()]
+
+
+@router.get("/{name}")
+def show(request: Request, name: str) -> StorageResource:
+    """One store."""
+    return resource(services(request).stores.get(name))
+
+
+@router.patch("/{name}")
+def change(request: Request, name: str, body: StorageUpdate) -> StorageResource:
+    """Changes what is named, and leaves the rest as it is."""
+    return _update(request, name, body, whole=False)
+
+
+@router.put("/{name}")
+def replace(request: Request, name: str, body: StorageUpdate) -> StorageResource:
+    """As the change of parts, but options that are no secret and left out go."""
+    return _update(request, name, body, whole=True)
+
+
+@router.delete("/{name}")
+def remove(request: Request, name: str, copies: _Copies = None) -> RemovedStorage:
+    """Registers a store no more. Every object stays in it."""
+    return services(request).stores.remove(name, copies)
+
+
+@router.post("/{name}/test")
+def test(request: Request, name: str) -> TestedStorage:
+    """Does in a store what a backup does; 200 also if that fails, with `ok` false and the error."""
+    return services(request).stores.test(name)
+
+
+def resource(store: ListedStore) -> StorageResource:
+    """What is told of a store."""
+    return StorageResource(
+        name=store.name,
+        url=store.url,
+        options=dict(store.options),
+        secrets=list(store.secrets),
+        problem=store.problem,
+        created_at=store.created_at,
+        updated_at=store.updated_at,
+    )
+
+
+def _update(request: Request, name: str, body: StorageUpdate, *, whole: bool) -> StorageResource:
+    change = StoreChange(body.url, _plain(body.options), whole=whole, objects_moved=body.objects_moved)
+    return resource(services(request).stores.update(name, change))
+
+
+def _plain(options: GivenOptions) -> dict[str, str | None]:
+    return {name: value.get_secret_value() if value is not None else None for name, value in options.items()}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 
-from hhh.schemas.target import TargetRequest, TargetResource
+from hhh.schemas.target import RemovedTarget, TargetRequest, TargetResource, TargetUpdate, TestedTarget
+from hhh.services.policies import TargetPolicy, resolved
 from hhh.services.targets import ListedTarget
 from hhh.web.session import super_admin
 from hhh.web.state import services
@@ -13,22 +14,71 @@ router = APIRouter(prefix="/api/v1/targets", tags=["targets"], dependencies=[Dep
 
 
 @router.post("", status_code=201)
-def add(request: Request, body: TargetRequest) -> TargetResource:
+def add(request: Request, response: Response, body: TargetRequest) -> TargetResource:
     """Registers a database; its URL is kept encrypted and comes back without the password."""
-    return _resource(services(request).targets.add(body.name, body.url.get_secret_value()).listed)
+    added = services(request).targets.add(body.name, body.url.get_secret_value(), body)
+    response.headers["Location"] = f"/api/v1/targets/{added.name}"
+    return _one(request, added.name)
 
 
 @router.get("")
 def index(request: Request) -> list[TargetResource]:
     """`app`, then all registered databases."""
-    return [_resource(target) for target in services(request).targets.list()]
+    targets, policies = services(request).targets.list(), services(request).policies.set_policies()
+    return [resource(target, policies.get(target.name, TargetPolicy())) for target in targets]
 
 
-def _resource(target: ListedTarget) -> TargetResource:
+@router.get("/{name}")
+def show(request: Request, name: str) -> TargetResource:
+    """One database."""
+    return _one(request, name)
+
+
+@router.patch("/{name}")
+def change(request: Request, name: str, body: TargetUpdate) -> TargetResource:
+    """Changes what is named, and leaves the rest as it is."""
+    return _update(request, name, body, whole=False)
+
+
+@router.put("/{name}")
+def replace(request: Request, name: str, body: TargetUpdate) -> TargetResource:
+    """Sets the whole policy, with defaults for what is left out; the URL only if there is one."""
+    return _update(request, name, body, whole=True)
+
+
+@router.delete("/{name}")
+def remove(request: Request, name: str) -> RemovedTarget:
+    """Registers a database no more. No backup is deleted."""
+    return services(request).targets.remove(name)
+
+
+@router.post("/{name}/test")
+def test(request: Request, name: str) -> TestedTarget:
+    """Opens a database; 200 also if that fails, with `ok` false and the error."""
+    return services(request).targets.test(name)
+
+
+def resource(target: ListedTarget, policy: TargetPolicy) -> TargetResource:
+    """What is told of a target."""
     return TargetResource(
         name=target.name,
         engine=target.engine,
         url=target.url,
         problem=target.problem,
         created_at=target.created_at,
+        updated_at=target.updated_at,
+        storages=list(resolved(policy)),
+        minimum_copies=policy.minimum_copies,
+        retries=policy.retries,
+        time_limit_seconds=policy.time_limit_seconds,
+        retention=policy.retention,
     )
+
+
+def _update(request: Request, name: str, body: TargetUpdate, *, whole: bool) -> TargetResource:
+    url = body.url.get_secret_value() if body.url is not None else None
+    return resource(services(request).targets.update(name, url, body, whole=whole), services(request).policies.of(name))
+
+
+def _one(request: Request, name: str) -> TargetResource:
+    return resource(services(request).targets.get(name), services(request).policies.of(name))
