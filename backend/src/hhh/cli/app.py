@@ -11,6 +11,7 @@ from rich.markup import escape
 from hhh.cli import (
     backup,
     backup_content,
+    backup_repair,
     backup_upkeep,
     catalogue,
     doctor,
@@ -50,6 +51,7 @@ backup.app.command("pin")(backup_upkeep.pin)
 backup.app.command("unpin")(backup_upkeep.unpin)
 backup.app.command("delete")(backup_upkeep.delete)
 backup.app.command("prune")(backup_upkeep.prune)
+backup.app.command("repair")(backup_repair.repair)
 app.add_typer(backup.app, name="backup")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(storage.app, name="storage")

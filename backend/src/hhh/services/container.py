@@ -20,6 +20,7 @@ from hhh.services.own_database import OwnDatabase
 from hhh.services.places import Places
 from hhh.services.policies import PolicyService
 from hhh.services.pruning import Pruning
+from hhh.services.repair import Repair
 from hhh.services.restore import RestoreService
 from hhh.services.restore_orders import RestoreOrders
 from hhh.services.restore_records import RestoreRecords
@@ -51,11 +52,17 @@ class Services:
     deletion: Deletion
     pruning: Pruning
     imports: Imports
+    repair: Repair
 
     @property
     def works(self) -> Mapping[JobKind, Work]:
         """Who does which kind of job."""
-        return {JobKind.BACKUP: self.backups, JobKind.RESTORE: self.restore_work, JobKind.PRUNE: self.pruning}
+        return {
+            JobKind.BACKUP: self.backups,
+            JobKind.RESTORE: self.restore_work,
+            JobKind.PRUNE: self.pruning,
+            JobKind.REPAIR: self.repair,
+        }
 
 
 def assemble(settings: Settings, database: Database) -> Services:
@@ -93,4 +100,5 @@ def assemble(settings: Settings, database: Database) -> Services:
         deletion=deletion,
         pruning=Pruning(database, targets, stores, policies, deletion),
         imports=Imports(settings, database, identity, stores, policies),
+        repair=Repair(settings, database, identity, targets, stores, policies),
     )
