@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -11,6 +12,9 @@ from sqlalchemy.orm import Session
 
 from hhh.models import BackupLog, BackupStatus, Job, Schedule
 from hhh.models.job import ACTIVE
+
+#: Values in one statement: each database has a limit.
+_AT_ONCE = 1000
 
 
 def add(session: Session, row: Schedule) -> None:
@@ -54,11 +58,6 @@ def remove(session: Session, schedule_id: str) -> bool:
     return removed is not None
 
 
-def remove_of(session: Session, target: str) -> None:
-    """Removes all schedules of a target."""
-    session.execute(delete(Schedule).where(Schedule.target == target))
-
-
 def busy(session: Session, targets: Collection[str]) -> Mapping[str, Job]:
     """By target: the job that keeps it busy."""
     return {job.target: job for job in session.scalars(select(Job).where(Job.target.in_(targets), ACTIVE))}
@@ -78,5 +77,8 @@ def newest_successes(session: Session, targets: Collection[str]) -> Mapping[str,
         .limit(1)
         .scalar_subquery()
     )
-    found: Iterable[Any] = session.execute(select(Schedule.target, newest).where(Schedule.target.in_(targets)))
-    return {target: moment for target, moment in found if moment is not None}
+    asked, found = iter(targets), dict[str, datetime | None]()
+    while some := [*islice(asked, _AT_ONCE)]:
+        rows: Iterable[Any] = session.execute(select(Schedule.target, newest).where(Schedule.target.in_(some)))
+        found.update(dict(tuple(row) for row in rows))
+    return {target: moment for target, moment in found.items() if moment is not None}

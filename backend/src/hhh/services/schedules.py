@@ -242,7 +242,7 @@ def _resource(row: Schedule, last_backup_at: datetime | None, now: datetime) -> 
         last_skipped_at=row.last_skipped_at,
         last_skipped_reason=row.last_skipped_reason,
         last_backup_at=last_backup_at,
-        overdue=_overdue(row, last_backup_at or row.created_at, now),
+        overdue=_overdue(row, max(last_backup_at or row.created_at, row.created_at), now),
         created_at=row.created_at,
     )
 
@@ -254,10 +254,10 @@ def _next_runs(row: Schedule, now: datetime) -> list[datetime]:
     return [row.planned_at, *later]
 
 
-def _overdue(row: Schedule, newest: datetime, now: datetime) -> bool:
+def _overdue(row: Schedule, since: datetime, now: datetime) -> bool:
     if row.planned_at is None:
         return False
-    expected, following = Cron(row.cron, row.time_zone).following(newest, 2)
+    expected, following = Cron(row.cron, row.time_zone).following(since, 2)
     return now > expected + max(timedelta(seconds=row.jitter_seconds), min(following - expected, _PATIENCE))
 
 
