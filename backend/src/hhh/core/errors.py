@@ -16,6 +16,7 @@
   x RestoreUnsafe
   x RestoreFailed
   x Cancelled
+  x TimedOut
   x Interrupted
   x LeaseLost
   x DatabaseUnavailable
@@ -233,6 +234,10 @@ class RestoreFailed(HHHError):
 
 class Cancelled(HHHError):
     """The run was cancelled by the operator."""
+
+
+class TimedOut(HHHError):
+    """The run took longer than it may; it would again."""
 
 
 class Interrupted(HHHError):

@@ -12,42 +12,45 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from hhh.core.errors import HHHError
-from hhh.jobs.base import JobQueue
+from hhh.jobs.base import Handled, JobQueue
+from hhh.jobs.clock import JobClock
+from hhh.jobs.ticker import Ticker
+from hhh.jobs.timing import Timing
+from hhh.jobs.upkeep import Periodically
 from hhh.jobs.worker import Worker, working
 from hhh.services.container import Services
 from hhh.services.work import NewJob
 
 log = structlog.get_logger(__name__)
 
-#: How many jobs run at once in one process.
-SLOTS = 4
-#: Seconds between two looks for what dead workers left.
-TIDY_INTERVAL = 5.0
-#: Seconds that running jobs are given to end when the process is asked to stop.
-GRACE = 20.0
-#: Seconds more for them to clear up, once they were told to end.
+#: Seconds for running jobs to clear up, once the time that they had to end is over and they were told to.
 ENDING = 4.0
+#: Seconds between two looks for schedules that are due.
+_TICK = 1.0
 
 
 class EmbeddedQueue(JobQueue):
     """Runs jobs on threads of this process. Make one with `embedded_queue`."""
 
-    def __init__(self, worker: Worker, *, grace: float, ending: float) -> None:
-        self._worker = worker
+    def __init__(self, services: Services, worker: Worker, *, slots: int, grace: float, ending: float) -> None:
+        self.worker = worker
         self._grace = grace
         self._ending = ending
-        self._pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="job")
-        #: By job: done when the job has ended, or was abandoned.
-        self._pending: dict[str, Future[None]] = {}
+        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="job")
+        #: By job, what waits for a thread or has one.
+        self._handed_over: dict[str, Future[None]] = {}
+        #: By job: done when it has ended, or is not gone on with for now.
+        self._ends: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._tidier = threading.Thread(target=self._tidy_until_stopped, name="tidier", daemon=True)
+        self._is_stopping = False
+        self._tidier = Periodically("tidy", worker.timing.tidy, self._tidy)
         # A thread of its own: a server that does not answer must hold up neither the start nor the tidying.
-        self._sweeper = threading.Thread(target=self._sweep_until_stopped, name="sweeper", daemon=True)
+        self._sweeper = Periodically("sweep", worker.timing.tidy, worker.sweep)
+        self._ticker = Periodically("tick", _TICK, Ticker(services, services.database, self.hand_over).tick)
 
     def enqueue(self, new: NewJob) -> str:
         """See `JobQueue.enqueue`."""
-        job_id = self._worker.create(new)
+        job_id = self.worker.create(new)
         self._submit(job_id)
         return job_id
 
@@ -59,88 +62,111 @@ class EmbeddedQueue(JobQueue):
     async def finished(self, job_id: str) -> None:
         """See `JobQueue.finished`."""
         with self._lock:
-            ended = self._pending.get(job_id)
-        if ended is not None:
+            end = self._ends.get(job_id)
+        if end is not None:
             # `wait` leaves it alone when this request is cancelled: a client that goes away must not take its
             # queued backup with it.
-            await asyncio.wait([asyncio.wrap_future(ended)])
+            await asyncio.wait([asyncio.wrap_future(end)])
 
     def start(self) -> None:
         """Sees to what an earlier process left, then goes on doing so."""
         self._tidy()
-        self._tidier.start()
+        self._tidier.start(at_once=False)
         self._sweeper.start()
+        self._ticker.start()
 
     def stop(self) -> None:
         """Takes no more; what waits is left for the next worker, what runs may end, or else is made to.
 
-        Returns also when a job's thread hangs, e.g. in a store that does not answer: the job is recorded as failed.
+        Returns also when a job's thread hangs, e.g. in a store that does not answer: the job is handed back, or failed
+        where it can't be repeated.
         """
         with self._lock:  # whoever submits now is done with it before the pool is shut
-            self._stopping.set()
-        self._tidier.join()
+            self._is_stopping = True
+        self.worker.drain()
+        self._ticker.stop()
+        self._tidier.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
-            running = list(self._pending.values())
+            running = list(self._handed_over.values())
         if wait(running, timeout=self._grace).not_done:
-            self._worker.end_all()
+            self.worker.end_all()
             if wait(running, timeout=self._ending).not_done:
-                self._worker.abandon_all()
-                self._end_all()
-        self._sweeper.join(timeout=self._ending)
+                self.worker.abandon_all()
+        self._sweeper.stop(timeout=self._ending)
         try:
-            self._worker.release_queued()
+            self.worker.release_queued()
         except (HHHError, SQLAlchemyError) as error:
             # Their leases run out instead.
             log.warning("queued_not_released", error=str(error))
+        self._end([*self._ends])
 
     def _submit(self, job_id: str) -> None:
         with self._lock:
-            if job_id in self._pending or self._stopping.is_set():
+            if job_id in self._handed_over or self._is_stopping:
                 return
-            self._pending[job_id] = Future()
-            future = self._pool.submit(self._worker.execute, job_id)
-        future.add_done_callback(lambda _: self._end(job_id))
+            self._ends.setdefault(job_id, Future())
+            self._handed_over[job_id] = future = self._pool.submit(self._run, job_id)
+        future.add_done_callback(lambda _: self._forget(job_id, future))
 
-    def _end(self, job_id: str) -> None:
+    def _run(self, job_id: str) -> None:
+        handled = Handled.ELSEWHERE
+        try:
+            handled = self.worker.attempt(job_id)
+        finally:
+            if handled is not Handled.REFUSED:
+                self._end([job_id])
+                if self.worker.is_limited:
+                    self._tidier.soon()  # there is room for another
+
+    def _forget(self, job_id: str, future: Future[None]) -> None:
         with self._lock:
-            ended = self._pending.pop(job_id, None)
-        if ended is not None:
-            ended.set_result(None)
+            if self._handed_over.get(job_id) is future:
+                del self._handed_over[job_id]
 
-    def _end_all(self) -> None:
+    def _end(self, job_ids: Sequence[str]) -> None:
         with self._lock:
-            abandoned = list(self._pending)
-        for job_id in abandoned:
-            self._end(job_id)
-
-    def _tidy_until_stopped(self) -> None:
-        while not self._stopping.wait(TIDY_INTERVAL):
-            try:
-                self._tidy()
-            except (HHHError, SQLAlchemyError, OSError) as error:
-                log.warning("tidy_failed", error=str(error))
-
-    def _sweep_until_stopped(self) -> None:
-        while True:
-            try:
-                self._worker.sweep()
-            except (HHHError, SQLAlchemyError, OSError) as error:
-                log.warning("sweep_failed", error=str(error))
-            if self._stopping.wait(TIDY_INTERVAL):
-                return
+            ends = [end for job_id in job_ids if (end := self._ends.pop(job_id, None)) is not None]
+        for end in ends:
+            end.set_result(None)
 
     def _tidy(self) -> None:
-        self._worker.tidy()
-        for job_id in self._worker.adopt_queued():
-            self._submit(job_id)
+        self.worker.tidy()
+        self.hand_over(self.worker.adopt_queued())
+        self.hand_over(self.worker.create_due())
+        with self._lock:
+            waited_for = [*self._ends]
+        if waited_for:
+            self._end([*self.worker.ended_among(waited_for)])  # cancelled before they were begun, for one
 
 
 @contextlib.contextmanager
-def embedded_queue(services: Services, *, grace: float = GRACE, ending: float = ENDING) -> Iterator[EmbeddedQueue]:
-    """A queue with its worker, until the block is left; see `GRACE` and `ENDING` for how long that may take."""
-    with working(services) as worker:
-        queue = EmbeddedQueue(worker, grace=grace, ending=ending)
+def embedded_queue(
+    services: Services,
+    *,
+    label: str = "",
+    grace: float | None = None,
+    ending: float = ENDING,
+    timing: Timing | None = None,
+    clock: JobClock | None = None,
+) -> Iterator[EmbeddedQueue]:
+    """A queue with its worker, until the block is left.
+
+    Args:
+        services: whose jobs it runs.
+        label: what the operator calls its worker.
+        grace: seconds that running jobs have to end then; ``HHH_DRAIN_SECONDS`` unless given.
+        ending: see `ENDING`.
+        timing: shorter in tests.
+        clock: another one in tests.
+
+    Raises:
+        DatabaseUnavailable: the own database can't be reached.
+    """
+    settings = services.settings
+    grace = settings.drain_seconds if grace is None else grace
+    with working(services, slots=settings.worker_slots, label=label, timing=timing, clock=clock) as worker:
+        queue = EmbeddedQueue(services, worker, slots=settings.worker_slots, grace=grace, ending=ending)
         queue.start()
         try:
             yield queue

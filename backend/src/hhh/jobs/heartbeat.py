@@ -3,41 +3,64 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import threading
-from collections.abc import Callable, Iterator
-from datetime import timedelta
-from typing import Self
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Self
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
-from hhh.core.clock import utcnow
 from hhh.core.database import Database
-from hhh.core.errors import Cancelled, HHHError, LeaseLost
+from hhh.core.errors import Cancelled, HHHError, LeaseLost, TimedOut
 from hhh.core.run import Progress
+from hhh.jobs.clock import JobClock
+from hhh.jobs.pace import Pace
+from hhh.jobs.presence import Presence
+from hhh.jobs.timing import Timing
 from hhh.models import JobKind
 from hhh.repositories import jobs as rows
+from hhh.services.cancelling import said
 
 log = structlog.get_logger(__name__)
-
-#: How long a worker is believed without a sign of life.
-LEASE = timedelta(seconds=30)
-#: Seconds between two signs of life; also how often progress is written at most.
-INTERVAL = 1.0
 
 Observer = Callable[[Progress], None]
 
 
 class LeasedRun:
-    """The `Run` of one attempt. Reports are kept in memory; the heartbeat writes the last one."""
+    """The `Run` of one attempt. Reports are kept in memory; the heartbeat writes the last one.
 
-    def __init__(self, job_id: str, kind: JobKind, attempt: int, observer: Observer | None) -> None:
+    Args:
+        job_id: of the job.
+        kind: of the job.
+        attempt: its number.
+        time_limit: in seconds; None: none.
+        observer: is told each progress at once, on the thread that reports it.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        kind: JobKind,
+        attempt: int,
+        *,
+        time_limit: int | None = None,
+        observer: Observer | None = None,
+    ) -> None:
         self.job_id = job_id
         self.kind = kind
         self.attempt = attempt
         self.progress: Progress | None = None
+        #: What of it is in the row.
+        self.written: Progress | None = None
+        #: Until when the row says that it is ours.
+        self.lease: datetime | None = None
+        self._time_limit = time_limit
+        self._started = time.monotonic()
         self._observer = observer
+        self._pace = Pace()
         self._ended: HHHError | None = None
 
     def report(self, progress: Progress) -> None:
@@ -55,14 +78,52 @@ class LeasedRun:
         """Makes the next look for cancellation raise; the first reason stands."""
         self._ended = self._ended or reason
 
+    def end_if_overdue(self) -> None:
+        """Ends it once it has run longer than it may."""
+        if self._time_limit is not None and time.monotonic() - self._started > self._time_limit:
+            self.end(_timed_out(self.kind, self._time_limit))
+
+    def heard(self, cancelled: bool | None) -> None:
+        """Takes what the row says: whether it is to be cancelled; None where it is no longer ours."""
+        if cancelled is None:
+            self.end(LeaseLost("The job was given up while it ran; another worker may have it now"))
+        elif cancelled:
+            self.end(Cancelled(said(self.kind)))
+
+    def described(self, progress: Progress | None) -> dict[str, Any] | None:
+        """Its progress for the row, with its pace."""
+        return self._pace.described(progress) if progress is not None else None
+
 
 class Heartbeat:
-    """One thread per process, for all its runs. Use as a context manager."""
+    """One thread per process, for all its runs. Use as a context manager.
 
-    def __init__(self, database: Database, worker: str) -> None:
+    Args:
+        database: the own one.
+        worker: the id of this worker.
+        presence: its row; None: it has none.
+        timing: how often what is done.
+        clock: in whose time leases are given.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        worker: str,
+        *,
+        presence: Presence | None = None,
+        timing: Timing | None = None,
+        clock: JobClock | None = None,
+    ) -> None:
         self._database = database
         self._worker = worker
-        self._runs: dict[str, LeasedRun] = {}
+        self._presence = presence
+        self._timing = timing or Timing()
+        self._clock = clock or JobClock()
+        #: By job and attempt: one that lost its lease may hang beside the next.
+        self._runs: dict[tuple[str, int], LeasedRun] = {}
+        #: Until when we are believed to have what is queued here.
+        self._lease: datetime | None = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="heartbeat", daemon=True)
@@ -76,18 +137,16 @@ class Heartbeat:
         self._thread.join()
 
     @contextlib.contextmanager
-    def running(
-        self, job_id: str, kind: JobKind, attempt: int, observer: Observer | None = None
-    ) -> Iterator[LeasedRun]:
+    def running(self, run: LeasedRun) -> Iterator[LeasedRun]:
         """Keeps the lease of an attempt for as long as the block runs."""
-        run = LeasedRun(job_id, kind, attempt, observer)
+        key = (run.job_id, run.attempt)
         with self._lock:
-            self._runs[job_id] = run
+            self._runs[key] = run
         try:
             yield run
         finally:
             with self._lock:
-                del self._runs[job_id]
+                del self._runs[key]
 
     def runs(self) -> list[LeasedRun]:
         """What runs in this process now."""
@@ -95,21 +154,61 @@ class Heartbeat:
             return list(self._runs.values())
 
     def _beat_until_stopped(self) -> None:
-        while not self._stopping.wait(INTERVAL):
+        while not self._stopping.wait(self._timing.beat):
             try:
-                self._beat()
+                self.beat()
             except (HHHError, SQLAlchemyError) as error:
                 # The lease outlasts a short outage of the database; after a longer one, finalising is refused.
                 log.warning("heartbeat_failed", error=str(error))
 
-    def _beat(self) -> None:
-        expires = utcnow() + LEASE
+    def beat(self) -> None:
+        """One look: reads every time, writes what has changed or is due.
+
+        Raises:
+            DatabaseUnavailable: nothing was heard, or nothing written.
+        """
+        runs = self.runs()
+        for run in runs:
+            run.end_if_overdue()
+        with self._database.snapshot() as session:
+            now = self._clock.now(session)
+            held = rows.held(session, [run.job_id for run in runs]) if runs else {}
+        for run in runs:
+            run.heard(held.get((run.job_id, run.attempt)))
+        ours = [run for run in runs if (run.job_id, run.attempt) in held]
+        due = [run for run in ours if run.progress != run.written or self._is_due(run.lease, now)]
+        if due or self._is_due(self._lease, now):
+            self._write(due, now)
+
+    def _write(self, due: Sequence[LeasedRun], now: datetime) -> None:
+        expires = now + self._timing.lease
+        told = [(run, run.progress) for run in due]
         with self._database.transaction() as session:
-            rows.renew_queued(session, [self._worker], lease_expires_at=expires)
-            for run in self.runs():
-                progress = dataclasses.asdict(run.progress) if run.progress else None
-                cancelled = rows.renew(session, run.job_id, run.attempt, lease_expires_at=expires, progress=progress)
-                if cancelled is None:
-                    run.end(LeaseLost("The job was given up while it ran; another worker may have it now"))
-                elif cancelled:
-                    run.end(Cancelled(f"The {run.kind} was cancelled"))
+            if renews := self._is_due(self._lease, now):
+                self._renew_worker(session, now)
+            heard = [
+                rows.renew(session, run.job_id, run.attempt, lease_expires_at=expires, progress=run.described(progress))
+                for run, progress in told
+            ]
+        if renews:
+            self._lease = expires
+        for (run, progress), cancelled in zip(told, heard, strict=True):
+            run.lease, run.written = expires, progress
+            run.heard(cancelled)
+
+    def _renew_worker(self, session: Session, now: datetime) -> None:
+        if self._presence is not None:
+            self._presence.write(session, now)
+        rows.renew_queued(session, [self._worker], lease_expires_at=now + self._timing.lease)
+
+    def _is_due(self, lease: datetime | None, now: datetime) -> bool:
+        # Neither old nor of a time that the clock has left since.
+        timing = self._timing
+        return lease is None or not now + timing.lease - timing.renewal < lease <= now + timing.lease
+
+
+def _timed_out(kind: JobKind, limit: int) -> TimedOut:
+    return TimedOut(
+        f"The {kind} took longer than its time limit of {limit} seconds and was ended",
+        hint="raise the limit in the policy of its target, or see why it takes so long",
+    )

@@ -31,8 +31,10 @@ class Periodically:
         # A daemon: a server that does not answer must not hold up the end of the process.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def start(self) -> None:
-        """Begins with the first round."""
+    def start(self, *, at_once: bool = True) -> None:
+        """Begins with the first round, at once or after the usual time."""
+        if at_once:
+            self._due.set()
         self._thread.start()
 
     def soon(self) -> None:
@@ -50,16 +52,17 @@ class Periodically:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while True:
+            self._due.wait(self._seconds)
+            if self._stopping.is_set():
+                return
             self._due.clear()
             self._round()
-            if not self._stopping.is_set():
-                self._due.wait(self._seconds)
 
     def _round(self) -> None:
         try:
             self._do()
         except (HHHError, SQLAlchemyError, OSError) as error:
-            log.warning(f"{self._name}_failed", error=str(error))
+            log.warning("upkeep_failed", what=self._name, error=str(error))
         except Exception:
-            log.exception(f"{self._name}_failed")
+            log.exception("upkeep_failed", what=self._name)

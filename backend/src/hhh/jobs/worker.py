@@ -3,101 +3,117 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+import time
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from hhh.core import scratch
-from hhh.core.clock import utcnow
-from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import BackupInProgress, Cancelled, HHHError, Interrupted, LeaseLost, OutcomeUnknown, Unrecorded
+from hhh.core.errors import BackupInProgress, HHHError
 from hhh.jobs import creation
 from hhh.jobs.base import Handled
-from hhh.jobs.heartbeat import LEASE, Heartbeat, Observer
+from hhh.jobs.clock import JobClock
+from hhh.jobs.endings import Endings, stopped
+from hhh.jobs.heartbeat import Heartbeat, LeasedRun, Observer
 from hhh.jobs.liveness import Liveness
+from hhh.jobs.lost import Lost
+from hhh.jobs.presence import Presence
+from hhh.jobs.taking import Taking
 from hhh.jobs.timing import Timing
-from hhh.models import Job, JobKind, JobState
+from hhh.models import Job, JobState
 from hhh.repositories import jobs as rows
+from hhh.repositories import workers as worker_rows
 from hhh.services.container import Services
-from hhh.services.work import Attempt, Failure, NewJob
+from hhh.services.work import NewJob
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """A job that is ours, and what it does."""
-
-    kind: JobKind
-    attempt: Attempt
-
-
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    """How an attempt ended without success."""
-
-    job_id: str
-    kind: JobKind
-    attempt: int
-    failure: Failure
-    #: What to do once it is certain that this is how it ended.
-    withdraw: Callable[[], None] | None = None
+#: Seconds between two tries to begin a job that somebody waits for, while as many run as may.
+_WAITING = 0.5
+#: A worker that gave no sign of life for so long is no longer listed.
+_FORGOTTEN = timedelta(hours=1)
 
 
 class Worker:
     """Runs jobs in this process. Make one with `working`."""
 
-    def __init__(self, services: Services, name: str, heartbeat: Heartbeat, liveness: Liveness) -> None:
+    def __init__(
+        self,
+        services: Services,
+        name: str,
+        heartbeat: Heartbeat,
+        liveness: Liveness,
+        *,
+        presence: Presence | None,
+        timing: Timing,
+        clock: JobClock,
+    ) -> None:
         self.name = name
-        self._settings: Settings = services.settings
+        self.timing = timing
+        self._settings = services.settings
         self._database: Database = services.database
         self._works = services.works
         self._heartbeat = heartbeat
         self._liveness = liveness
-        #: By job: writes of how it ended, which the database did not take when they came.
-        self._unrecorded: dict[str, Callable[[], None]] = {}
-        self._recording = threading.Lock()
+        self._presence = presence
+        self._clock = clock
+        self._endings = Endings(services.database, services.works, timing, clock)
+        self._taking = Taking(services, name, timing, clock, takes_all=presence is not None)
+        self._lost = Lost(liveness, timing)
+        #: With a shared queue a queued job waits for any worker, also for one that is yet to start.
+        self._is_shared = bool(services.settings.jobs_database_url.get_secret_value())
 
     def create(self, new: NewJob, *, shared: bool = False) -> str:
         """Commits a queued job; returns its id.
+
+        An active job in its way that nobody alive goes on with is given up first. Where only its lease says that, it is
+        watched for some seconds.
 
         Args:
             new: what is asked for.
             shared: whether it waits for any worker; else for this one.
 
         Raises:
-            BackupInProgress: the target has an active job.
+            BackupInProgress: an active job is in its way.
             HHHError: the job's own check does not hold.
         """
-        self._record_endings()
+        self._endings.retry()
+        self._make_way(new)
         if new.check is not None:
-            with self._database.transaction() as session:
-                self._refuse_if_busy(session, new.target)
             new.check(self.name)
-        now = utcnow()
+            self._make_way(new)
         try:
             with self._database.transaction() as session:
-                self._refuse_if_busy(session, new.target)
-                job_id = creation.insert(
-                    session, new, now, worker="" if shared else self.name, lease_expires_at=now + LEASE
-                )
+                now = self._clock.now(session)
+                expires = now + self.timing.lease
+                return creation.insert(session, new, now, worker="" if shared else self.name, lease_expires_at=expires)
         except IntegrityError:  # another process was first
-            raise _in_progress(new.target) from None
-        return job_id
+            raise _in_progress(new) from None
+
+    def create_due(self, *, shared: bool = False) -> list[str]:
+        """Commits the jobs that should run now though nobody asks (`hhh.services.work.Work.due`); their ids."""
+        created = []
+        for work in self._works.values():
+            for new in work.due():
+                with contextlib.suppress(BackupInProgress):  # it is asked for again later
+                    created.append(self.create(new, shared=shared))
+        return created
 
     def execute(self, job_id: str, observer: Observer | None = None) -> None:
         """Runs a queued job to its end and records how it ended, for whoever waits; a no-op when somebody else has it.
 
-        It waits until as many run as may. A failure is recorded, not raised; an interrupt goes on, once recorded.
+        While as many run as may, it waits. A failure is recorded, not raised; only an interrupt of the process goes on,
+        after it was recorded.
         """
-        self.attempt(job_id, observer)
+        try:
+            while self._attempt(job_id, observer) is Handled.REFUSED:
+                time.sleep(_WAITING)
+        except (HHHError, SQLAlchemyError) as error:
+            log.warning("job_not_claimed", job_id=job_id, error=str(error))
 
     def attempt(self, job_id: str, observer: Observer | None = None) -> Handled:
         """Runs one attempt at a queued job, if it may be begun now, and records how it ended; for queues.
@@ -105,47 +121,42 @@ class Worker:
         A failure is recorded, not raised; only an interrupt of the process goes on, after it was recorded.
         """
         try:
-            claim = self._claim(job_id)
+            return self._attempt(job_id, observer)
         except (HHHError, SQLAlchemyError) as error:
             # It stays queued, and `adopt_queued` names it again.
             log.warning("job_not_claimed", job_id=job_id, error=str(error))
             return Handled.REFUSED
-        if claim is None:
-            return Handled.ELSEWHERE
-        with self._heartbeat.running(job_id, claim.kind, claim.attempt.number, observer) as run:
-            try:
-                self._works[claim.kind].perform(claim.attempt, run)
-            except BaseException as error:
-                self._see_to(claim, error)
-                if not isinstance(error, Exception):
-                    raise
-        return Handled.ENDED
 
     def drain(self) -> None:
         """Tells that this worker takes no more."""
+        if self._presence is not None:
+            self._presence.drain()
+            try:
+                with self._database.transaction() as session:
+                    self._presence.write(session, self._clock.now(session))
+            except (HHHError, SQLAlchemyError) as error:
+                log.warning("drain_not_told", error=str(error))  # the heartbeat tells it again
 
     def end_all(self) -> None:
-        """Ends everything that runs here, since the process stops."""
+        """Ends everything that runs here, since the process stops; what can be repeated goes on elsewhere, or later."""
         for run in self._heartbeat.runs():
-            run.end(_stopped(run.kind))
+            run.end(stopped(run.kind, repeatable=self._works[run.kind].repeatable))
 
     def abandon_all(self) -> None:
-        """Records what runs here as failed though its thread has not ended; what can't be, the next worker finds."""
+        """Records that what runs here has ended though its thread has not; what can't be, the next worker finds."""
         self._liveness.leave_for_others(self.name)
         for run in self._heartbeat.runs():
-            reason = _stopped(run.kind)
-            log.error("job_abandoned", kind=run.kind, job_id=run.job_id, error=str(reason))
-            failure = Failure(JobState.FAILED, str(reason), reason.code)
-            self._end(_Ending(run.job_id, run.kind, run.attempt, failure))
+            self._endings.stop(run.job_id, run.kind, run.attempt)
 
     def tidy(self) -> None:
-        """Sees to what dead workers left: running jobs are failed, scratch is removed, queued jobs are let go of."""
-        self._record_endings()
+        """Sees to what dead workers left: scratch is removed, what waits is let go of, what ran is handed on.
+
+        A job of theirs is queued again where that may be done and somebody takes it; else it is failed.
+        """
+        self._endings.retry()
         dead = self._liveness.dead()
         with self._database.transaction() as session:
-            for job in rows.expired(session, now=utcnow(), dead_workers=dead):
-                self._give_up(session, job)
-            rows.renew_queued(session, dead, lease_expires_at=utcnow())
+            self._hand_on(session, dead)
         scratch.sweep(self._settings.scratch_dir)
         for worker in dead:
             self._liveness.bury(worker)
@@ -160,109 +171,107 @@ class Worker:
 
         Args:
             shared: whether they go on waiting for any worker, and only whoever hands them over is believed for a
-                while; else they are this worker's.
+                while; else they are this worker's, and all that wait for it are named, also those of before.
             limit: how many at the most.
         """
-        now = utcnow()
-        with self._database.transaction() as session:
-            rows.adopt(session, worker=self.name, lease_expires_at=now + LEASE, now=now)
-            return [*rows.queued_of(session, self.name)]
+        return self._taking.adopt(shared=shared, limit=limit)
 
     def release_queued(self) -> None:
         """Lets go of what was queued here and not begun, for another worker to adopt at once."""
         with self._database.transaction() as session:
-            rows.renew_queued(session, [self.name], lease_expires_at=utcnow())
+            rows.renew_queued(session, [self.name], lease_expires_at=self._clock.now(session))
 
-    def _claim(self, job_id: str) -> _Claim | None:
-        now = utcnow()
-        with self._database.transaction() as session:
-            job = rows.claim(session, job_id, worker=self.name, lease_expires_at=now + LEASE, now=now)
-            if job is None:
-                return None
-            kind = JobKind(job.kind)
-            # Without a row of its own, nobody is left who wants it; the lease runs out.
-            known = self._works[kind].begin(session, job)
-            return _Claim(kind, Attempt(job_id, job.attempt, job.target, self.name)) if known else None
+    def ended_among(self, job_ids: Collection[str]) -> set[str]:
+        """Those of the given jobs that have ended, or that nobody knows."""
+        with self._database.snapshot() as session:
+            return {*job_ids} - rows.unfinished(session)
 
-    def _see_to(self, claim: _Claim, error: BaseException) -> None:
+    @property
+    def is_limited(self) -> bool:
+        """Whether a job that ends makes room for one that could not be begun."""
+        return self._settings.running_limit > 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether an ending is not recorded yet."""
+        return self._endings.is_behind
+
+    def _attempt(self, job_id: str, observer: Observer | None) -> Handled:
+        claim = self._taking.claim(job_id)
+        if isinstance(claim, Handled):
+            return claim
         attempt = claim.attempt
-        if isinstance(error, LeaseLost):
-            log.warning("lease_lost", kind=claim.kind, job_id=attempt.job_id, target=attempt.target, error=str(error))
-        elif isinstance(error, Unrecorded):
-            self._record(attempt.job_id, error.record)
-        else:
-            self._record_failure(claim, error)
-
-    def _record_failure(self, claim: _Claim, error: BaseException) -> None:
-        attempt, known = claim.attempt, error if isinstance(error, HHHError) else None
-        text = str(known) if known else _said(error)
-        log.error(
-            "job_failed",
-            kind=claim.kind,
-            job_id=attempt.job_id,
-            target=attempt.target,
-            error=text,
-            left_behind=getattr(error, "__notes__", None),
-            exc_info=None if known else error,
+        run = LeasedRun(
+            attempt.job_id, claim.kind, attempt.number, time_limit=claim.time_limit_seconds, observer=observer
         )
-        state = JobState.CANCELLED if isinstance(error, Cancelled) else JobState.FAILED
-        failure = Failure(state, text, known.code if known else HHHError.code)
-        withdraw = error.withdraw if isinstance(error, OutcomeUnknown) else None
-        self._end(_Ending(attempt.job_id, claim.kind, attempt.number, failure, withdraw))
+        with self._heartbeat.running(run):
+            try:
+                self._works[claim.kind].perform(attempt, run)
+            except BaseException as error:
+                handled = self._endings.see_to(claim, error)
+                if not isinstance(error, Exception):
+                    raise
+                return handled
+        return Handled.ENDED
 
-    def _end(self, ending: _Ending) -> None:
-        self._record(ending.job_id, functools.partial(self._write, ending))
+    def _make_way(self, new: NewJob) -> None:
+        while self._is_in_doubt(new):
+            time.sleep(self.timing.watch / 10)
 
-    def _record(self, job_id: str, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except (HHHError, SQLAlchemyError) as error:
-            # It is tried again; should this process end before, whoever finds it dead records that.
-            log.warning("ending_not_recorded", job_id=job_id, error=str(error))
-            with self._recording:
-                self._unrecorded[job_id] = write
+    def _is_in_doubt(self, new: NewJob) -> bool:
+        """Whether a job is in the way of which it is not known yet if its worker lives; gives up one that is lost.
 
-    def _record_endings(self) -> None:
-        with self._recording:
-            for job_id, write in list(self._unrecorded.items()):
-                try:
-                    write()
-                except (HHHError, SQLAlchemyError) as error:
-                    log.warning("ending_not_recorded", job_id=job_id, error=str(error))
-                else:
-                    del self._unrecorded[job_id]
-
-    def _write(self, ending: _Ending) -> None:
+        Raises:
+            BackupInProgress: somebody goes on with it.
+        """
+        with self._database.snapshot() as session:
+            if rows.active_of(session, new.kind, new.target) is None:
+                return False
         with self._database.transaction() as session:
-            self._finish(session, ending.kind, ending.job_id, ending.attempt, ending.failure)
-            recorded = self._works[ending.kind].recorded(session, ending.job_id)
-        if ending.withdraw is not None and not recorded:
-            ending.withdraw()
+            busy = rows.active_of(session, new.kind, new.target)
+            if busy is None:
+                return False
+            now = self._clock.now(session)
+            lost = self._is_lost(busy, now)
+            if lost is False or (lost and self._goes_on(session, busy, now)):
+                raise _in_progress(new)
+            if lost:
+                self._endings.give_up(session, busy)
+            return lost is None
 
-    def _refuse_if_busy(self, session: Session, target: str) -> None:
-        busy = rows.active_of(session, target)
-        if busy is None:
-            return
-        if busy.lease_expires_at >= utcnow() and busy.worker not in self._liveness.dead():
-            raise _in_progress(target)
-        self._give_up(session, busy)
-        session.flush()
+    def _is_lost(self, busy: Job, now: datetime) -> bool | None:
+        if busy.state == JobState.QUEUED and not busy.worker:
+            return rows.is_overdue(busy, now=now, latest=now + self.timing.lease)
+        return self._lost.is_lost(busy, now)
 
-    def _give_up(self, session: Session, job: Job) -> None:
-        log.warning("job_given_up", kind=job.kind, job_id=job.id, target=job.target, worker=job.worker)
-        text = f"The process that ran the {job.kind} ended; start it again"
-        self._finish(session, JobKind(job.kind), job.id, job.attempt, Failure(JobState.FAILED, text, HHHError.code))
+    def _goes_on(self, session: Session, job: Job, now: datetime) -> bool:
+        """Whether somebody will take a job that has lost its worker."""
+        may = job.state == JobState.QUEUED or self._endings.can_follow(job)
+        return may and (self._is_shared or self._lost.takers(session, now))
 
-    def _finish(self, session: Session, kind: JobKind, job_id: str, attempt: int, failure: Failure) -> None:
-        # The job must end also where its own row is gone: it would keep its target busy, and whoever tidies up from
-        # what others left.
-        now = utcnow()
-        if rows.finish(session, job_id, attempt, state=failure.state, error=failure.text, now=now):
-            self._works[kind].record_failure(session, job_id, failure, now)
+    def _hand_on(self, session: Session, dead: Collection[str]) -> None:
+        now = self._clock.now(session)
+        for job in self._lost.among_running(session, now, dead):
+            if job.kind not in self._works:  # of a newer version, whose workers see to it
+                continue
+            if self._goes_on(session, job, now):
+                self._endings.take_over(session, job)
+            else:
+                self._endings.give_up(session, job)
+        rows.renew_queued(session, dead, lease_expires_at=now)
+        worker_rows.remove(session, dead)
+        worker_rows.remove_silent(session, since=now - _FORGOTTEN, until=now + self.timing.lease)
 
 
 @contextlib.contextmanager
-def working(services: Services, *, slots: int = 0, label: str = "", timing: Timing | None = None) -> Iterator[Worker]:
+def working(
+    services: Services,
+    *,
+    slots: int = 0,
+    label: str = "",
+    timing: Timing | None = None,
+    clock: JobClock | None = None,
+) -> Iterator[Worker]:
     """A worker of this process, alive until the block is left.
 
     Args:
@@ -270,25 +279,43 @@ def working(services: Services, *, slots: int = 0, label: str = "", timing: Timi
         slots: how many jobs of a queue it takes at once; 0: it runs its own alone, and is not listed.
         label: what the operator calls it; ``host:pid`` unless they said.
         timing: shorter in tests.
+        clock: another one in tests.
 
     Raises:
         DatabaseUnavailable: the own database can't be reached.
     """
-    liveness = Liveness(services.settings.data_dir)
-    with liveness.alive() as name, Heartbeat(services.database, name) as heartbeat:
-        yield Worker(services, name, heartbeat, liveness)
+    timing, clock = timing or Timing(), clock or JobClock()
+    database, liveness = services.database, Liveness(services.settings.data_dir)
+    with contextlib.ExitStack() as stack:
+        name = stack.enter_context(liveness.alive())
+        presence = (
+            stack.enter_context(_present(database, clock, Presence(name, label=label, slots=slots))) if slots else None
+        )
+        heartbeat = stack.enter_context(Heartbeat(database, name, presence=presence, timing=timing, clock=clock))
+        worker = Worker(services, name, heartbeat, liveness, presence=presence, timing=timing, clock=clock)
+        try:
+            yield worker
+        finally:
+            if worker.is_behind:
+                liveness.leave_for_others(name)
 
 
-def _stopped(kind: JobKind) -> Interrupted:
-    return Interrupted(f"The service was stopped while the {kind} ran", hint="start it again")
+@contextlib.contextmanager
+def _present(database: Database, clock: JobClock, presence: Presence) -> Iterator[Presence]:
+    with database.transaction() as session:
+        presence.write(session, clock.now(session))
+    try:
+        yield presence
+    finally:
+        try:
+            with database.transaction() as session:
+                presence.remove(session)
+        except (HHHError, SQLAlchemyError) as error:
+            log.warning("worker_not_removed", error=str(error))  # its heartbeat grows old
 
 
-def _said(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return "It was interrupted"
-    return f"{type(error).__name__}: {error}".rstrip(": ")
-
-
-def _in_progress(target: str) -> BackupInProgress:
-    hint = "wait until it has ended; `hhh backup list` shows it"
-    return BackupInProgress(f"A backup or restore of {target!r} is in progress", hint=hint)
+def _in_progress(new: NewJob) -> BackupInProgress:
+    if new.kind in rows.MAIN_KINDS:
+        hint = "wait until it has ended; `hhh backup list` shows it"
+        return BackupInProgress(f"A backup or restore of {new.target!r} is in progress", hint=hint)
+    return BackupInProgress(f"A {new.kind} of {new.target!r} is in progress", hint="wait until it has ended")

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.engine import CursorResult, Result
 from sqlalchemy.orm import Session
 
 from hhh.core.clock import utcnow
-from hhh.models import Job, JobState
+from hhh.models import Job, JobKind, JobState
 from hhh.models.job import ACTIVE
 
 #: The states of a job that has not ended.
 _UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
+#: The kinds of which one alone is active for a target, whichever it is; the limit of what runs counts them too.
+MAIN_KINDS = (JobKind.BACKUP, JobKind.RESTORE)
+#: The number of the lock under which claims are counted, of our own choosing.
+_CLAIMING = 0x68686863
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A queued job, as far as whoever wants to begin it must know it."""
+
+    kind: str
+    not_before: datetime | None
+    cancel_requested: bool
 
 
 def server_time(session: Session) -> datetime:
@@ -30,6 +44,16 @@ def get(session: Session, job_id: str) -> Job | None:
     return session.get(Job, job_id)
 
 
+def kind_of(session: Session, job_id: str) -> str | None:
+    """What the job of that id does."""
+    return session.scalar(select(Job.kind).where(Job.id == job_id))
+
+
+def state_of(session: Session, job_id: str) -> JobState:
+    """Where the job of that id is in its life."""
+    return JobState(session.scalars(select(Job.state).where(Job.id == job_id)).one())
+
+
 def settled(session: Session, job_id: str) -> Job | None:
     """The job, if no other transaction is changing it: one whose connection was lost may still be committed.
 
@@ -39,9 +63,10 @@ def settled(session: Session, job_id: str) -> Job | None:
     return session.scalar(select(Job).where(Job.id == job_id).with_for_update(nowait=True))
 
 
-def active_of(session: Session, target: str) -> Job | None:
-    """The job that keeps a target busy."""
-    return session.scalar(select(Job).where(Job.target == target, ACTIVE))
+def active_of(session: Session, kind: JobKind, target: str) -> Job | None:
+    """The job that is in the way of a new one of that kind."""
+    condition = ACTIVE if kind in MAIN_KINDS else and_(Job.kind == kind, Job.state.in_(_UNFINISHED))
+    return session.scalar(select(Job).where(Job.target == target, condition))
 
 
 def active(session: Session) -> Sequence[Job]:
@@ -49,14 +74,39 @@ def active(session: Session) -> Sequence[Job]:
     return session.scalars(select(Job).where(Job.state.in_(_UNFINISHED)).order_by(Job.created_at)).all()
 
 
+def waiting(session: Session, job_id: str) -> Waiting | None:
+    """What decides whether a job may be begun; None where it does not wait."""
+    found = session.execute(
+        select(Job.kind, Job.not_before, Job.cancel_requested).where(Job.id == job_id, Job.state == JobState.QUEUED)
+    ).one_or_none()
+    return Waiting(*found) if found is not None else None
+
+
+def unfinished(session: Session) -> set[str]:
+    """The ids of all jobs that have not ended."""
+    return {*session.scalars(select(Job.id).where(Job.state.in_(_UNFINISHED)))}
+
+
 def active_among(session: Session, job_ids: Collection[str]) -> Sequence[Job]:
     """Those of the given jobs that wait or run."""
     return session.scalars(select(Job).where(Job.id.in_(job_ids), Job.state.in_(_UNFINISHED))).all()
 
 
-def queued_of(session: Session, worker: str) -> Sequence[str]:
-    """The ids of the jobs that wait for that worker."""
-    return session.scalars(select(Job.id).where(Job.worker == worker, Job.state == JobState.QUEUED)).all()
+def running(session: Session) -> Sequence[Job]:
+    """All jobs that run, the oldest first."""
+    return session.scalars(select(Job).where(Job.state == JobState.RUNNING).order_by(Job.started_at)).all()
+
+
+def running_main(session: Session) -> int:
+    """How many backups and restores run."""
+    counted = select(func.count()).where(Job.state == JobState.RUNNING, Job.kind.in_(MAIN_KINDS))
+    return session.scalar(counted) or 0
+
+
+def lock_claims(session: Session) -> None:
+    """Lets one transaction at a time count what runs and then claim; SQLite has no others anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(_CLAIMING)))
 
 
 def add(session: Session, job: Job) -> None:
@@ -79,20 +129,57 @@ def claim(session: Session, job_id: str, *, worker: str, lease_expires_at: datet
             attempt=Job.attempt + 1,
             worker=worker,
             lease_expires_at=lease_expires_at,
+            not_before=None,
+            progress=None,
             started_at=now,
+            version=Job.version + 1,
         )
         .returning(Job)
     )
     return claimed.scalar_one_or_none()
 
 
-def adopt(session: Session, *, worker: str, lease_expires_at: datetime, now: datetime) -> None:
-    """Makes every queued job whose lease ran out that worker's."""
-    session.execute(
-        update(Job)
-        .where(Job.state == JobState.QUEUED, Job.lease_expires_at <= now)
-        .values(worker=worker, lease_expires_at=lease_expires_at)
+def adopt(
+    session: Session,
+    *,
+    worker: str,
+    kinds: Collection[str],
+    lease_expires_at: datetime,
+    now: datetime,
+    latest_not_before: datetime,
+    limit: int,
+) -> Sequence[str]:
+    """Makes queued jobs that nobody is believed to have that worker's, the oldest first.
+
+    Args:
+        session: of a transaction.
+        worker: whose they are then; empty: of whoever is free.
+        kinds: that it can do.
+        lease_expires_at: until then whoever has them is believed; the latest that any lease can say.
+        now: the time.
+        latest_not_before: the latest that any job may have to wait; what says more is of another time.
+        limit: how many at the most.
+
+    Returns:
+        Their ids.
+    """
+    free = (
+        select(Job.id)
+        .where(
+            Job.state == JobState.QUEUED,
+            Job.kind.in_(kinds),
+            _overdue(now, lease_expires_at),
+            or_(Job.not_before.is_(None), Job.not_before <= now, Job.not_before > latest_not_before),
+        )
+        .order_by(Job.created_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
     )
+    ids = session.scalars(free).all()
+    session.execute(
+        update(Job).where(Job.id.in_(ids)).values(worker=worker, lease_expires_at=lease_expires_at, not_before=None)
+    )
+    return ids
 
 
 def renew_queued(session: Session, workers: Collection[str], *, lease_expires_at: datetime) -> None:
@@ -128,16 +215,16 @@ def held(session: Session, job_ids: Collection[str]) -> dict[tuple[str, int], bo
 def renew(
     session: Session, job_id: str, attempt: int, *, lease_expires_at: datetime, progress: dict[str, Any] | None
 ) -> bool | None:
-    """Keeps the lease of a running attempt and writes its progress.
+    """Keeps the lease of a running attempt and writes its progress, where there is one to write.
 
     Returns:
         Whether its cancellation was asked for; None when the attempt no longer holds the job.
     """
+    values: dict[str, Any] = {"lease_expires_at": lease_expires_at}
+    if progress is not None:
+        values |= {"progress": progress, "version": Job.version + 1}
     renewed = session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.attempt == attempt, Job.state == JobState.RUNNING)
-        .values(lease_expires_at=lease_expires_at, progress=progress)
-        .returning(Job.cancel_requested)
+        update(Job).where(*_held_by(job_id, attempt)).values(**values).returning(Job.cancel_requested)
     )
     return renewed.scalar_one_or_none()
 
@@ -145,7 +232,9 @@ def renew(
 def request_cancel(session: Session, job_id: str) -> bool:
     """Asks for an active job to be cancelled; False when it has ended."""
     asked = session.execute(
-        update(Job).where(Job.id == job_id, Job.state.in_(_UNFINISHED)).values(cancel_requested=True)
+        update(Job)
+        .where(Job.id == job_id, Job.state.in_(_UNFINISHED))
+        .values(cancel_requested=True, version=Job.version + 1)
     )
     return _changed(asked)
 
@@ -154,31 +243,91 @@ def note_progress(session: Session, job_id: str, attempt: int, progress: dict[st
     """Writes the progress of a running attempt at once; answers as `renew`."""
     noted = session.execute(
         update(Job)
-        .where(Job.id == job_id, Job.attempt == attempt, Job.state == JobState.RUNNING)
-        .values(progress=progress)
+        .where(*_held_by(job_id, attempt))
+        .values(progress=progress, version=Job.version + 1)
         .returning(Job.cancel_requested)
     )
     return noted.scalar_one_or_none()
 
 
 def finish(session: Session, job_id: str, attempt: int, *, state: JobState, error: str | None, now: datetime) -> bool:
-    """Ends an active job; False when that attempt no longer holds it."""
+    """Ends a running attempt; False when it no longer holds the job, also where that only waits for the next one."""
     finished = session.execute(
         update(Job)
-        .where(Job.id == job_id, Job.attempt == attempt, Job.state.in_(_UNFINISHED))
-        .values(state=state, error=error, finished_at=now)
+        .where(*_held_by(job_id, attempt))
+        .values(state=state, error=error, finished_at=now, version=Job.version + 1)
     )
     return _changed(finished)
 
 
-def expired(session: Session, *, now: datetime, dead_workers: Collection[str]) -> Sequence[Job]:
-    """Running jobs whose lease ran out, or whose worker is known to be dead."""
-    return session.scalars(
-        select(Job).where(
-            Job.state == JobState.RUNNING,
-            (Job.lease_expires_at < now) | Job.worker.in_(dead_workers),
+def end_queued(session: Session, job_id: str, *, state: JobState, error: str | None, now: datetime) -> bool:
+    """Ends a job that waits; False where it does not."""
+    ended = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.QUEUED)
+        .values(state=state, error=error, finished_at=now, version=Job.version + 1)
+    )
+    return _changed(ended)
+
+
+def end(session: Session, job: Job, *, state: JobState, error: str | None, now: datetime) -> bool:
+    """Ends an active job, whether it waits or runs; False when it has ended, or gone on, since it was read."""
+    if job.state == JobState.RUNNING:
+        return finish(session, job.id, job.attempt, state=state, error=error, now=now)
+    return end_queued(session, job.id, state=state, error=error, now=now)
+
+
+def requeue(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    *,
+    error: str,
+    not_before: datetime | None,
+    retries_used: int,
+    now: datetime,
+) -> bool:
+    """Ends a running attempt and queues its job for the next; False as `finish`, and where it is to be cancelled."""
+    queued = session.execute(
+        update(Job)
+        .where(*_held_by(job_id, attempt), Job.cancel_requested.is_(False))
+        .values(
+            state=JobState.QUEUED,
+            worker="",
+            lease_expires_at=now,
+            not_before=not_before,
+            retries_left=Job.retries_left - retries_used,
+            error=error,
+            progress=None,
+            version=Job.version + 1,
         )
+    )
+    return _changed(queued)
+
+
+def overdue(session: Session, *, now: datetime, latest: datetime, dead_workers: Collection[str]) -> Sequence[Job]:
+    """Running jobs whose lease ran out or is none that could be given now, or whose worker is known to be dead.
+
+    Nobody renews them while this transaction is open; what somebody renews now is left out.
+    """
+    return session.scalars(
+        select(Job)
+        .where(Job.state == JobState.RUNNING, or_(_overdue(now, latest), Job.worker.in_(dead_workers)))
+        .with_for_update(skip_locked=True)
     ).all()
+
+
+def is_overdue(job: Job, *, now: datetime, latest: datetime) -> bool:
+    """Whether the lease of a job ran out, or is none that could be given now: it is of another time."""
+    return not now <= job.lease_expires_at <= latest
+
+
+def _overdue(now: datetime, latest: datetime) -> ColumnElement[bool]:
+    return or_(Job.lease_expires_at <= now, Job.lease_expires_at > latest)
+
+
+def _held_by(job_id: str, attempt: int) -> tuple[ColumnElement[bool], ...]:
+    return Job.id == job_id, Job.attempt == attempt, Job.state == JobState.RUNNING
 
 
 def _changed(result: Result[Any]) -> bool:

@@ -9,6 +9,7 @@ from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.models import JobKind
 from hhh.services.backup import BackupService
+from hhh.services.cancelling import Cancelling
 from hhh.services.catalogue import Catalogue
 from hhh.services.contents import Contents
 from hhh.services.copies import Copies
@@ -29,6 +30,7 @@ from hhh.services.schedules import ScheduleService
 from hhh.services.stores import StoreService
 from hhh.services.targets import APP, TargetService
 from hhh.services.work import Work
+from hhh.services.workers import WorkerService
 from hhh.storages.registry import open_storage
 
 
@@ -53,6 +55,12 @@ class Services:
     pruning: Pruning
     imports: Imports
     repair: Repair
+    workers: WorkerService
+
+    @property
+    def cancelling(self) -> Cancelling:
+        """Who cancels jobs."""
+        return Cancelling(self.database, self.works)
 
     @property
     def works(self) -> Mapping[JobKind, Work]:
@@ -101,4 +109,5 @@ def assemble(settings: Settings, database: Database) -> Services:
         pruning=Pruning(database, targets, stores, policies, deletion),
         imports=Imports(settings, database, identity, stores, policies),
         repair=Repair(settings, database, identity, targets, stores, policies),
+        workers=WorkerService(database),
     )

@@ -122,7 +122,7 @@ def _bring_to_now(database: Database, carried_over: Sequence[Base]) -> None:
 
 def _end_jobs(session: Session, now: datetime) -> None:
     for job in job_rows.active(session):
-        job_rows.finish(session, job.id, job.attempt, state=JobState.FAILED, error=_OF_ANOTHER_TIME, now=now)
+        job_rows.end(session, job, state=JobState.FAILED, error=_OF_ANOTHER_TIME, now=now)
         _end_record(session, job, now)
 
 

@@ -2,7 +2,44 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from hhh.core.database import Database
+from hhh.models import Job, WorkerRow
+from hhh.repositories import jobs as job_rows
+from hhh.repositories import workers as rows
+from hhh.schemas.worker import RunningJob, WorkerResource
 
 #: How long a worker is believed without a sign of life.
 LEASE = timedelta(seconds=30)
+
+
+class WorkerService:
+    """Lists workers."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self) -> Sequence[WorkerResource]:
+        """Every process that takes jobs, the longest at work first; those that died stay for a while."""
+        with self._database.snapshot() as session:
+            now = job_rows.server_time(session)
+            running = job_rows.running(session)
+            return [_resource(row, running, now) for row in rows.all_rows(session)]
+
+
+def _resource(row: WorkerRow, running: Sequence[Job], now: datetime) -> WorkerResource:
+    return WorkerResource(
+        id=row.id,
+        name=row.name,
+        host=row.host,
+        pid=row.pid,
+        version=row.version,
+        state=row.state,
+        slots=row.slots,
+        running=[RunningJob(id=job.id, kind=job.kind, target=job.target) for job in running if job.worker == row.id],
+        started_at=row.started_at,
+        heartbeat_at=row.heartbeat_at,
+        alive=abs(now - row.heartbeat_at) <= LEASE,
+    )

@@ -1,0 +1,57 @@
+"""A worker's row in `workers`: who takes jobs, and whether it lives."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import datetime
+from importlib.metadata import version
+
+from sqlalchemy.orm import Session
+
+from hhh.models import WorkerRow, WorkerState
+from hhh.repositories import workers as rows
+
+
+class Presence:
+    """Of one worker.
+
+    Args:
+        worker: its id, which jobs name.
+        label: what the operator calls it; empty: its host and process.
+        slots: how many jobs it runs at once.
+    """
+
+    def __init__(self, worker: str, *, label: str, slots: int) -> None:
+        self._worker = worker
+        self._host = socket.gethostname()
+        self._label = label or f"{self._host}:{os.getpid()}"
+        self._slots = slots
+        self._state = WorkerState.ACTIVE
+        self._started_at: datetime | None = None
+
+    def drain(self) -> None:
+        """From the next write on, it takes no more."""
+        self._state = WorkerState.DRAINING
+
+    def write(self, session: Session, now: datetime) -> None:
+        """Writes its row, which is its sign of life."""
+        self._started_at = self._started_at or now
+        rows.put(
+            session,
+            WorkerRow(
+                id=self._worker,
+                name=self._label,
+                host=self._host,
+                pid=os.getpid(),
+                version=version("hhh-backup"),
+                state=self._state,
+                slots=self._slots,
+                started_at=self._started_at,
+                heartbeat_at=now,
+            ),
+        )
+
+    def remove(self, session: Session) -> None:
+        """Removes its row."""
+        rows.remove(session, [self._worker])

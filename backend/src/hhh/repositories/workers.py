@@ -1,0 +1,39 @@
+"""Rows of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, or_, select
+from sqlalchemy.orm import Session
+
+from hhh.models import WorkerRow, WorkerState
+
+
+def put(session: Session, row: WorkerRow) -> None:
+    """Writes the row of a worker, also where it was removed meanwhile."""
+    session.merge(row)
+
+
+def remove(session: Session, workers: Collection[str]) -> None:
+    """Removes the rows of these workers; a no-op for those that have none."""
+    session.execute(delete(WorkerRow).where(WorkerRow.id.in_(workers)))
+
+
+def remove_silent(session: Session, *, since: datetime, until: datetime) -> None:
+    """Removes the rows of all whose last sign of life is not of that time."""
+    silent = or_(WorkerRow.heartbeat_at < since, WorkerRow.heartbeat_at > until)
+    session.execute(delete(WorkerRow).where(silent))
+
+
+def all_rows(session: Session) -> Sequence[WorkerRow]:
+    """Every row, the longest at work first."""
+    return session.scalars(select(WorkerRow).order_by(WorkerRow.started_at, WorkerRow.id)).all()
+
+
+def taking_jobs(session: Session, *, since: datetime, until: datetime) -> Sequence[str]:
+    """The ids of the workers that take jobs, and whose last sign of life is of that time."""
+    return session.scalars(
+        select(WorkerRow.id).where(WorkerRow.state == WorkerState.ACTIVE, WorkerRow.heartbeat_at.between(since, until))
+    ).all()
