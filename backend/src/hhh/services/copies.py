@@ -14,6 +14,7 @@ from hhh.artifacts.manifest import parse_manifest
 from hhh.artifacts.retrieval import StoredBackup
 from hhh.core.config import Settings
 from hhh.core.errors import NotFound, StorageError
+from hhh.models import CopyStatus
 from hhh.services.catalogue import Catalogue
 from hhh.services.installation import Identity
 from hhh.services.stores import StoreService
@@ -34,7 +35,7 @@ class Copies:
         self._stores = stores
 
     def of(self, backup_id: str) -> Sequence[StoredBackup]:
-        """All copies of a backup in stores that are known here; at least one.
+        """All good copies of a backup in stores that are known here; those that are not, only where no good one is.
 
         Raises:
             NotFound: no backup has that id, it has not succeeded, or no store that is known here has it.
@@ -45,13 +46,12 @@ class Copies:
         if backup.manifest is None:
             raise NotFound(f"The backup holds nothing: it is {backup.status}", hint="see `hhh backup show`")
         manifest = parse_manifest(json.dumps(backup.manifest).encode(), trusted_keys(self._settings, self._identity))
-        names = {copy.storage for copy in backup.copies}
-        found = [
-            StoredBackup(destination.storage, manifest, self._identities)
-            for destination in self._stores.all()
-            if destination.name in names
-        ]
+        status = {copy.storage: copy.status for copy in backup.copies}
+        known = [store for store in self._stores.all() if store.name in status]
+        good = [store for store in known if status[store.name] == CopyStatus.STORED]
+        found = [StoredBackup(store.storage, manifest, self._identities) for store in good or known]
         if not found:
+            names = status.keys()
             raise NotFound(
                 f"The backup is in stores that are not known here: {', '.join(sorted(names)) or 'none'}",
                 hint="see `hhh storage list`; `hhh restore --from` reads any",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
+from hhh.artifacts.fallback import AnyCopy
 from hhh.artifacts.identities import Identities
 from hhh.artifacts.manifest import Manifest, parse_manifest
-from hhh.artifacts.publication import Destination as Store
-from hhh.artifacts.retrieval import StoredBackup
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import InvalidInput, ManifestInvalid, NotFound
+from hhh.core.errors import InvalidInput, ManifestInvalid, NotFound, StorageError
 from hhh.engines.base import Workplace
 from hhh.engines.restoring import RestoreMode
-from hhh.models import BackupLog, BackupStatus, JobState, Restore
+from hhh.models import BackupLog, BackupStatus, CopyStatus, JobState, Restore
 from hhh.repositories import backups as backup_rows
 from hhh.schemas.restore import Check, RestoreRequest
 from hhh.services import cursors
@@ -123,9 +123,7 @@ class RestoreOrders:
             )
         manifest, signature = self._manifest(backup)
         return Restoration(
-            backup=StoredBackup(
-                self._store(backup).storage, manifest, Identities.load(self._settings.age_identity_file)
-            ),
+            backup=self._copy(backup, manifest),
             destination=destination_of(row, self._places.url(target, row.destination)),
             workplace=workplace,
             earlier_checks=(signature,),
@@ -171,15 +169,22 @@ class RestoreOrders:
             return manifest, Check.unsafe(_SIGNATURE, str(error))
         return manifest, Check.ok(_SIGNATURE, "The manifest is signed by a key that is trusted here")
 
-    def _store(self, backup: BackupLog) -> Store:
-        copies = {copy.storage for copy in backup.copies}
-        for store in self._stores.all():
-            if store.name in copies:
-                return store
-        raise InvalidInput(
-            "No store that this service knows has a copy of the backup",
-            hint="see `hhh storage list`; `hhh restore --from` reads any",
-        )
+    def _copy(self, backup: BackupLog, manifest: Manifest) -> AnyCopy:
+        """The copies in stores that are known here, the good ones first; which of them is good is found out."""
+        status = {copy.storage: copy.status for copy in backup.copies}
+        known = [store for store in self._stores.all() if store.name in status]
+        if not known:
+            raise InvalidInput(
+                "No store that this service knows has a copy of the backup",
+                hint="see `hhh storage list`; `hhh restore --from` reads any",
+            )
+        stored = [store.storage for store in known if status[store.name] == CopyStatus.STORED]
+        # One that is marked as missing may be no more than damaged in part, or back by now: it is all there is.
+        storages = stored or [store.storage for store in known]
+        copy = AnyCopy(storages, manifest, Identities.load(self._settings.age_identity_file))
+        with contextlib.suppress(StorageError):  # the checks tell of it
+            copy.choose()
+        return copy
 
 
 def refuse_undo(row: Restore) -> None:
