@@ -11,12 +11,14 @@ import typer
 from rich.markup import escape
 
 from hhh.cli.output import JsonOption, console, print_json
+from hhh.cli.secret_rotation import rotate_secret
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput
 from hhh.core.files import needed, write_private
 from hhh.services.recovery_kit import Keys, public_keys, recovery_kit
 
 app = typer.Typer(help="The keys, and a kit to recover without this service.", no_args_is_help=True)
+app.command("rotate-secret")(rotate_secret)
 
 
 @app.command("show")

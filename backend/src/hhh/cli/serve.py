@@ -20,6 +20,7 @@ from hhh.cli.worker import require_jobs_database
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError
+from hhh.services.secret_rotation import finish_interrupted
 
 
 def serve(
@@ -51,6 +52,7 @@ def _prepare(loaded: Settings, database: Database) -> str | None:
         if not loaded.auto_migrate:
             return None
         migrations.upgrade(database)
+    finish_interrupted(loaded, database)
     return make_first_super_admin(loaded, database)
 
 

@@ -15,6 +15,7 @@ from hhh.core.config import Settings, load_settings, read_settings
 from hhh.core.database import Database
 from hhh.core.errors import MigrationsPending
 from hhh.services.container import Services, assemble
+from hhh.services.secret_rotation import finish_interrupted
 
 #: Log events that a command reports itself, as its error.
 _TOLD = frozenset({"job_failed"})
@@ -46,6 +47,7 @@ def own_database(loaded: Settings) -> Iterator[Database]:
             if not loaded.auto_migrate:
                 raise MigrationsPending("The database is older than this version", hint="run `hhh migrate`")
             migrations.upgrade(database)
+        finish_interrupted(loaded, database)
         yield database
 
 

@@ -45,5 +45,5 @@ class SecretBox:
         except (InvalidTag, ValueError):
             raise ConfigurationError(
                 f"The stored secret of {owner} can't be opened",
-                hint="was HHH_SECRET_KEY changed? Set the old one again, or register the target anew",
+                hint="was HHH_SECRET_KEY changed or rotated? Set the right one and restart, or register it anew",
             ) from None
