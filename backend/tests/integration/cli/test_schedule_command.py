@@ -1,0 +1,85 @@
+"""`hhh schedule`, where no server runs: what people see."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+from typer.testing import CliRunner
+
+from hhh.cli import schedule as command
+from hhh.core.config import Settings
+from hhh.core.database import Database
+from hhh.models import Schedule
+from hhh.services.container import Services
+from support.local_services import services_with_a_target
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def services(sqlite_database: Database, tmp_path: Path) -> Services:
+    return services_with_a_target(tmp_path, sqlite_database)
+
+
+@pytest.fixture
+def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command that has to succeed; answers what it printed."""
+    monkeypatch.chdir(tmp_path)
+    environment = {"HHH_DATA_DIR": str(settings.data_dir)}
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(command.app, [*arguments], env=environment)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return run
+
+
+def test_without_schedules_the_list_says_how_to_get_one(run: Run) -> None:
+    assert 'hhh schedule add app "@daily"' in run("list")
+
+
+def test_a_new_schedule_is_shown_with_its_next_runs_by_both_clocks(services: Services, run: Run) -> None:
+    shown = run("add", "source", "0 12 1 7 *", "--time-zone", "Europe/Berlin", "--jitter", "60")
+    assert "0 12 1 7 * in Europe/Berlin, up to 60 s later" in shown
+    assert shown.count("-07-01 12:00:00 CEST (") == shown.count("-07-01 10:00:00 UTC)") == 5
+    assert "last backup  none" in shown
+
+
+def test_the_list_says_whose_backup_is_overdue_and_which_is_paused(services: Services, run: Run) -> None:
+    run("add", "source", "@daily")
+    run("add", "app", "@daily")
+    paused, late = (each.id for each in services.schedules.page(limit=2))
+    services.schedules.pause(paused)
+    with services.database.transaction() as session:
+        long_ago = datetime.now(UTC) - timedelta(days=9)
+        session.execute(update(Schedule).values(created_at=long_ago))
+    first, second = run("list").splitlines()[1:]
+    assert (first.split()[0], "paused" in first, first.split()[-2:]) == ("app", True, ["no", paused])
+    assert (second.split()[0], "paused" in second, second.split()[-2:]) == ("source", False, ["yes", late])
+    assert "none, which is overdue" in run("show", late)
+    assert "none, it is paused" in run("show", paused)
+
+
+def test_why_a_run_was_left_out_is_shown(services: Services, run: Run) -> None:
+    run("add", "source", "@daily")
+    [schedule] = services.schedules.page(limit=1)
+    with services.database.transaction() as session:
+        reason = "No target is named [bold]x"
+        session.execute(update(Schedule).values(last_skipped_at=datetime.now(UTC), last_skipped_reason=reason))
+    assert "UTC: No target is named [bold]x" in run("show", schedule.id)
+
+
+def test_a_run_takes_the_backup_and_waits_for_it(services: Services, run: Run) -> None:
+    run("add", "source", "@daily")
+    [schedule] = services.schedules.page(limit=1)
+    assert "of source: " in run("run", schedule.id)
+    assert "last backup  of " in run("show", schedule.id)
+
+
+def test_a_preview_needs_no_installation_and_makes_none(run: Run, tmp_path: Path) -> None:
+    assert run("preview", "30 2 * * *").count(" 02:30:00 UTC") == 5
+    assert run("preview", "30 2 29 3 *", "--time-zone", "Asia/Tokyo").count("03-29 02:30:00 JST (") == 5
+    assert not list(tmp_path.glob("**/hhh.db"))
