@@ -48,10 +48,11 @@ class Worker:
         heartbeat: Heartbeat,
         liveness: Liveness,
         *,
-        presence: Presence | None,
-        timing: Timing,
-        clock: JobClock,
+        presence: Presence | None = None,
+        timing: Timing | None = None,
+        clock: JobClock | None = None,
     ) -> None:
+        timing, clock = timing or Timing(), clock or JobClock()
         self.name = name
         self.timing = timing
         self._settings = services.settings

@@ -42,7 +42,7 @@ async def trigger(
     await jobs.finished(backup_id)
     backup = await run_in_threadpool(services(request).catalogue.get, backup_id)
     if backup.status != "success":
-        raise BackupFailed(backup.error or f"it is {backup.status} still; see /api/v1/backups/{backup_id}")
+        raise BackupFailed(backup.error or _unfinished(backup))
     return TriggerResponse(backup_file=backup.backup_file, backup_size=backup.stored_size, backup_id=backup.id)
 
 
@@ -85,6 +85,13 @@ def show(request: Request, backup_id: str) -> BackupResource:
 
 def _enqueue(request: Request, jobs: JobQueue, target: str) -> str:
     return jobs.enqueue(services(request).backups.request(target))
+
+
+def _unfinished(backup: BackupResource) -> str:
+    where = f"/api/v1/backups/{backup.id}"
+    if backup.status == "queued":
+        return f"the service was stopped before it had ended; it goes on as soon as a worker is there, see {where}"
+    return f"it is {backup.status} still; see {where}"
 
 
 def _accepted(backup_id: str) -> Response:
