@@ -1,4 +1,3 @@
-import io
 import json
 import os
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from hhh.artifacts.naming import ArtifactKeys
 from hhh.artifacts.publication import Destination, Publication
 from hhh.core.errors import Cancelled, ObjectExists, StorageFull, StorageUnavailable, ToolFailed
 from hhh.core.run import Progress, Unattended
-from hhh.engines.base import Attachment, Dump, DumpResult
+from hhh.engines.base import Attachment
 from hhh.storages.base import ObjectWriter, Storage
 from hhh.storages.local import LocalStorage
+from support.file_dumps import FileDump
 from support.filesystems import SmallFilesystem
 from support.stored_backups import FACTS
 
@@ -24,28 +24,6 @@ IDENTITY = pyrage.x25519.Identity.generate()
 CONTENT = b"a row of a table\n" * 100_000
 KEYS = ArtifactKeys("installation", "app", "backup_20250101_120000.sql", 1, encrypted=False)
 SEALED = ArtifactKeys("installation", "app", "backup_20250101_120000.sql", 1, encrypted=True)
-
-
-class FileDump(Dump):
-    """A dump that stands in a file, of a tool that ends well or not."""
-
-    def __init__(self, path: Path, error: Exception | None = None) -> None:
-        self._file = io.FileIO(path)
-        self._error = error
-
-    @property
-    def stdout(self) -> io.RawIOBase:
-        return self._file
-
-    @property
-    def expected_size(self) -> int | None:
-        return None
-
-    def finish(self) -> DumpResult:
-        self._file.close()
-        if self._error:
-            raise self._error
-        return DumpResult(FACTS, {"server": "3.54.0"})
 
 
 class Refusing(LocalStorage):
