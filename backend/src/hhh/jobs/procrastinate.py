@@ -12,17 +12,20 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Job as Delivery
 from psycopg import OperationalError
 
-from hhh.core.errors import BackupInProgress, DatabaseUnavailable
+from hhh.core.database import Database
+from hhh.core.errors import DatabaseUnavailable
 from hhh.jobs import procrastinate_schema as schema
 from hhh.jobs.base import Handled, JobQueue
 from hhh.jobs.procrastinate_app import TASK, sending_app
 from hhh.jobs.procrastinate_waiting import Waiting
 from hhh.jobs.procrastinate_worker import Deliveries
+from hhh.jobs.ticker import Ticker
 from hhh.jobs.timing import Timing
 from hhh.jobs.upkeep import Periodically
 from hhh.jobs.worker import Worker, working
+from hhh.repositories import jobs as rows
 from hhh.services.container import Services
-from hhh.services.work import NewJob, Work
+from hhh.services.work import NewJob
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +33,15 @@ log = structlog.get_logger(__name__)
 ENDING = 4.0
 #: Jobs that are handed over in one transaction.
 _BATCH = 100
+#: Seconds between two looks for schedules that are due.
+_TICK = 1.0
 
 
 class ProcrastinateQueue(JobQueue):
     """Hands jobs to whichever worker is free. Make one with `procrastinate_queue`."""
 
-    def __init__(self, worker: Worker, sender: App, name: str, waiting: Waiting) -> None:
+    def __init__(self, database: Database, worker: Worker, sender: App, name: str, waiting: Waiting) -> None:
+        self._database = database
         self._worker = worker
         self._sender = sender
         self._name = name
@@ -49,12 +55,14 @@ class ProcrastinateQueue(JobQueue):
 
     def hand_over(self, job_ids: Sequence[str]) -> None:
         """See `JobQueue.hand_over`."""
+        waiting = [*job_ids]
         try:
-            for start in range(0, len(job_ids), _BATCH):
-                self._send(job_ids[start : start + _BATCH])
+            while waiting:
+                self._send(waiting[:_BATCH])
+                del waiting[:_BATCH]
         except (ConnectorException, OperationalError) as error:
-            # They are queued: once whoever took them is believed no longer, `adopt_queued` names them.
-            log.warning("jobs_not_handed_over", jobs=len(job_ids), error=str(error.__cause__ or error).strip())
+            log.warning("jobs_not_handed_over", jobs=len(waiting), error=str(error.__cause__ or error).strip())
+            self._let_go(waiting)
 
     def is_reachable(self) -> bool:
         """Whether jobs can be handed over now."""
@@ -76,6 +84,13 @@ class ProcrastinateQueue(JobQueue):
                 with contextlib.suppress(AlreadyEnqueued):
                     self._sender.job_manager.defer_job(delivery)
 
+    def _let_go(self, job_ids: Sequence[str]) -> None:
+        """Has the next `adopt_queued` name them; else it does so when whoever took them is believed no longer."""
+        with contextlib.suppress(DatabaseUnavailable), self._database.transaction() as session:
+            now = rows.server_time(session)
+            for job_id in job_ids:
+                rows.let_go(session, job_id, now=now)
+
     def _delivery(self, job_id: str) -> Delivery:
         return Delivery(
             id=None,
@@ -95,20 +110,18 @@ class _Working:
         self, services: Services, worker: Worker, queue: ProcrastinateQueue, waiting: Waiting, name: str, timing: Timing
     ) -> None:
         self._worker, self._queue, self._waiting = worker, queue, waiting
-        self._works: Sequence[Work] = tuple(services.works.values())
         self._grace = services.settings.drain_seconds
-        self._is_limited = services.settings.running_limit > 0
         self._deliveries = Deliveries(
             services.settings.jobs_database_url.get_secret_value(),
             name,
             slots=services.settings.worker_slots,
             execute=self._execute,
         )
-        self._tidier = Periodically("tidier", timing.tidy, self._tidy)
+        self._tidier = Periodically("tidy", timing.tidy, self._tidy)
         self._rounds = (
             self._tidier,
-            Periodically("sweeper", timing.tidy, worker.sweep),
-            Periodically("due_jobs", timing.tidy, self._enqueue_due),
+            Periodically("sweep", timing.tidy, worker.sweep),
+            Periodically("tick", _TICK, Ticker(services, services.database, queue.hand_over).tick),
         )
 
     def start(self) -> None:
@@ -130,31 +143,24 @@ class _Working:
             if wait(self._deliveries.running(), timeout=ENDING).not_done:
                 self._worker.abandon_all()
         self._deliveries.end(patience=ENDING)
-        self._hand_back()
+        with contextlib.suppress(DatabaseUnavailable):  # what was ended for us goes to another worker at once
+            self._hand_over_queued()
 
     def _execute(self, job_id: str) -> None:
         handled = self._worker.attempt(job_id)
         if handled is Handled.ENDED:
             self._waiting.look()
-        if self._is_limited and handled in {Handled.ENDED, Handled.QUEUED}:
+        if self._worker.is_limited and handled in {Handled.ENDED, Handled.QUEUED}:
             self._tidier.soon()  # there is room for one that was refused
 
     def _tidy(self) -> None:
         self._worker.tidy()
+        self._hand_over_queued()
+        self._queue.hand_over(self._worker.create_due(shared=True))
+
+    def _hand_over_queued(self) -> None:
         if self._queue.is_reachable():
             self._queue.hand_over(self._worker.adopt_queued(shared=True))
-
-    def _hand_back(self) -> None:
-        """What was ended for the end of this process goes to another one at once, not at its next look."""
-        with contextlib.suppress(DatabaseUnavailable):
-            if self._queue.is_reachable():
-                self._queue.hand_over(self._worker.adopt_queued(shared=True))
-
-    def _enqueue_due(self) -> None:
-        for work in self._works:
-            for new in work.due():
-                with contextlib.suppress(BackupInProgress):  # it waits, or runs
-                    self._queue.enqueue(new)
 
 
 @contextlib.contextmanager
@@ -184,7 +190,7 @@ def procrastinate_queue(
         _opened(sending_app(url)) as sender,
     ):
         waiting = Waiting(services.database)
-        queue = ProcrastinateQueue(worker, sender, name, waiting)
+        queue = ProcrastinateQueue(services.database, worker, sender, name, waiting)
         try:
             if works:
                 with _working(_Working(services, worker, queue, waiting, name, timing)):

@@ -97,20 +97,22 @@ class Deliveries:
                 await asyncio.sleep(_AGAIN)
 
     async def _take(self) -> None:
-        cleaning = asyncio.create_task(self._clean_up())
         try:
             await self._app.open_async()
-            await self._app.run_worker_async(
-                queues=[self._queue],
-                concurrency=self._slots,
-                listen_notify=True,
-                fetch_job_polling_interval=_POLLING,
-                delete_jobs="always",
-                install_signal_handlers=False,
-                stalled_worker_timeout=_GONE,
-            )
+            cleaning = asyncio.create_task(self._clean_up())
+            try:
+                await self._app.run_worker_async(
+                    queues=[self._queue],
+                    concurrency=self._slots,
+                    listen_notify=True,
+                    fetch_job_polling_interval=_POLLING,
+                    delete_jobs="always",
+                    install_signal_handlers=False,
+                    stalled_worker_timeout=_GONE,
+                )
+            finally:
+                cleaning.cancel()
         finally:
-            cleaning.cancel()
             await self._app.close_async()
 
     async def _run(self, job_id: str) -> None:
@@ -137,11 +139,11 @@ class Deliveries:
 
     async def _clean_up(self) -> None:
         while True:
-            await asyncio.sleep(_CLEANING)
             try:
                 await self._remove_stalled()
-            except ConnectorException as error:
+            except ConnectorException as error:  # another worker was first, for one
                 log.warning("stalled_deliveries_not_removed", error=str(error.__cause__).strip())
+            await asyncio.sleep(_CLEANING)
 
     async def _remove_stalled(self) -> None:
         manager = self._app.job_manager
