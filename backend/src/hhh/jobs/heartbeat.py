@@ -209,6 +209,6 @@ class Heartbeat:
 
 def _timed_out(kind: JobKind, limit: int) -> TimedOut:
     return TimedOut(
-        f"The {kind} took longer than its time limit of {limit} seconds and was ended",
+        f"The {kind} took longer than its time limit of {limit} s and was ended",
         hint="raise the limit in the policy of its target, or see why it takes so long",
     )

@@ -1,0 +1,198 @@
+"""What every queue of jobs must do, on every own database that it works with."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hhh.core.database import Database
+from hhh.core.errors import BackupInProgress
+from hhh.models import JobKind, JobState
+from support.own_databases import postgresql_database, settings, sqlite_database
+from support.queues import TARGETS, QueueBench, end_in_good_order, freeze, thaw
+from support.waiting import wait_until
+
+__all__ = ["postgresql_database", "settings", "sqlite_database"]
+
+#: Kinds of queues, each with the own database that it works on.
+CASES = [
+    pytest.param(("embedded", "sqlite"), id="embedded-sqlite"),
+    pytest.param(("embedded", "postgresql"), id="embedded-postgresql", marks=pytest.mark.postgres),
+]
+
+
+@pytest.fixture(params=CASES)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> QueueBench:
+    """Queues of each kind in turn, and targets."""
+    kind, database_kind = request.param
+    database: Database = request.getfixturevalue(f"{database_kind}_database")
+    more = request.getfixturevalue(f"{kind}_settings") if kind != "embedded" else {}
+    url = database.url.set(drivername=database_kind).render_as_string(hide_password=False)
+    bench = QueueBench(kind, tmp_path, url, database, more)
+    bench.prepare()
+    return bench
+
+
+def test_a_job_is_begun_at_once_and_recorded(bench: QueueBench) -> None:
+    with bench.open() as opened:
+        job_id = opened.ask()
+        opened.wait_for(job_id)
+        assert opened.status(job_id) == "success"
+    job = bench.job(job_id)
+    assert (job.state, job.attempt, job.error) == (JobState.SUCCESS, 1, None)
+
+
+def test_of_many_that_ask_for_a_target_at_once_one_is_taken(bench: QueueBench) -> None:
+    bench.gate.hold("one")
+
+    def ask(_: int) -> str | None:
+        try:
+            return opened.ask()
+        except BackupInProgress:
+            return None
+
+    with bench.open() as opened:
+        with ThreadPoolExecutor(8) as crowd:
+            [job_id] = filter(None, crowd.map(ask, range(8)))
+        bench.gate.let_go("one")
+        opened.wait_for(job_id)
+    assert bench.gate.begun() == ["one.1"]
+
+
+def test_a_running_job_is_cancelled_and_then_its_target_is_free(bench: QueueBench) -> None:
+    bench.gate.hold("one")
+    with bench.open() as opened:
+        job_id = opened.ask()
+        bench.gate.wait_for("one")
+        assert opened.services.cancelling.cancel(job_id, JobKind.BACKUP) is JobState.RUNNING
+        opened.wait_for(job_id)
+        assert opened.status(job_id) == "cancelled"
+        assert bench.objects() == []
+        bench.gate.let_go("one")
+        again = opened.ask()
+        opened.wait_for(again)
+        assert opened.status(again) == "success"
+
+
+def test_a_queued_job_is_cancelled_at_once(bench: QueueBench) -> None:
+    bench.gate.hold("one")
+    with bench.open(worker_slots=1) as opened:
+        first = opened.ask("one")
+        bench.gate.wait_for("one")
+        second = opened.ask("two")
+        assert opened.services.cancelling.cancel(second, JobKind.BACKUP) is JobState.CANCELLED
+        assert opened.status(second) == "cancelled"
+        opened.wait_for(second)
+        bench.gate.let_go("one")
+        opened.wait_for(first)
+    assert bench.gate.begun() == ["one.1"]
+
+
+def test_what_may_pass_is_tried_again_as_often_as_asked(bench: QueueBench) -> None:
+    for attempt in (1, 2):
+        bench.gate.fail("one", attempt)
+    with bench.open() as opened:
+        job_id = opened.ask(retries=2)
+        job = bench.wait_for_state(job_id, JobState.SUCCESS, JobState.FAILED)
+        assert (job.state, job.attempt, job.retries_left) == (JobState.SUCCESS, 3, 0)
+        assert opened.status(job_id) == "success"
+        assert opened.services.catalogue.stats().total_backups == 1
+
+
+def test_what_fails_more_often_than_it_is_tried_has_failed(bench: QueueBench) -> None:
+    for attempt in (1, 2):
+        bench.gate.fail("one", attempt)
+    with bench.open() as opened:
+        job_id = opened.ask(retries=1)
+        job = bench.wait_for_state(job_id, JobState.SUCCESS, JobState.FAILED)
+        assert (job.state, job.attempt, job.error) == (JobState.FAILED, 2, "The store is away")
+        assert opened.services.catalogue.stats().failed_backups == 1
+
+
+def test_a_further_attempt_begins_no_sooner_than_it_may(bench: QueueBench) -> None:
+    bench.gate.fail("one")
+    with bench.open() as opened:
+        job_id = opened.ask(retries=1)
+        waiting = wait_until(lambda: bench.job(job_id).not_before, what="an attempt that failed")
+        done = bench.wait_for_state(job_id, JobState.SUCCESS)
+    assert waiting is not None
+    assert done.started_at is not None
+    assert done.started_at >= waiting
+
+
+def test_who_waited_too_long_is_ended_and_not_tried_again(bench: QueueBench) -> None:
+    bench.gate.hold("one")
+    with bench.open() as opened:
+        job_id = opened.ask(retries=3, time_limit=1)
+        opened.wait_for(job_id)
+        assert opened.status(job_id) == "failed"
+    job = bench.job(job_id)
+    assert (job.state, job.attempt) == (JobState.FAILED, 1)
+    assert "time limit of 1 s " in (job.error or "")
+
+
+def test_a_job_of_a_killed_worker_is_taken_over(bench: QueueBench) -> None:
+    bench.gate.hold("one")
+    with bench.elsewhere() as process:
+        job_id = bench.leave_to_others()
+        bench.gate.wait_for("one")
+        with bench.open() as opened:
+            process.kill()
+            bench.wait_for_state(job_id, JobState.SUCCESS, JobState.FAILED)
+            assert opened.status(job_id) == "success"
+            assert opened.services.catalogue.stats().total_backups == 1
+    assert bench.job(job_id).attempt == 2
+    assert len(bench.manifests()) == 1
+
+
+def test_a_worker_that_was_frozen_finalises_nothing_when_it_wakes_up(bench: QueueBench) -> None:
+    bench.gate.hold("one")
+    with bench.elsewhere() as process:
+        job_id = bench.leave_to_others()
+        bench.gate.wait_for("one")
+        freeze(process)
+        with bench.open() as opened:
+            bench.wait_for_state(job_id, JobState.SUCCESS)
+            left = bench.objects()
+            bench.gate.let_go("one")
+            thaw(process)
+            end_in_good_order(process)
+            assert opened.services.catalogue.stats().total_backups == 1
+    job = bench.job(job_id)
+    assert (job.state, job.attempt) == (JobState.SUCCESS, 2)
+    assert bench.objects() == left
+
+
+def test_a_worker_that_stops_hands_back_what_does_not_end_in_time(bench: QueueBench) -> None:
+    bench.gate.hold("one")
+    with bench.open("first", drain_seconds=0) as opened:
+        job_id = opened.ask()
+        bench.gate.wait_for("one")
+    assert bench.job(job_id).state == JobState.QUEUED
+    with bench.open("second") as opened:
+        job = bench.wait_for_state(job_id, JobState.SUCCESS, JobState.FAILED)
+        assert (job.state, job.attempt) == (JobState.SUCCESS, 2)
+        assert opened.services.catalogue.stats().total_backups == 1
+
+
+def test_no_more_run_at_once_than_may_and_the_next_begins_when_one_ends(bench: QueueBench) -> None:
+    for name in TARGETS:
+        bench.gate.hold(name)
+    with bench.open(running_limit=2) as opened:
+        job_ids = [opened.ask(name) for name in TARGETS]
+        wait_until(lambda: len(bench.gate.begun()) == 2, what="two that run")
+        waiting = next(name for name in TARGETS if f"{name}.1" not in bench.gate.begun())
+        assert states(bench, job_ids) == ["queued", "running", "running"]
+        running = next(name for name in TARGETS if name != waiting)
+        bench.gate.let_go(running)
+        bench.gate.wait_for(waiting)
+        for name in {*TARGETS} - {running}:
+            bench.gate.let_go(name)
+        for job_id in job_ids:
+            opened.wait_for(job_id)
+        assert [opened.status(job_id) for job_id in job_ids] == ["success"] * 3
+    assert [bench.job(job_id).attempt for job_id in job_ids] == [1, 1, 1]
+
+
+def states(bench: QueueBench, job_ids: list[str]) -> list[str]:
+    return sorted(bench.job(job_id).state for job_id in job_ids)
