@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from hhh.cli.backup_upkeep import prune_if_due
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, size
 from hhh.cli.progress import progress_bar
 from hhh.cli.session import opened_services
@@ -48,6 +49,7 @@ def take(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
         backup_id = worker.create(new)
         with progress_bar(new.target, _STAGES) as observer:
             worker.execute(backup_id, observer)
+        prune_if_due(services, worker, new.target)
         worker.sweep()
         backup = services.catalogue.get(backup_id)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -12,8 +13,8 @@ from rich.markup import escape
 
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems, size
 from hhh.cli.session import opened_services
-from hhh.core.errors import HHHError, InvalidInput
-from hhh.jobs.worker import working
+from hhh.core.errors import BackupInProgress, HHHError, InvalidInput
+from hhh.jobs.worker import Worker, working
 from hhh.models import JobState
 from hhh.schemas.retention import RemovalResource, Retention, RetentionPlan
 from hhh.services.container import Services
@@ -101,6 +102,13 @@ def prune(  # noqa: PLR0913  an option for each rule
         print_json(found)
     else:
         _print(found, done=not plan)
+
+
+def prune_if_due(services: Services, worker: Worker, target: str) -> None:
+    """Prunes a target that a backup was taken of: where no server runs, nobody else does."""
+    if services.pruning.is_due(target):
+        with contextlib.suppress(BackupInProgress):  # a server was faster
+            worker.execute(worker.create(services.pruning.removals_of(target)))
 
 
 def _retention(rules: Mapping[str, float | None]) -> Retention | None:

@@ -10,8 +10,8 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 
 from hhh.core.database import Database
-from hhh.models import BackupLog, BackupStatus
-from hhh.repositories import backups, jobs
+from hhh.models import BackupLog, BackupStatus, JobKind
+from hhh.repositories import backups, jobs, retention
 from hhh.repositories.backups import Position
 from hhh.schemas.backup import BackupFilter
 
@@ -24,7 +24,14 @@ QUERIES: dict[str, Callable[[Session], object]] = {
     "first page of logs": lambda session: backups.finished_page(session, limit=50, offset=0),
     "far page of logs": lambda session: backups.finished_page(session, limit=50, offset=10_000),
     "free file": lambda session: backups.first_free_file(session, "app", ["backup_20250101_120000.sql"]),
-    "busy target": lambda session: jobs.active_of(session, "app"),
+    "busy target": lambda session: jobs.active_of(session, JobKind.BACKUP, "app"),
+    "restores under way": lambda session: retention.is_being_restored(session, "x"),
+    "candidates of a target": lambda session: retention.candidates(session, "app"),
+    "newer good ones": lambda session: retention.good_newer(session, _backup(1), count=3),
+    "newer proven ones": lambda session: retention.proven_newer(session, _backup(1)),
+    "tombstones of a target": lambda session: retention.being_removed(session, "app"),
+    "due removals": lambda session: retention.due_removals(session, "app", now=NOON),
+    "targets to prune": lambda session: retention.targets_to_prune(session, now=NOON),
 }
 
 FILTERS = [
@@ -72,6 +79,8 @@ def test_a_query_looks_up_an_index_and_sorts_no_table(
     assert "SCAN backup_log\n" not in plan
     assert "Seq Scan on backup_log" not in plan
     assert "Seq Scan on jobs" not in plan
+    assert "SCAN jobs\n" not in plan
+    assert "SCAN policies\n" not in plan
 
 
 @pytest.mark.parametrize("narrowed", FILTERS, ids=str)
@@ -135,6 +144,8 @@ def _plan(database: Database, query: Callable[[Session], object]) -> str:
         event.listen(database.engine, "before_cursor_execute", take)
         query(session)
         event.remove(database.engine, "before_cursor_execute", take)
-        statement, parameters = next(each for each in asked if each[0].startswith("SELECT"))
-        lines = session.connection().exec_driver_sql(explain + statement, parameters)  # type: ignore[arg-type]
-        return "".join(f"{line[-1]}\n" for line in lines)
+        found = ""
+        for statement, parameters in asked:
+            lines = session.connection().exec_driver_sql(explain + statement, parameters)  # type: ignore[arg-type]
+            found += "".join(f"{line[-1]}\n" for line in lines)
+        return found

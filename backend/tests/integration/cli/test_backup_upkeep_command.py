@@ -1,0 +1,104 @@
+"""`hhh backup pin|unpin|delete|prune`, where no server runs."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from hhh.cli.app import app
+from hhh.core.clock import utcnow
+from hhh.core.database import Database
+from hhh.core.errors import BackupProtected, InvalidInput
+from hhh.models import Policy
+from hhh.schemas.retention import Retention
+from support.local_services import services_with_a_target
+
+TARGET = "source"
+
+
+class Command:
+    """`hhh backup …` on one data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._environment = {"HHH_DATA_DIR": str(folder / "data"), "HHH_SCRATCH_DIR": str(folder / "scratch")}
+
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(app, ["backup", *arguments], env=self._environment)
+
+    def output(self, *arguments: str) -> str:
+        result = self.run(*arguments)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.output(*arguments, "--json"))
+
+    def taken(self, count: int) -> Sequence[dict[str, Any]]:
+        return [self.json("run", TARGET) for _ in range(count)]
+
+
+@pytest.fixture
+def hhh(tmp_path: Path, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.chdir(tmp_path)
+    services_with_a_target(tmp_path, sqlite_database, target=TARGET)
+    return Command(tmp_path)
+
+
+def keep(database: Database, rules: Retention) -> None:
+    with database.transaction() as session:
+        retention = rules.model_dump(exclude_none=True)
+        session.merge(Policy(target=TARGET, stores=[], retries=0, retention=retention, updated_at=utcnow()))
+
+
+def test_a_plan_shows_each_backup_and_why_and_changes_nothing(hhh: Command) -> None:
+    older, newer = hhh.taken(2)
+    output = hhh.output("prune", TARGET, "--plan", "--keep-last", "1")
+    _, first, second, *_ = output.splitlines()
+    assert newer["backup_file"] in first
+    assert first.endswith("KEEP  newest good, last 1 of 1")
+    assert older["backup_file"] in second
+    assert second.endswith("drop  no rule keeps it")
+    assert "1 kept, 1 would be dropped" in output
+    assert [each["id"] for each in hhh.json("list")] == [newer["id"], older["id"]]
+
+
+def test_a_prune_removes_what_the_rules_drop(hhh: Command, sqlite_database: Database) -> None:
+    older, newer = hhh.taken(2)
+    assert "has no rules: everything is kept" in hhh.output("prune", TARGET)
+    keep(sqlite_database, Retention(daily=1))
+    plan = hhh.json("prune", TARGET)
+    assert [(each["backup_id"], each["keep"]) for each in plan["backups"]] == [
+        (newer["id"], True),
+        (older["id"], False),
+    ]
+    assert plan["removals"] == []
+    assert [each["id"] for each in hhh.json("list")] == [newer["id"]]
+    assert "1 kept, 0 dropped" in hhh.output("prune", TARGET)
+
+
+def test_without_a_server_a_backup_prunes_its_target_by_itself(hhh: Command, sqlite_database: Database) -> None:
+    keep(sqlite_database, Retention(keep_last=2))
+    taken = hhh.taken(4)
+    assert [each["id"] for each in hhh.json("list")] == [taken[3]["id"], taken[2]["id"]]
+
+
+def test_rules_can_only_be_tried_with_a_plan(hhh: Command) -> None:
+    assert isinstance(hhh.run("prune", TARGET, "--keep-last", "1").exception, InvalidInput)
+    refused = hhh.run("prune", TARGET, "--plan", "--maximum-age-days", "-1").exception
+    assert isinstance(refused, InvalidInput)
+    assert "--maximum-age-days" in str(refused)
+
+
+def test_a_pinned_backup_is_deleted_only_by_its_name(hhh: Command) -> None:
+    old, _ = hhh.taken(2)
+    assert "no rule drops it" in hhh.output("pin", old["id"])
+    refused = hhh.run("delete", old["id"]).exception
+    assert isinstance(refused, BackupProtected)
+    assert old["backup_file"] in str(refused)
+    assert "the rules decide" in hhh.output("unpin", old["id"])
+    hhh.output("pin", old["id"])
+    assert hhh.output("delete", old["id"], "--force", old["backup_file"]).strip() == "Removed"
+    assert len(hhh.json("list")) == 1
