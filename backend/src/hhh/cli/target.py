@@ -5,31 +5,57 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from hhh.cli.output import JsonOption, console, moment, print_json, print_table
+from hhh.api.rest.v1.target import resource
+from hhh.cli import policy_options as options
+from hhh.cli.output import JsonOption, console, moment, print_json, print_table, size
+from hhh.cli.policy_options import PolicyOptions, described
 from hhh.cli.session import opened_services
-from hhh.cli.typed_urls import STANDARD_INPUT, note_typed_password, read_url
-from hhh.services.targets import ListedTarget
+from hhh.cli.typed_urls import STANDARD_INPUT, has_password, note_typed_password, read_url
+from hhh.schemas.target import RemovedTarget, TargetResource
+from hhh.services.container import Services
+from hhh.services.policies import TargetPolicy
 
 app = typer.Typer(help="The databases that are backed up.", no_args_is_help=True)
 
+Name = Annotated[str, typer.Argument(help="The name of a target; `app` is the service's own database.")]
+
 
 @app.command("add")
-def add(
+def add(  # noqa: PLR0913  each is an option of the command
     name: Annotated[str, typer.Argument(help="What to call it.")],
     url: Annotated[
         str, typer.Argument(help="postgresql://user@host/db or sqlite:////path; `-` reads it from standard input.")
     ],
     *,
+    storage: options.Storages = None,
+    minimum_copies: options.MinimumCopies = None,
+    retries: options.Retries = None,
+    time_limit: options.TimeLimit = None,
+    keep_last: options.KeepLast = None,
+    keep_hourly: options.KeepHourly = None,
+    keep_daily: options.KeepDaily = None,
+    keep_weekly: options.KeepWeekly = None,
+    keep_monthly: options.KeepMonthly = None,
+    keep_yearly: options.KeepYearly = None,
+    max_age: options.MaximumAge = None,
+    max_total_size: options.MaximumTotal = None,
+    minimum_kept: options.MinimumKept = None,
     as_json: JsonOption = False,
 ) -> None:
     """Register a database."""
+    keep = _keep(keep_last, keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly)
+    policy = PolicyOptions(
+        storage, minimum_copies, retries, time_limit, keep, max_age, max_total_size, minimum_kept
+    ).fields(TargetPolicy())
     with opened_services() as services:
-        added = services.targets.add(name, read_url(url))
-    if url != STANDARD_INPUT and added.masked_url != added.url:
-        note_typed_password()
+        typed = read_url(url)
+        services.targets.add(name, typed, policy)
+        added = _shown(services, name)
+    _note_password(url, typed)
     if as_json:
-        print_json(_row(added.listed))
+        print_json(added)
     else:
         console.print(f"Added {added.name}, untried yet. Take its first backup now: hhh backup run {added.name}")
 
@@ -38,23 +64,127 @@ def add(
 def index(*, as_json: JsonOption = False) -> None:
     """List the databases."""
     with opened_services() as services:
-        targets = services.targets.list()
+        policies = services.policies.set_policies()
+        targets = [resource(each, policies.get(each.name, TargetPolicy())) for each in services.targets.list()]
     if as_json:
-        print_json([_row(target) for target in targets])
+        print_json(targets)
         return
-    rows = [(target.name, target.engine, _url_or_problem(target), moment(target.created_at)) for target in targets]
-    print_table(["NAME", "ENGINE", "URL", "ADDED (UTC)"], rows, empty="No targets.")
+    rows = [
+        (each.name, each.engine, _url_or_problem(each), ", ".join(each.storages), moment(each.created_at))
+        for each in targets
+    ]
+    print_table(["NAME", "ENGINE", "URL", "STORES", "ADDED (UTC)"], rows, empty="No targets.")
 
 
-def _url_or_problem(target: ListedTarget) -> str:
+@app.command("show")
+def show(name: Name, *, as_json: JsonOption = False) -> None:
+    """Show a database and its policy."""
+    with opened_services() as services:
+        shown, policy = _shown(services, name), services.policies.of(name)
+    if as_json:
+        print_json(shown)
+        return
+    head = [("name", shown.name), ("engine", shown.engine), ("url", _url_or_problem(shown))]
+    for label, value in [*head, *described(policy), ("added", moment(shown.created_at))]:
+        console.print(f"[bold]{label:11}[/] {escape(value)}")
+
+
+@app.command("set")
+def change(  # noqa: PLR0913  each is an option of the command
+    name: Name,
+    *,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Another URL; without its password the known one is kept. `-`: from standard input."),
+    ] = None,
+    storage: options.Storages = None,
+    minimum_copies: options.MinimumCopies = None,
+    retries: options.Retries = None,
+    time_limit: options.TimeLimit = None,
+    keep_all: options.KeepAll = False,
+    keep_last: options.KeepLast = None,
+    keep_hourly: options.KeepHourly = None,
+    keep_daily: options.KeepDaily = None,
+    keep_weekly: options.KeepWeekly = None,
+    keep_monthly: options.KeepMonthly = None,
+    keep_yearly: options.KeepYearly = None,
+    max_age: options.MaximumAge = None,
+    max_total_size: options.MaximumTotal = None,
+    minimum_kept: options.MinimumKept = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Change a database's URL or policy; what is not named stays as it is."""
+    keep = _keep(keep_last, keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly)
+    typed_options = PolicyOptions(
+        storage,
+        minimum_copies,
+        retries,
+        time_limit,
+        keep,
+        max_age,
+        max_total_size,
+        minimum_kept,
+        keep_all=keep_all,
+    )
+    with opened_services() as services:
+        typed = read_url(url) if url is not None else None
+        services.targets.update(name, typed, typed_options.fields(services.policies.of(name)), whole=False)
+        changed, policy = _shown(services, name), services.policies.of(name)
+    _note_password(url, typed)
+    if as_json:
+        print_json(changed)
+        return
+    console.print(f"Changed {changed.name}.")
+    for label, value in [("url", _url_or_problem(changed)), *described(policy)]:
+        console.print(f"  {label:11} {escape(value)}")
+
+
+@app.command("remove")
+def remove(name: Name, *, as_json: JsonOption = False) -> None:
+    """Register a database no more. None of its backups is deleted; its schedules go."""
+    with opened_services() as services:
+        removed = services.targets.remove(name)
+    if as_json:
+        print_json(removed)
+    else:
+        _print_removed(removed)
+
+
+@app.command("test")
+def try_out(name: Name, *, as_json: JsonOption = False) -> None:
+    """Open a database, and look at it; exit code 1 if that fails."""
+    with opened_services() as services:
+        tested = services.targets.test(name)
+    if as_json:
+        print_json(tested)
+    elif tested.ok:
+        console.print(f"[green]ok[/]   {escape(name)}: {escape(str(tested.description))}, {size(tested.size)}")
+    else:
+        console.print(f"[bold red]FAIL[/] {escape(name)}: {escape(str(tested.error))}")
+    if not tested.ok:
+        raise typer.Exit(1)
+
+
+def _keep(*counts: int | None) -> dict[str, int | None]:
+    return dict(zip(("keep_last", "hourly", "daily", "weekly", "monthly", "yearly"), counts, strict=True))
+
+
+def _shown(services: Services, name: str) -> TargetResource:
+    return resource(services.targets.get(name), services.policies.of(name))
+
+
+def _note_password(argument: str | None, typed: str | None) -> None:
+    if argument != STANDARD_INPUT and typed is not None and has_password(typed):
+        note_typed_password()
+
+
+def _url_or_problem(target: TargetResource) -> str:
     return target.url or f"({target.problem})"
 
 
-def _row(target: ListedTarget) -> dict[str, object]:
-    return {
-        "name": target.name,
-        "engine": str(target.engine),
-        "url": target.url,
-        "problem": target.problem,
-        "created_at": target.created_at and target.created_at.isoformat(),
-    }
+def _print_removed(removed: RemovedTarget) -> None:
+    console.print(f"Removed {removed.name}. Backups of it that stay: {removed.backups_kept}.")
+    if removed.policy_kept:
+        console.print("  Its retention goes on for them, and counts again for a target of that name.")
+    for schedule in removed.schedules_removed:
+        console.print(escape(f'  A schedule went with it: "{schedule.cron}" {schedule.time_zone}'))

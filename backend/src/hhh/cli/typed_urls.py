@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from sqlalchemy import make_url
+
 from hhh.cli.output import problems
 from hhh.core.errors import InvalidInput
 
@@ -23,6 +25,11 @@ def read_url(argument: str) -> str:
     if not line:
         raise InvalidInput("No URL came on standard input", hint="its first line is read")
     return line
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL that was taken has a password in it."""
+    return make_url(url).password not in {None, "", "***"} or "password" in make_url(url).query
 
 
 def note_typed_password() -> None:
