@@ -114,7 +114,7 @@ def test_what_a_killed_write_left_is_no_object(tmp_path: Path) -> None:
     writing.__enter__().write(b"half")
 
     assert list(storage.list()) == []
-    assert [path.parent for path in storage.unfinished()] == [tmp_path / "a"]
+    assert [each.key for each in storage.unfinished()] == [f"a/{path.name}" for path in (tmp_path / "a").iterdir()]
     writing.__exit__(None, None, None)
     assert list(storage.unfinished()) == []
 

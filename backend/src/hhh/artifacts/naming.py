@@ -11,6 +11,10 @@ from datetime import UTC, datetime
 #: The suffixes of all further files that engines have.
 ATTACHMENTS = ("schema.dump",)
 _MANIFEST_KEY = re.compile(r"(?:.*/)?backup_\d{8}_\d{6}(?:_\d+)?\.sql\.json")
+_OBJECT_NAME = re.compile(
+    r"(?P<file>backup_\d{8}_\d{6}(?:_\d+)?\.sql)\.[1-9]\d*"
+    rf"\.(?:zst|facts\.json|(?:{'|'.join(map(re.escape, ATTACHMENTS))})\.zst)(?:\.age)?"
+)
 _TARGET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -28,6 +32,30 @@ def backup_file_name(created_at: datetime, ordinal: int = 1) -> str:
 def is_manifest(key: str) -> bool:
     """Whether an object of that key is a manifest, in whichever folder it is."""
     return _MANIFEST_KEY.fullmatch(key) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class BackupPlace:
+    """Which backup an object belongs to, as far as its key tells."""
+
+    installation: str
+    target: str
+    backup_file: str
+
+    @property
+    def manifest(self) -> str:
+        """The key of the manifest."""
+        return f"{self.installation}/{self.target}/{self.backup_file}.json"
+
+
+def place_of(key: str) -> BackupPlace | None:
+    """The backup that an object of that key is of; None where it is named like no object of ours, or is a manifest."""
+    installation, _, rest = key.partition("/")
+    target, _, name = rest.partition("/")
+    found = _OBJECT_NAME.fullmatch(name)
+    if found is None or not installation or not valid_target_name(target):
+        return None
+    return BackupPlace(installation, target, found["file"])
 
 
 def valid_target_name(name: str) -> bool:

@@ -20,6 +20,18 @@ class ObjectInfo:
     modified_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A write that was neither finished nor dropped: a killed process left it, or it is still under way."""
+
+    #: The key that it is for; of a folder, which does not tell, where its file aside is.
+    key: str
+    #: When it was begun; of a folder, when it was last written to.
+    modified_at: datetime
+    #: What the store calls it.
+    upload: str
+
+
 class ObjectWriter(ABC):
     """An object being written; it exists only once its block was left without an error."""
 
@@ -122,4 +134,20 @@ class Storage(ABC):
 
         Raises:
             StorageUnavailable: the store does not answer, or keeps the object.
+        """
+
+    @abstractmethod
+    def unfinished(self, prefix: str = "") -> Iterator[Unfinished]:
+        """All unfinished writes under a folder, as for `list`; none where the store drops them by itself.
+
+        Raises:
+            StorageUnavailable: the store does not answer, or does not let us see them.
+        """
+
+    @abstractmethod
+    def drop(self, unfinished: Unfinished) -> None:
+        """Drops an unfinished write; a no-op if it has ended. What it was for is as it was.
+
+        Raises:
+            StorageUnavailable: the store does not answer, or keeps it.
         """

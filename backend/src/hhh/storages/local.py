@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hhh.core.errors import InvalidInput, ObjectExists, ObjectMissing, StorageFull, StorageUnavailable
 from hhh.core.files import begin_write_back, fsync_folder
-from hhh.storages.base import ObjectInfo, ObjectWriter, Storage
+from hhh.storages.base import ObjectInfo, ObjectWriter, Storage, Unfinished
 from hhh.storages.keys import UNFINISHED, checked_folder, checked_key
 
 #: Bytes after which the disk is asked to begin.
@@ -107,9 +107,20 @@ class LocalStorage(Storage):
                 with contextlib.suppress(FileNotFoundError), _mapped_errors(path, passing=FileNotFoundError):
                     yield self._info(path)
 
-    def unfinished(self) -> Iterator[Path]:
-        """Files that writes left which were killed, or that writes are still at."""
-        return (path for path in self._files("") if path.name.startswith(UNFINISHED))
+    def unfinished(self, prefix: str = "") -> Iterator[Unfinished]:
+        for path in self._files(prefix):
+            if path.name.startswith(UNFINISHED):
+                with contextlib.suppress(FileNotFoundError), _mapped_errors(path, passing=FileNotFoundError):
+                    info = self._info(path)
+                    yield Unfinished(info.key, info.modified_at, path.name)
+
+    def drop(self, unfinished: Unfinished) -> None:
+        folder, _, name = unfinished.key.rpartition("/")
+        if not name.startswith(UNFINISHED):
+            raise InvalidInput(f"{unfinished.key!r} is no unfinished write")
+        path = self._root / checked_folder(folder) / name
+        with _mapped_errors(path):
+            path.unlink(missing_ok=True)
 
     def delete(self, key: str) -> None:
         path = self._path(key)

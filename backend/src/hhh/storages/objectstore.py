@@ -20,11 +20,12 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from hhh.core.errors import StorageError, StorageUnavailable
-from hhh.storages.base import ObjectInfo, ObjectWriter, Storage
+from hhh.storages.base import ObjectInfo, ObjectWriter, Storage, Unfinished
 from hhh.storages.connections import connection_to
 from hhh.storages.keys import checked_folder, checked_key
 from hhh.storages.objecterrors import OBSTORE_ERRORS, mapped_errors, may_pass
 from hhh.storages.options import NONE, Options
+from hhh.storages.unfinished import S3Uploads
 
 if TYPE_CHECKING:  # obstore has these in its stubs only
     from obstore import GetOptions, ObjectMeta, WritableFile
@@ -107,13 +108,22 @@ class ObjectStorage(Storage):
         store: a client that sends failed requests again.
         once: a client that sends each request once.
         retry_seconds: how long `create` tries.
+        uploads: its unfinished uploads; None where it drops them by itself.
     """
 
-    def __init__(self, address: str, store: ObjectStore, once: ObjectStore, retry_seconds: float) -> None:
+    def __init__(
+        self,
+        address: str,
+        store: ObjectStore,
+        once: ObjectStore,
+        retry_seconds: float,
+        uploads: S3Uploads | None = None,
+    ) -> None:
         self._address = address
         self._store = store
         self._once = once
         self._retry_seconds = retry_seconds
+        self._uploads = uploads
 
     def __repr__(self) -> str:
         return f"ObjectStorage({self._address})"
@@ -183,6 +193,15 @@ class ObjectStorage(Storage):
         with mapped_errors(self._doing("removing", key)), contextlib.suppress(FileNotFoundError):
             obstore.delete(self._store, checked_key(key))
 
+    def unfinished(self, prefix: str = "") -> Iterator[Unfinished]:
+        folder = checked_folder(prefix)
+        return self._uploads.list(folder) if self._uploads is not None else iter(())
+
+    def drop(self, unfinished: Unfinished) -> None:
+        checked_key(unfinished.key)
+        if self._uploads is not None:
+            self._uploads.abort(unfinished)
+
     def _holds(self, key: str, content: bytes) -> bool:
         return bytes(obstore.get(self._store, key).bytes()) == content
 
@@ -250,7 +269,8 @@ def _open(
             )
             for retry in (_retries(patience), _ONCE)
         )
-    return ObjectStorage(address, store, once, patience.retry_seconds)
+    uploads = S3Uploads(place.bucket, place.prefix, options, patience.request_seconds) if scheme == "s3" else None
+    return ObjectStorage(address, store, once, patience.retry_seconds, uploads)
 
 
 def _retries(patience: Patience) -> RetryConfig:
