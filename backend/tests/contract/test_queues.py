@@ -1,5 +1,6 @@
 """What every queue of jobs must do, on every own database that it works with."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hhh.core.database import Database
 from hhh.core.errors import BackupInProgress
 from hhh.models import JobKind, JobState
 from support.own_databases import postgresql_database, settings, sqlite_database
+from support.postgres import PostgresServer
 from support.queues import TARGETS, QueueBench, end_in_good_order, freeze, thaw
 from support.waiting import wait_until
 
@@ -18,7 +20,16 @@ __all__ = ["postgresql_database", "settings", "sqlite_database"]
 CASES = [
     pytest.param(("embedded", "sqlite"), id="embedded-sqlite"),
     pytest.param(("embedded", "postgresql"), id="embedded-postgresql", marks=pytest.mark.postgres),
+    pytest.param(("procrastinate", "postgresql"), id="procrastinate", marks=pytest.mark.postgres),
 ]
+
+
+@pytest.fixture
+def procrastinate_settings(any_postgres: PostgresServer) -> Iterator[dict[str, str]]:
+    """A jobs database, dropped afterwards."""
+    name = any_postgres.create_database()
+    yield {"jobs_database_url": any_postgres.url(name)}
+    any_postgres.drop_database(name)
 
 
 @pytest.fixture(params=CASES)

@@ -22,6 +22,7 @@ from hhh.core.run import Run
 from hhh.jobs import creation
 from hhh.jobs.base import JobQueue
 from hhh.jobs.embedded import embedded_queue
+from hhh.jobs.procrastinate import procrastinate_queue
 from hhh.jobs.timing import Timing
 from hhh.models import Job
 from hhh.repositories import jobs as rows
@@ -43,8 +44,12 @@ def _embedded(services: Services, timing: Timing) -> AbstractContextManager[JobQ
     return embedded_queue(services, timing=timing)
 
 
+def _procrastinate(services: Services, timing: Timing) -> AbstractContextManager[JobQueue]:
+    return procrastinate_queue(services, timing=timing)
+
+
 #: By kind.
-QUEUES: Mapping[str, OpenQueue] = {"embedded": _embedded}
+QUEUES: Mapping[str, OpenQueue] = {"embedded": _embedded, "procrastinate": _procrastinate}
 
 
 class Gate:

@@ -14,9 +14,8 @@ from hhh.core.secretbox import SecretBox
 from hhh.core.signing import SigningKey
 from hhh.models import Installation
 from hhh.repositories import installation as rows
+from hhh.services.sealing import CHECK_OWNER, opens
 
-#: Whose secret the check is, and what is in it; neither says anything.
-_CHECKED = "installation"
 _AGREE = "if the old one is lost or was stolen, make this machine's the right one with `hhh keys agree`"
 
 
@@ -55,13 +54,13 @@ class Identity:
 
         Of a service on one machine they always are: what is lost there is made anew, and nobody is in the way.
         """
-        public_key, box = self._own_key.public_key, SecretBox(self._settings.secret)
+        public_key = self._own_key.public_key
         self._make_installation()
         with self._database.transaction() as session:
             row = rows.get(session)
             row.signing_key = public_key
             if not self._opens(row):
-                row.sealed_check = box.seal(_CHECKED, owner=_CHECKED)
+                row.sealed_check = self._box.seal(CHECK_OWNER, owner=CHECK_OWNER)
 
     def refuse_other_keys(self) -> None:
         """Sees that this machine has the keys of the others; the first one tells what they are.
@@ -79,7 +78,7 @@ class Identity:
                 )
             self._refuse_other_signing_key(row.signing_key)
             row.signing_key = self._own_key.public_key
-            row.sealed_check = row.sealed_check or SecretBox(self._settings.secret).seal(_CHECKED, owner=_CHECKED)
+            row.sealed_check = row.sealed_check or self._box.seal(CHECK_OWNER, owner=CHECK_OWNER)
 
     @cached_property
     def _own_key(self) -> SigningKey:
@@ -97,11 +96,11 @@ class Identity:
         )
 
     def _opens(self, row: Installation) -> bool:
-        try:
-            SecretBox(self._settings.secret).open(row.sealed_check or "", owner=_CHECKED)
-        except ConfigurationError:
-            return False
-        return True
+        return row.sealed_check is not None and opens(self._box, row.sealed_check)
+
+    @property
+    def _box(self) -> SecretBox:
+        return SecretBox(self._settings.secret)
 
     def _where_secret(self) -> str:
         if self._settings.secret_key.get_secret_value():
