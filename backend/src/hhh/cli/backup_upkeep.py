@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.markup import escape
 
+from hhh.cli import policy_options as options
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems, size
+from hhh.cli.policy_options import PolicyOptions
 from hhh.cli.session import opened_services
 from hhh.core.errors import BackupInProgress, HHHError, InvalidInput
 from hhh.jobs.worker import Worker, working
 from hhh.models import JobState
 from hhh.schemas.retention import RemovalResource, Retention, RetentionPlan
 from hhh.services.container import Services
+from hhh.services.policies import TargetPolicy
 from hhh.services.removal import Left
 from hhh.services.restore_orders import COMMAND_LINE
 
 BackupId = Annotated[str, typer.Argument(help="The id of a backup.")]
-_Count = Annotated[int | None, typer.Option(min=1, help="Try this rule; with --plan.")]
 
 
 def pin(backup_id: BackupId) -> None:
@@ -66,38 +67,35 @@ def prune(  # noqa: PLR0913  an option for each rule
     target: Annotated[str, typer.Argument(help="The name of a target.")],
     *,
     plan: Annotated[bool, typer.Option("--plan", help="Only show what would be removed, and why.")] = False,
-    keep_last: _Count = None,
-    hourly: _Count = None,
-    daily: _Count = None,
-    weekly: _Count = None,
-    monthly: _Count = None,
-    yearly: _Count = None,
-    maximum_age_days: Annotated[float | None, typer.Option(help="Try this rule; with --plan.")] = None,
-    maximum_total_bytes: _Count = None,
-    minimum_kept: _Count = None,
+    keep_all: options.KeepAll = False,
+    keep_last: options.KeepLast = None,
+    keep_hourly: options.KeepHourly = None,
+    keep_daily: options.KeepDaily = None,
+    keep_weekly: options.KeepWeekly = None,
+    keep_monthly: options.KeepMonthly = None,
+    keep_yearly: options.KeepYearly = None,
+    max_age: options.MaximumAge = None,
+    max_total_size: options.MaximumTotal = None,
+    minimum_kept: options.MinimumKept = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove the backups that the target's rules drop, or show them."""
-    tried = _retention(
-        {
-            "keep_last": keep_last,
-            "hourly": hourly,
-            "daily": daily,
-            "weekly": weekly,
-            "monthly": monthly,
-            "yearly": yearly,
-            "maximum_age_days": maximum_age_days,
-            "maximum_total_bytes": maximum_total_bytes,
-            "minimum_kept": minimum_kept,
-        }
-    )
-    if tried is not None and not plan:
-        raise InvalidInput("Rules can only be tried here", hint="add --plan, or save them with `hhh target set`")
+    """Remove the backups that the target's rules drop, or show them. With --plan, changes of the rules are tried."""
+    keep = {
+        "keep_last": keep_last,
+        "hourly": keep_hourly,
+        "daily": keep_daily,
+        "weekly": keep_weekly,
+        "monthly": keep_monthly,
+        "yearly": keep_yearly,
+    }
+    typed = PolicyOptions(None, None, None, None, keep, max_age, max_total_size, minimum_kept, keep_all=keep_all)
     with opened_services() as services:
+        tried = _tried(typed, services.policies.of(target))
+        if tried is not None and not plan:
+            raise InvalidInput("Rules are only tried here", hint="add --plan, or save them with `hhh target set`")
         found = services.pruning.plan(target, tried)
         if not plan:
-            removals = _prune(services, target)
-            found = found.model_copy(update={"removals": removals})
+            found = found.model_copy(update={"removals": _prune(services, target)})
     if as_json:
         print_json(found)
     else:
@@ -111,13 +109,12 @@ def prune_if_due(services: Services, worker: Worker, target: str) -> None:
             worker.execute(worker.create(services.pruning.removals_of(target)))
 
 
-def _retention(rules: Mapping[str, float | None]) -> Retention | None:
-    given = {name: value for name, value in rules.items() if value is not None}
-    try:
-        return Retention.model_validate(given) if given else None
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise InvalidInput(f"--{str(problem['loc'][0]).replace('_', '-')}: {problem['msg']}") from None
+def _tried(typed: PolicyOptions, present: TargetPolicy) -> Retention | None:
+    """The target's rules with what was typed; None where nothing was."""
+    fields = typed.fields(present)
+    if "retention" not in fields.model_fields_set:
+        return None
+    return fields.retention or Retention()
 
 
 def _prune(services: Services, target: str) -> list[RemovalResource]:

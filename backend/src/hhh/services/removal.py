@@ -17,7 +17,7 @@ from hhh.artifacts.manifest import Manifest, parse_manifest
 from hhh.artifacts.retrieval import manifest_key
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
-from hhh.core.errors import ConfigurationError, HHHError, ManifestInvalid, NotFound, StorageError
+from hhh.core.errors import ConfigurationError, HHHError, InvalidInput, ManifestInvalid, NotFound, StorageError
 from hhh.core.run import Run
 from hhh.models import BackupLog
 from hhh.repositories import retention as rows
@@ -90,7 +90,7 @@ class Removal:
             except NotFound:
                 unknown.append(copy.storage)
                 continue
-            except ConfigurationError as error:
+            except (ConfigurationError, InvalidInput, StorageError) as error:
                 problem: str | None = str(error)
             else:
                 problem = self._empty(copy.storage, storage, row)

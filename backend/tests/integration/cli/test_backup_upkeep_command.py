@@ -87,9 +87,17 @@ def test_without_a_server_a_backup_prunes_its_target_by_itself(hhh: Command, sql
 
 def test_rules_can_only_be_tried_with_a_plan(hhh: Command) -> None:
     assert isinstance(hhh.run("prune", TARGET, "--keep-last", "1").exception, InvalidInput)
-    refused = hhh.run("prune", TARGET, "--plan", "--maximum-age-days", "-1").exception
+    refused = hhh.run("prune", TARGET, "--plan", "--max-age", "-1").exception
     assert isinstance(refused, InvalidInput)
-    assert "--maximum-age-days" in str(refused)
+    assert "--max-age" in str(refused)
+
+
+def test_a_plan_tries_changes_of_the_rules_as_setting_them_would(hhh: Command, sqlite_database: Database) -> None:
+    keep(sqlite_database, Retention(keep_last=1, minimum_kept=2))
+    rules = hhh.json("prune", TARGET, "--plan", "--keep-daily", "7", "--max-age", "12h")["rules"]
+    assert (rules["keep_last"], rules["daily"], rules["maximum_age_days"], rules["minimum_kept"]) == (1, 7, 0.5, 2)
+    everything = hhh.json("prune", TARGET, "--plan", "--keep-all")["rules"]
+    assert (everything["keep_last"], everything["minimum_kept"]) == (None, 1)
 
 
 def test_a_pinned_backup_is_deleted_only_by_its_name(hhh: Command) -> None:
