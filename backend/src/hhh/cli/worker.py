@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-from hhh.cli.output import console
-from hhh.cli.session import own_database, settings
+from hhh.cli.output import JsonOption, console, moment, print_json, print_table
+from hhh.cli.session import opened_services, own_database, settings
 from hhh.core.config import Settings
 from hhh.core.errors import ConfigurationError
+from hhh.schemas.worker import WorkerResource
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -28,6 +29,27 @@ def worker(
     """Run jobs, until the process is asked to stop. Any number may share one jobs database."""
     if context.invoked_subcommand is None:
         _work(name)
+
+
+@app.command("list")
+def index(*, as_json: JsonOption = False) -> None:
+    """List all processes that take jobs, `hhh serve` among them, and what they are at."""
+    with opened_services() as services:
+        workers = services.workers.list()
+    if as_json:
+        print_json(workers)
+        return
+    print_table(
+        ("name", "host", "state", "slots", "running", "last sign of life"),
+        [_row(each) for each in workers],
+        empty="No worker runs.",
+    )
+
+
+def _row(worker: WorkerResource) -> tuple[str, ...]:
+    state = worker.state if worker.alive else "silent"
+    running = ", ".join(f"{job.kind} {job.target}" for job in worker.running)
+    return worker.name, worker.host, state, str(worker.slots), running, moment(worker.heartbeat_at)
 
 
 def require_jobs_database(loaded: Settings, command: str) -> None:
