@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "backend" / "tests"))
 
 import pyrage
 
-from bench import catalogue, postgres, restore, sqlite, trigger
+from bench import catalogue, postgres, restore, schedules, sqlite, trigger
 from bench.plot import svg
 from bench.report import ORDER, RESULTS, Part, markdown, save
 from support.session import current_session
@@ -43,6 +43,9 @@ def main() -> int:
         "trigger": lambda: trigger.measure(folder / "trigger", requests=asked.requests, recipient=recipient),
         "catalogue": lambda: catalogue.measure(
             folder / "catalogue", rows=asked.rows, requests=asked.requests, major=asked.pg_major
+        ),
+        "schedules": lambda: schedules.measure(
+            folder / "schedules", schedules=asked.schedules, minutes=asked.minutes, major=asked.pg_major
         ),
     }
     parts = [_measured(name, measures[name]) for name in ORDER if not asked.only or name in asked.only]
@@ -75,6 +78,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the catalogue (default 1000000)")
     parser.add_argument("--requests", type=int, default=40, help="requests of each kind (default 40)")
+    parser.add_argument("--schedules", type=int, default=10_000, help="hourly schedules (default 10000)")
+    parser.add_argument("--minutes", type=float, default=15, help="what their hour is compressed to (default 15)")
     return parser.parse_args()
 
 
