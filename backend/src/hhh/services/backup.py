@@ -142,7 +142,7 @@ class BackupService:
         storing.record(
             publication,
             functools.partial(self._write_success, manifest, outcome),
-            is_recorded=functools.partial(self._is_recorded, manifest.backup_id),
+            is_recorded=functools.partial(self._is_recorded, manifest),
             uncertain=lambda error: OutcomeUnknown(
                 str(error), withdraw=functools.partial(_withdraw, publication, manifest.backup_id)
             ),
@@ -164,12 +164,15 @@ class BackupService:
         except SQLAlchemyError as error:
             raise DatabaseUnavailable(f"The catalogue refused the backup: {last_line(error)}") from error
 
-    def _is_recorded(self, backup_id: str) -> bool | None:
-        """Whether the catalogue has this backup as stored; None when it can't be asked, or does not know yet."""
+    def _is_recorded(self, manifest: Manifest) -> bool | None:
+        """Whether the catalogue has this backup as stored by this attempt.
+
+        None when it can't be asked, or does not know yet.
+        """
         try:
             with self._database.transaction() as session:
-                job = job_rows.settled(session, backup_id)
-                return job is not None and job.state == JobState.SUCCESS
+                job = job_rows.settled(session, manifest.backup_id)
+                return job is not None and (job.state, job.attempt) == (JobState.SUCCESS, manifest.attempt)
         except (HHHError, SQLAlchemyError):
             return None
 

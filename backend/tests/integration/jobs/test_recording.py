@@ -59,6 +59,32 @@ def test_a_commit_whose_connection_was_lost_may_come_late(tmp_path: Path, postgr
     assert_stored(services, backup_id)
 
 
+@pytest.mark.postgres
+def test_a_commit_that_was_lost_is_tried_again(tmp_path: Path, postgresql_database: Database) -> None:
+    services = services_with_a_target(tmp_path, postgresql_database)
+    connect = partial(
+        psycopg.connect, **postgresql_database.url.translate_connect_args(username="user", database="dbname")
+    )
+    with (
+        connect() as other,
+        connect(autocommit=True) as watcher,
+        ThreadPoolExecutor(1) as thread,
+        working(services) as worker,
+    ):
+        backup_id = worker.create(services.backups.request("source"))
+
+        def hold_the_row(progress: Progress) -> None:
+            if progress.stage == "finalise":
+                other.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", [backup_id])
+
+        ended = thread.submit(worker.execute, backup_id, hold_the_row)
+        wait_until(lambda: watcher.execute(RECORDING).fetchone(), what="the backup to be recorded")
+        watcher.execute(f"SELECT pg_terminate_backend(pid) FROM ({RECORDING}) lost")
+        other.rollback()
+        ended.result()
+    assert_stored(services, backup_id)
+
+
 @contextmanager
 def interrupted_once_recorded() -> Iterator[None]:
     """Ctrl-C between the end of the commit and whatever comes next."""
