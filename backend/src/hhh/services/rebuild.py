@@ -9,13 +9,14 @@ import itertools
 import json
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
 from sqlalchemy.orm import Session
 
+from hhh.artifacts.copying import objects_of
 from hhh.artifacts.manifest import Manifest, StoredObject, parse_manifest
 from hhh.artifacts.naming import backup_file_name, is_manifest, valid_target_name
 from hhh.artifacts.publication import Destination
@@ -27,7 +28,8 @@ from hhh.models import BackupCopy, BackupLog, BackupStatus
 from hhh.repositories import backups as rows
 from hhh.repositories import jobs as job_rows
 from hhh.services.installation import Identity
-from hhh.storages.base import Storage
+from hhh.services.inventory import Inventory
+from hhh.storages.base import ObjectInfo, Storage
 
 #: Manifests in one transaction: short enough that a backup which ends meanwhile does not wait.
 _BATCH = 200
@@ -46,7 +48,7 @@ class Problem:
     signed_by: str | None = None
 
 
-class _Found(Enum):
+class Found(Enum):
     """What the catalogue has of a backup that is in the store."""
 
     NEW = auto()  #: nothing
@@ -58,7 +60,7 @@ class _Found(Enum):
     REMOVED = auto()  #: a tombstone: it is being removed, and what is found is what is left of it
 
 
-_NOT_STORED = frozenset({_Found.NEW, _Found.FAILED, _Found.UNFINISHED})
+_NOT_STORED = frozenset({Found.NEW, Found.FAILED, Found.UNFINISHED})
 
 
 @dataclass(slots=True)
@@ -86,13 +88,13 @@ class RebuildReport:
         """Manifests that were read so far."""
         return self.added + self.completed + self.known + self.busy + self.removed + len(self.problems)
 
-    def take(self, counted: Counter[_Found], problems: Sequence[Problem]) -> None:
+    def take(self, counted: Counter[Found], problems: Sequence[Problem]) -> None:
         """Counts a batch that is recorded."""
-        self.added += counted[_Found.NEW]
-        self.completed += sum(counted[each] for each in (_Found.FAILED, _Found.UNFINISHED, _Found.WITHOUT_COPY))
-        self.known += counted[_Found.KNOWN]
-        self.busy += counted[_Found.BUSY]
-        self.removed += counted[_Found.REMOVED]
+        self.added += counted[Found.NEW]
+        self.completed += sum(counted[each] for each in (Found.FAILED, Found.UNFINISHED, Found.WITHOUT_COPY))
+        self.known += counted[Found.KNOWN]
+        self.busy += counted[Found.BUSY]
+        self.removed += counted[Found.REMOVED]
         self.problems += problems
 
 
@@ -124,18 +126,69 @@ def rebuild(
     """
     run = run or Unattended()
     installation = None if all_installations or _has_no_backup(database) else identity.installation
-    inventory = _Inventory(destination.storage, installation)
-    report = RebuildReport(inventory.manifests, inventory.of_others)
+    report = RebuildReport()
+    inventory = Inventory(_counted(destination.storage, installation, report))
     found = manifests(destination.storage, trusted_keys, installation or "")
     for batch in _batches(found):
         run.raise_if_cancelled()
-        entries, problems = _checked(batch, inventory, trusted_keys)
-        with database.transaction() as session:
-            counted = _record(session, entries, destination.name)
-        report.take(counted, problems)
+        recorded = add_found(database, destination, batch, inventory, trusted_keys=trusted_keys)
+        report.take(Counter(recorded.states.values()), recorded.problems)
         if observe is not None:
             observe(report)
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What came of some manifests."""
+
+    #: By their keys: what the catalogue had of those that hold.
+    states: Mapping[str, Found]
+    #: Why the others were left out.
+    problems: Sequence[Problem]
+
+
+def add_found(
+    database: Database,
+    destination: Destination,
+    batch: Sequence[FoundManifest],
+    inventory: Inventory,
+    *,
+    trusted_keys: Collection[str],
+    dry_run: bool = False,
+) -> Recorded:
+    """Adds backups to the catalogue whose manifests were found.
+
+    Args:
+        database: the catalogue.
+        destination: the store that they were found in.
+        batch: for one transaction.
+        inventory: of that store.
+        trusted_keys: whose signature counts.
+        dry_run: only tell what would come of them.
+
+    Raises:
+        StorageError, DatabaseUnavailable: as for `rebuild`.
+    """
+    entries, problems = _checked(batch, inventory, destination.storage, trusted_keys)
+    if dry_run:
+        with database.snapshot() as session:
+            states = _states(session, entries, destination.name)
+    else:
+        with database.transaction() as session:
+            states = _record(session, entries, destination.name)
+    keys = {entry.manifest.backup_id: entry.key for entry in entries}
+    return Recorded({keys[backup_id]: state for backup_id, state in states.items()}, problems)
+
+
+def _counted(storage: Storage, installation: str | None, report: RebuildReport) -> Iterator[ObjectInfo]:
+    for info in storage.list():
+        if installation is not None and not info.key.startswith(f"{installation}/"):
+            report.of_others += is_manifest(info.key)
+        elif is_manifest(info.key):
+            report.expected += 1
+        else:
+            yield info
 
 
 def _has_no_backup(database: Database) -> bool:
@@ -152,54 +205,43 @@ def _batches(found: Iterable[FoundManifest]) -> Iterator[list[FoundManifest]]:
 # ------------------------------------------------------------------------------------------------ what is there
 
 
-class _Inventory:
-    """The sizes of all objects, by one listing instead of a question for each."""
+def reason_against(stored: StoredObject, inventory: Inventory, storage: Storage) -> str | None:
+    """Why an object can't be what its manifest says, as far as its size tells.
 
-    def __init__(self, storage: Storage, installation: str | None) -> None:
-        self._storage = storage
-        self._sizes: dict[str, int] = {}
-        self.manifests = 0
-        self.of_others = 0
-        for info in storage.list():
-            counts = is_manifest(info.key)
-            if installation is not None and not info.key.startswith(f"{installation}/"):
-                self.of_others += counts
-            elif counts:
-                self.manifests += 1
-            else:
-                self._sizes[info.key] = info.size
-
-    def reason_against(self, stored: StoredObject) -> str | None:
-        """Why an object can't be what the manifest says, as far as its size tells."""
-        size = self._sizes.get(stored.key)
-        if size != stored.size:  # it may be newer than the listing
-            try:
-                size = self._storage.head(stored.key).size
-            except ObjectMissing:
-                return f"Its object {stored.key} is missing"
-        return None if size == stored.size else f"Its object {stored.key} has {size} bytes instead of {stored.size}"
+    Raises:
+        StorageError: the store does not answer; it is asked where the inventory says otherwise, and may be older.
+    """
+    size = inventory.size(stored.key)
+    if size != stored.size:
+        try:
+            size = storage.head(stored.key).size
+        except ObjectMissing:
+            return f"Its object {stored.key} is missing"
+    return None if size == stored.size else f"Its object {stored.key} has {size} bytes instead of {stored.size}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """A backup that is there."""
 
+    #: Of its manifest.
+    key: str
     manifest: Manifest
     #: As stored, signature included.
     document: dict[str, Any]
 
 
 def _checked(
-    batch: Sequence[FoundManifest], inventory: _Inventory, trusted_keys: Collection[str]
+    batch: Sequence[FoundManifest], inventory: Inventory, storage: Storage, trusted_keys: Collection[str]
 ) -> tuple[list[_Entry], list[Problem]]:
     entries, problems = [], []
     for found in batch:
         if found.manifest is None:
             problems.append(_unusable(found, trusted_keys))
-        elif reason := _reason_against(found.manifest, inventory):
+        elif reason := _reason_against(found.manifest, inventory, storage):
             problems.append(Problem(found.key, reason))
         else:
-            entries.append(_Entry(found.manifest, json.loads(found.content)))
+            entries.append(_Entry(found.key, found.manifest, json.loads(found.content)))
     return entries, problems
 
 
@@ -214,10 +256,10 @@ def _unusable(found: FoundManifest, trusted_keys: Collection[str]) -> Problem:
     return Problem(found.key, f"It is signed by a key that is not trusted here: {found.signer}", signed_by=found.signer)
 
 
-def _reason_against(manifest: Manifest, inventory: _Inventory) -> str | None:
+def _reason_against(manifest: Manifest, inventory: Inventory, storage: Storage) -> str | None:
     if not _fits(manifest):
         return "It holds a name that no backup of ours has"
-    reasons = map(inventory.reason_against, (manifest.object, manifest.facts, *manifest.attachments))
+    reasons = (reason_against(stored, inventory, storage) for stored in objects_of(manifest))
     return next(filter(None, reasons), None)
 
 
@@ -234,43 +276,49 @@ def _fits(manifest: Manifest) -> bool:
 # ----------------------------------------------------------------------------------------------- what is recorded
 
 
-def _record(session: Session, entries: Sequence[_Entry], store: str) -> Counter[_Found]:
+def _states(session: Session, entries: Sequence[_Entry], store: str) -> dict[str, Found]:
+    ids = [entry.manifest.backup_id for entry in entries]
+    known = {row.id: row for row in rows.among(session, ids)}
+    busy = {job.id for job in job_rows.active_among(session, ids)}
+    return {key: Found.BUSY if key in busy else _state(known.get(key), store) for key in ids}
+
+
+def _record(session: Session, entries: Sequence[_Entry], store: str) -> dict[str, Found]:
     if not entries:
-        return Counter()
+        return {}
     rows.lock_totals(session)  # of two rebuilds at once, the second sees what the first has added
+    states = _states(session, entries, store)
     by_id = {entry.manifest.backup_id: entry for entry in entries}
     known = {row.id: row for row in rows.among(session, by_id)}
-    busy = {job.id for job in job_rows.active_among(session, by_id)}
     taken = rows.taken_files(session, [(each.manifest.target, each.manifest.backup_file) for each in entries])
-    states = {key: _Found.BUSY if key in busy else _state(known.get(key), store) for key in by_id}
     for backup_id, state in states.items():
-        if state in {_Found.BUSY, _Found.KNOWN, _Found.REMOVED}:
+        if state in {Found.BUSY, Found.KNOWN, Found.REMOVED}:
             continue
         entry = by_id[backup_id]
-        row = _new_row(session, entry.manifest, taken) if state is _Found.NEW else known[backup_id]
+        row = _new_row(session, entry.manifest, taken) if state is Found.NEW else known[backup_id]
         if state in _NOT_STORED:
             _mark_stored(row, entry)
         _add_copy(row, entry.manifest.object, store)
     counted = Counter(states.values())
     rows.add_found_to_totals(
         session,
-        new=counted[_Found.NEW] + counted[_Found.UNFINISHED],
-        not_failed=counted[_Found.FAILED],
+        new=counted[Found.NEW] + counted[Found.UNFINISHED],
+        not_failed=counted[Found.FAILED],
         stored_bytes=sum(by_id[key].manifest.object.size for key in states if states[key] in _NOT_STORED),
     )
-    return counted
+    return states
 
 
-def _state(row: BackupLog | None, store: str) -> _Found:
+def _state(row: BackupLog | None, store: str) -> Found:
     if row is None:
-        return _Found.NEW
+        return Found.NEW
     if row.deleted_at is not None:
-        return _Found.REMOVED
+        return Found.REMOVED
     if row.finished_at is None:
-        return _Found.UNFINISHED
+        return Found.UNFINISHED
     if row.status != BackupStatus.SUCCESS:
-        return _Found.FAILED
-    return _Found.KNOWN if any(copy.storage == store for copy in row.copies) else _Found.WITHOUT_COPY
+        return Found.FAILED
+    return Found.KNOWN if any(copy.storage == store for copy in row.copies) else Found.WITHOUT_COPY
 
 
 def _new_row(session: Session, manifest: Manifest, taken: set[tuple[str, str]]) -> BackupLog:
