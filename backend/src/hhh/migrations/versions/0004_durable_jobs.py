@@ -15,6 +15,7 @@ _FINISHED = sa.text("finished_at IS NOT NULL AND deleted_at IS NULL")
 _FINISHED_BEFORE = sa.text("finished_at IS NOT NULL")
 _DELETED = sa.text("deleted_at IS NOT NULL")
 _PRUNE_DUE = sa.text("prune_due_at IS NOT NULL")
+_SWEEPS = sa.text("kind = 'sweep'")
 _MISSING = sa.text("status = 'missing'")
 _WAITING = sa.text("next_run_at IS NOT NULL")
 _ACTIVE_UPKEEP = sa.text("kind IN ('prune', 'repair', 'sweep') AND state IN ('queued', 'running')")
@@ -38,6 +39,7 @@ def upgrade() -> None:
         sqlite_where=_ACTIVE_UPKEEP,
         postgresql_where=_ACTIVE_UPKEEP,
     )
+    op.create_index("ix_jobs_sweeps", "jobs", ["created_at"], sqlite_where=_SWEEPS, postgresql_where=_SWEEPS)
     op.add_column("backup_log", sa.Column("deleted_at", _MOMENT))
     op.add_column("backup_log", sa.Column("deleted_by", sa.Text))
     op.add_column("backup_log", sa.Column("removal_due_at", _MOMENT))
@@ -73,6 +75,7 @@ def downgrade() -> None:
     ):
         for column in columns:
             op.drop_column(table, column)
+    op.drop_index("ix_jobs_sweeps", "jobs")
     op.drop_index("uq_jobs_active_upkeep", "jobs")
     for column in ("not_before", "retries_left", "time_limit_seconds", "schedule_id", "version"):
         op.drop_column("jobs", column)
