@@ -74,6 +74,8 @@ class Ticker:
             DatabaseUnavailable: what is due stays so.
         """
         self._look_at_the_clock()
+        if not self._is_anything_due():
+            return
         for _ in range(_BATCHES):
             begun, more = self._begin_batch()
             if begun:
@@ -81,6 +83,11 @@ class Ticker:
                 self._hand_over(begun)
             if not more:
                 return
+
+    def _is_anything_due(self) -> bool:
+        # A look that keeps nobody from writing: as a rule nothing is.
+        with self._database.snapshot() as session:
+            return rows.is_anything_due(session, self._clock.now(session))
 
     def _begin_batch(self) -> tuple[list[str], bool]:
         with self._database.transaction() as session:
@@ -138,7 +145,7 @@ class _Busy(HHHError):
     """The target has an active job."""
 
     def __init__(self, job: Job | None) -> None:
-        super().__init__(f"A {job.kind} of the target was {job.state} still" if job else "The target was busy")
+        super().__init__(f"A {job.kind} of the target was still {job.state}" if job else "The target was busy")
 
 
 def _leave_out(row: Schedule, reason: HHHError | ValueError, now: datetime) -> None:

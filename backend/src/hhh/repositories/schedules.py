@@ -40,6 +40,11 @@ def page(session: Session, *, target: str | None, limit: int, offset: int) -> Se
     return session.scalars(statement.limit(limit).offset(offset)).all()
 
 
+def is_anything_due(session: Session, now: datetime) -> bool:
+    """Whether the run of any schedule is to be begun."""
+    return session.scalar(select(Schedule.id).where(Schedule.next_run_at <= now).limit(1)) is not None
+
+
 def due(session: Session, now: datetime, *, limit: int) -> Sequence[Schedule]:
     """Schedules whose run is to be begun, the longest due first; locked, without those that somebody else has."""
     statement = select(Schedule).where(Schedule.next_run_at <= now).order_by(Schedule.next_run_at)

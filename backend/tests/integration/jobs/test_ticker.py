@@ -140,7 +140,7 @@ def test_a_run_is_left_out_while_the_one_before_has_not_ended(services: Services
     assert hand.tick(second) == []
     after = services.schedules.get(schedule.id)
     assert (after.last_skipped_at, after.last_run_at, after.last_job_id) == (second, first, running)
-    assert after.last_skipped_reason == "A backup of the target was queued still"
+    assert after.last_skipped_reason == "A backup of the target was still queued"
     end(services, running)
     assert hand.tick(third) == [job_id_of(schedule.id, third)]
 
@@ -150,7 +150,7 @@ def test_two_schedules_of_one_target_at_one_instant_make_one_backup(services: Se
     add(services, cron="0 0-23 * * *")
     assert len(hand.tick(instant)) == len(all_jobs(services)) == 1
     reasons = {each.last_skipped_reason for each in services.schedules.page(limit=10)}
-    assert reasons == {None, "A backup of the target was queued still"}
+    assert reasons == {None, "A backup of the target was still queued"}
 
 
 def test_what_is_wrong_with_one_schedule_stops_no_other(services: Services, hand: Hand) -> None:
@@ -283,5 +283,13 @@ def test_a_trigger_in_the_same_moment_leaves_one_backup_and_a_reason(
     finally:
         event.remove(Session, "before_flush", trigger)
     after = services.schedules.get(schedule.id)
-    assert (after.last_skipped_reason, after.last_job_id) == ("A backup of the target was queued still", None)
+    assert (after.last_skipped_reason, after.last_job_id) == ("A backup of the target was still queued", None)
     assert len(all_jobs(services)) == 1
+
+
+def test_a_tick_with_nothing_due_waits_for_nobody_who_writes(services: Services, hand: Hand) -> None:
+    add(services)
+    hand.tick()
+    with services.database.transaction() as writing:
+        writing.execute(update(Schedule).values(updated_at=hand.time))
+        assert hand.tick() == []
