@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from hhh.models import Policy
 
 
-def find(session: Session, target: str, *, locked: bool = False) -> Policy | None:
-    """The policy of a target; locked, so that others who ask for it so wait until the transaction ends."""
-    asked = select(Policy).where(Policy.target == target)
-    return session.scalar(asked.with_for_update() if locked else asked)
+def find(session: Session, target: str) -> Policy | None:
+    """The policy of a target."""
+    return session.get(Policy, target)
+
+
+def locked(session: Session, new: Policy) -> Policy:
+    """The policy of a target, written if there is none; others who change it wait until the transaction ends."""
+    asked = select(Policy).where(Policy.target == new.target).with_for_update()
+    if (row := session.scalar(asked)) is not None:
+        return row
+    try:
+        with session.begin_nested():
+            session.add(new)
+    except IntegrityError:  # another process was first
+        return session.scalars(asked).one()
+    return new
 
 
 def all_of_them(session: Session) -> Sequence[Policy]:

@@ -58,7 +58,7 @@ def apply(session: Session, target: str, change: PolicyFields, *, whole: bool, n
     """Writes the policy of a target, in the caller's transaction.
 
     Args:
-        session: has the target's row locked, so that two changes don't take back each other's.
+        session: of the transaction; one that changes the same policy waits for its end.
         target: whose policy.
         change: what is to be set.
         whole: what is left out of it becomes the default, instead of staying as it is.
@@ -70,8 +70,8 @@ def apply(session: Session, target: str, change: PolicyFields, *, whole: bool, n
     given = change.model_fields_set & PolicyFields.model_fields.keys()
     if not given and not whole:
         return
-    row = rows.find(session, target, locked=True)
-    before = _policy(row) if row is not None else TargetPolicy()
+    row = rows.locked(session, _row(target, now))
+    before = _policy(row)
     fresh = PolicyFields.model_fields.keys() if whole else given
     after = TargetPolicy(
         stores=tuple(change.storages) if "storages" in fresh else before.stores,
@@ -81,9 +81,6 @@ def apply(session: Session, target: str, change: PolicyFields, *, whole: bool, n
         retention=change.retention if "retention" in fresh else before.retention,
     )
     _check(session, after)
-    if row is None:
-        row = Policy(target=target)
-        session.add(row)
     _write(row, after, now)
     session.flush()
 
@@ -104,6 +101,12 @@ def _check(session: Session, policy: TargetPolicy) -> None:
             f"{policy.minimum_copies} copies can't be in {there} store(s)",
             hint="name more stores, or ask for fewer copies",
         )
+
+
+def _row(target: str, now: datetime) -> Policy:
+    row = Policy(target=target)
+    _write(row, TargetPolicy(), now)
+    return row
 
 
 def _write(row: Policy, policy: TargetPolicy, now: datetime) -> None:

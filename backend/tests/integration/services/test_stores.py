@@ -1,23 +1,23 @@
 """Registered stores, on each kind of own database."""
 
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, InUse, InvalidInput, NotFound
-from hhh.models import BackupCopy, BackupLog, BackupStatus, BackupTotals, CopyStatus
-from hhh.repositories import backups
+from hhh.models import BackupTotals, CopyStatus, Store
 from hhh.schemas.policy import PolicyFields
+from hhh.services import store_options
 from hhh.services.container import Services, assemble
+from hhh.services.sealing import Sealing
 from hhh.services.stores import StoreChange
 from support.local_services import settings_in
 from support.logs import Log, log
 from support.s3 import S3Bucket
+from support.stored_rows import stored_backup_row
 
 __all__ = ["log"]
 
@@ -25,35 +25,26 @@ KEY = {"access_key_id": "key", "secret_access_key": "s3cret", "endpoint_url": "h
 
 
 @pytest.fixture
-def services(tmp_path: Path, own_database: Database) -> Services:
+def services(tmp_path: Path, sqlite_database: Database) -> Services:
+    return assemble(settings_in(tmp_path), sqlite_database)
+
+
+@pytest.fixture
+def services_on_each(tmp_path: Path, own_database: Database) -> Services:
     return assemble(settings_in(tmp_path), own_database)
 
 
 def secret_of(services: Services, name: str) -> str | None:
     """What the store would sign with."""
-    from hhh.models import Store
-    from hhh.services import store_options
-    from hhh.services.sealing import Sealing
-
     with services.database.snapshot() as session:
         row = session.query(Store).filter_by(name=name).one()
     return store_options.opened(Sealing(services.settings), row).get("secret_access_key")
 
 
 def stored_backup(services: Services, *stores: str, missing_in: str | None = None, size: int = 10) -> str:
-    """A backup that the catalogue has, with copies in these stores; counted as it would be."""
-    backup_id, now = str(uuid.uuid4()), utcnow()
+    """A backup that the catalogue has, with copies in these stores."""
     states = dict.fromkeys(stores, CopyStatus.STORED) | ({missing_in: CopyStatus.MISSING} if missing_in else {})
-    with services.database.transaction() as session:
-        row = BackupLog(id=backup_id, target="app", backup_file=backup_id, status=BackupStatus.SUCCESS)
-        row.created_at, row.finished_at, row.backup_size, row.pinned = now, now, size, False
-        row.copies = [
-            BackupCopy(storage=store, key="k", status=state, size=size, sha256="0" * 64)
-            for store, state in states.items()
-        ]
-        session.add(row)
-        backups.add_to_totals(session, status=BackupStatus.SUCCESS, stored_bytes=size)
-    return backup_id
+    return stored_backup_row(services.database, copies=states, size=size)
 
 
 def totals(services: Services) -> tuple[int, int, int]:
@@ -78,17 +69,17 @@ def test_the_default_store_is_always_there_first_and_as_it_is(services: Services
         services.stores.add("default", f"file://{tmp_path}/x")
 
 
-def test_secrets_are_kept_sealed_and_shown_to_nobody(services: Services, own_database: Database) -> None:
-    added = services.stores.add("remote", "s3://bucket/p", {**KEY, "session_token": "t0ken"})
+def test_secrets_are_kept_sealed_and_shown_to_nobody(services_on_each: Services) -> None:
+    added = services_on_each.stores.add("remote", "s3://bucket/p", {**KEY, "session_token": "t0ken"})
 
     assert dict(added.options) == {"access_key_id": "key", "endpoint_url": "https://s3.example.com"}
     assert added.secrets == ["secret_access_key", "session_token"]
-    assert services.stores.get("remote") == added
-    with own_database.snapshot() as session:
+    assert services_on_each.stores.get("remote") == added
+    with services_on_each.database.snapshot() as session:
         row = str(session.execute(text("SELECT * FROM stores")).all())
     for secret in ("s3cret", "t0ken"):
-        assert secret not in row + repr(added) + repr(services.stores.find("remote"))
-    assert secret_of(services, "remote") == "s3cret"
+        assert secret not in row + repr(added) + repr(services_on_each.stores.find("remote"))
+    assert secret_of(services_on_each, "remote") == "s3cret"
 
 
 @pytest.mark.parametrize("name", ["", "Shop", "a b", "../x", "-x", "x" * 64, "é", "a/b", "a\n", "a\0", "\ud800"])
@@ -117,22 +108,22 @@ def test_a_store_that_is_registered_is_opened_once_until_it_changes(services: Se
         services.stores.find("other")
 
 
-def test_another_process_sees_what_one_has_changed(services: Services, own_database: Database, tmp_path: Path) -> None:
-    other = assemble(services.settings, own_database)
-    services.stores.add("shared", f"file://{tmp_path}/one")
+def test_another_process_sees_what_one_has_changed(services_on_each: Services, tmp_path: Path) -> None:
+    other = assemble(services_on_each.settings, services_on_each.database)
+    services_on_each.stores.add("shared", f"file://{tmp_path}/one")
     assert other.stores.find("shared").storage.address.endswith("/one")
 
-    services.stores.update("shared", StoreChange(url=f"file://{tmp_path}/two"))
+    services_on_each.stores.update("shared", StoreChange(url=f"file://{tmp_path}/two"))
 
     assert other.stores.find("shared").storage.address.endswith("/two")
 
 
 def test_a_store_whose_credentials_are_lost_does_not_hide_the_others(
-    services: Services, own_database: Database, tmp_path: Path, log: Log
+    services: Services, sqlite_database: Database, tmp_path: Path, log: Log
 ) -> None:
     services.stores.add("closed", "s3://bucket", KEY)
     services.stores.add("open", f"file://{tmp_path}/open")
-    rekeyed = assemble(settings_in(tmp_path, secret_key="another " * 8), own_database)
+    rekeyed = assemble(settings_in(tmp_path, secret_key="another " * 8), sqlite_database)
     rekeyed.stores.update("open", StoreChange(url=f"file://{tmp_path}/open2"))
 
     assert [store.name for store in rekeyed.stores.all()] == ["default", "open"]
@@ -206,62 +197,64 @@ def test_two_names_for_one_place_are_refused(services: Services, tmp_path: Path)
         services.stores.update("beside", StoreChange(url="s3://bucket/p"))
 
 
-def test_of_two_at_once_for_one_place_one_is_registered(services: Services, tmp_path: Path) -> None:
+def test_of_two_at_once_for_one_place_one_is_registered(services_on_each: Services, tmp_path: Path) -> None:
     def add(number: int) -> bool:
         try:
-            services.stores.add(f"store{number}", f"file://{tmp_path}/place")
+            services_on_each.stores.add(f"store{number}", f"file://{tmp_path}/place")
         except InvalidInput:
             return False
         return True
 
     with ThreadPoolExecutor(6) as crowd:
         assert sum(crowd.map(add, range(6))) == 1
-    assert len(services.stores.list()) == 2
+    assert len(services_on_each.stores.list()) == 2
 
 
-def test_updates_at_once_do_not_take_back_each_others(services: Services) -> None:
-    services.stores.add("remote", "s3://bucket/p", KEY)
+def test_updates_at_once_do_not_take_back_each_others(services_on_each: Services) -> None:
+    services_on_each.stores.add("remote", "s3://bucket/p", KEY)
     changes = [{"region": "eu-1"}, {"virtual_hosted_style_request": "true"}, {"secret_access_key": "n3w"}] * 2
 
     with ThreadPoolExecutor(6) as crowd:
-        list(crowd.map(lambda options: services.stores.update("remote", StoreChange(options=options)), changes))
+        list(crowd.map(lambda options: services_on_each.stores.update("remote", StoreChange(options=options)), changes))
 
-    assert dict(services.stores.get("remote").options) == {
+    assert dict(services_on_each.stores.get("remote").options) == {
         "access_key_id": "key",
         "endpoint_url": "https://s3.example.com",
         "region": "eu-1",
         "virtual_hosted_style_request": "true",
     }
-    assert secret_of(services, "remote") == "n3w"
+    assert secret_of(services_on_each, "remote") == "n3w"
 
 
-def test_a_store_that_a_policy_names_stays_until_that_is_changed(services: Services, tmp_path: Path) -> None:
-    services.stores.add("other", f"file://{tmp_path}/other")
-    services.targets.update("app", None, PolicyFields(storages=["default", "other"]), whole=False)
+def test_a_store_that_a_policy_names_stays_until_that_is_changed(services_on_each: Services, tmp_path: Path) -> None:
+    services_on_each.stores.add("other", f"file://{tmp_path}/other")
+    services_on_each.targets.update("app", None, PolicyFields(storages=["default", "other"]), whole=False)
     with pytest.raises(InUse, match="of these targets go: app"):
-        services.stores.remove("other", "forget-backups")
+        services_on_each.stores.remove("other", "forget-backups")
 
-    services.targets.update("app", None, PolicyFields(storages=[]), whole=False)
-    services.stores.remove("other")
+    services_on_each.targets.update("app", None, PolicyFields(storages=[]), whole=False)
+    services_on_each.stores.remove("other")
 
 
-def test_a_store_with_copies_goes_only_when_it_is_said_what_becomes_of_them(services: Services, tmp_path: Path) -> None:
-    services.stores.add("other", f"file://{tmp_path}/other")
-    both, here = stored_backup(services, "default", "other"), stored_backup(services, "other", size=7)
-    stored_backup(services, "default", missing_in="other")
+def test_a_store_with_copies_goes_only_when_it_is_said_what_becomes_of_them(
+    services_on_each: Services, tmp_path: Path
+) -> None:
+    services_on_each.stores.add("other", f"file://{tmp_path}/other")
+    both, here = stored_backup(services_on_each, "default", "other"), stored_backup(services_on_each, "other", size=7)
+    stored_backup(services_on_each, "default", missing_in="other")
     with pytest.raises(InUse, match=r"3 backup.* 1 of them nowhere else"):
-        services.stores.remove("other")
+        services_on_each.stores.remove("other")
     with pytest.raises(InUse, match=r"1 backup.* nowhere else"):
-        services.stores.remove("other", "forget")
-    assert totals(services) == (3, 3, 27)
+        services_on_each.stores.remove("other", "forget")
+    assert totals(services_on_each) == (3, 3, 27)
 
-    gone = services.stores.remove("other", "forget-backups")
+    gone = services_on_each.stores.remove("other", "forget-backups")
 
     assert (gone.copies_forgotten, gone.backups_forgotten) == (3, 1)
-    assert [copy.storage for copy in services.catalogue.get(both).copies] == ["default"]
+    assert [copy.storage for copy in services_on_each.catalogue.get(both).copies] == ["default"]
     with pytest.raises(NotFound):
-        services.catalogue.get(here)
-    assert totals(services) == (2, 2, 20)
+        services_on_each.catalogue.get(here)
+    assert totals(services_on_each) == (2, 2, 20)
 
 
 def test_copies_that_are_elsewhere_as_well_are_forgotten(services: Services, tmp_path: Path) -> None:
