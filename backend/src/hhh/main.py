@@ -29,6 +29,7 @@ from hhh.core.database import Database
 from hhh.jobs.runtime import Jobs
 from hhh.services.container import assemble
 from hhh.web.install import install
+from hhh.web.sse import Feed
 
 ROUTERS = (
     auth.router,
@@ -74,6 +75,7 @@ def create_app(settings: Settings, database: Database, *, works: bool = True) ->
     app = FastAPI(title="HHH Backup", version=version("hhh-backup"), lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.services = services
     app.state.jobs = jobs
+    app.state.feed = Feed(services.following, lambda: jobs.stopping)
     install(app, settings)
     for router in ROUTERS:
         app.include_router(router)

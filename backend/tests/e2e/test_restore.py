@@ -142,7 +142,7 @@ def test_while_a_restore_runs_the_target_is_busy_and_a_cancel_ends_it(
         ended = restored(client, answer)
         assert (ended["status"], ended["error"]) == ("cancelled", "The restore was cancelled")
         assert postgresql_shop.names() == before
-        refused(client.post(f"{RESTORES}/{restore_id}/cancel"), 422, "ERR_VALIDATION")
+        refused(client.post(f"{RESTORES}/{restore_id}/cancel"), 409, "ERR_ALREADY_ENDED")
         held.let_go()
         assert restored(client, ask_for_restore(client, backup_id, mode="replace", confirm="shop"))["kept"]
 

@@ -11,6 +11,7 @@
   x SuperAdminRequired
   x CsrfInvalid
   x BackupInProgress
+  x AlreadyEnded
   x BackupProtected
   x BackupFailed
   x RestoreUnsafe
@@ -171,6 +172,13 @@ class BackupInProgress(HHHError):
     code = "ERR_BACKUP_IN_PROGRESS"
     status = 409
     retryable = True
+
+
+class AlreadyEnded(HHHError):
+    """A job was to be cancelled that waits and runs no more."""
+
+    code = "ERR_ALREADY_ENDED"
+    status = 409
 
 
 class BackupProtected(HHHError):

@@ -44,6 +44,11 @@ def get(session: Session, job_id: str) -> Job | None:
     return session.get(Job, job_id)
 
 
+def among(session: Session, job_ids: Collection[str]) -> Sequence[Job]:
+    """Those of the given jobs that there are."""
+    return session.scalars(select(Job).where(Job.id.in_(job_ids))).all()
+
+
 def kind_of(session: Session, job_id: str) -> str | None:
     """What the job of that id does."""
     return session.scalar(select(Job.kind).where(Job.id == job_id))

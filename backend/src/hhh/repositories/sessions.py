@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from hhh.models import RefreshToken, User, UserSession
+from hhh.models import RefreshToken, Role, User, UserSession
 
 
 def add(session: Session, user_session: UserSession, token: RefreshToken) -> None:
@@ -32,6 +33,16 @@ def live_user(session: Session, session_id: str, user_id: str, now: datetime) ->
         .where(UserSession.id == session_id, User.id == user_id, UserSession.expires_at > now)
     )
     return session.scalar(query)
+
+
+def live_among(session: Session, session_ids: Collection[str], role: Role, now: datetime) -> set[str]:
+    """Those of the given sessions that have neither ended nor expired, and whose user has that role."""
+    query = (
+        select(UserSession.id)
+        .join(User, UserSession.user_id == User.id)
+        .where(UserSession.id.in_(session_ids), UserSession.expires_at > now, User.role == role)
+    )
+    return {*session.scalars(query)}
 
 
 def of_token(session: Session, token_hash: str, *, lock: bool = False) -> tuple[UserSession, User] | None:

@@ -93,6 +93,28 @@ class Verified(ApiModel):
     at: Moment
 
 
+class RunProgress(ApiModel):
+    """How far a running job has come; written at most twice a second."""
+
+    stage: str = Field(description="Such as `snapshot`, `stream`, `finalise`.")
+    raw_bytes: int = Field(default=0, description="Bytes of the dump read so far; of a restore, of its object.")
+    stored_bytes: int = Field(default=0, description="Bytes written to each store so far.")
+    expected_bytes: int | None = Field(default=None, description="An estimate of what `raw_bytes` will be.")
+    bytes_per_second: int | None = Field(default=None, description="Of `raw_bytes`, over the last seconds.")
+    percent: float | None = Field(default=None, description="0 to 100; null where nothing is expected.")
+    seconds_left: int | None = Field(default=None, description="Of this stage, at this rate.")
+    attempt: int
+
+
+class Retry(ApiModel):
+    """What a job waits for that is to be tried again."""
+
+    attempt: int = Field(description="The number of the next attempt.")
+    not_before: Moment | None = Field(description="It begins no sooner; null: as soon as a worker is free.")
+    error: str = Field(description="How the last attempt ended.")
+    retries_left: int = Field(description="How often it may still fail and be tried again.")
+
+
 class BackupResource(ApiModel):
     """A backup with everything its manifest holds."""
 
@@ -106,7 +128,8 @@ class BackupResource(ApiModel):
     created_at: Moment
     finished_at: Moment | None
     error: str | None
-    progress: dict[str, Any] | None
+    progress: RunProgress | None
+    retry: Retry | None
     copies: list[CopyResource]
     manifest: dict[str, Any] | None
     pinned: bool

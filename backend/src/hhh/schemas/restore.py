@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from hhh.schemas.backup import State
+from hhh.schemas.backup import RunProgress, State
 from hhh.schemas.base import ApiModel, Moment
 from hhh.schemas.facts import TableFacts
 
@@ -131,7 +131,7 @@ class RestoreResource(ApiModel):
     created_at: Moment
     started_at: Moment | None
     finished_at: Moment | None
-    progress: dict[str, object] | None
+    progress: RunProgress | None
     steps: list[str]
     checks: list[Check]
     expected_seconds: float | None

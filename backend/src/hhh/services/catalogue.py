@@ -27,6 +27,7 @@ from hhh.schemas.backup import (
     Verified,
 )
 from hhh.services import cursors
+from hhh.services.following import progress_of, retry_of
 
 
 class Catalogue:
@@ -185,7 +186,8 @@ def _resource(row: BackupLog, job: Job | None) -> BackupResource:
             "created_at": row.created_at,
             "finished_at": row.finished_at,
             "error": row.error,
-            "progress": job.progress if job is not None and row.finished_at is None else None,
+            "progress": progress_of(job) if row.finished_at is None else None,
+            "retry": retry_of(job) if row.finished_at is None else None,
             "copies": [_copy_resource(copy) for copy in row.copies],
             "manifest": row.manifest,
             "pinned": row.pinned,

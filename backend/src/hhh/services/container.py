@@ -15,6 +15,7 @@ from hhh.services.contents import Contents
 from hhh.services.copies import Copies
 from hhh.services.deletion import Deletion
 from hhh.services.downloads import Downloads
+from hhh.services.following import Following
 from hhh.services.imports import Imports
 from hhh.services.installation import Identity
 from hhh.services.own_database import OwnDatabase
@@ -61,6 +62,11 @@ class Services:
     def cancelling(self) -> Cancelling:
         """Who cancels jobs."""
         return Cancelling(self.database, self.works)
+
+    @property
+    def following(self) -> Following:
+        """Who looks at jobs for those that wait for them."""
+        return Following(self.database, self.cancelling)
 
     @property
     def works(self) -> Mapping[JobKind, Work]:

@@ -1,4 +1,4 @@
-"""Restores as they are asked for: checked at once, handed to a queue, looked at, cancelled, taken back."""
+"""Restores as they are asked for: checked at once, handed to a queue, looked at, taken back."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from sqlalchemy.orm import Session
 
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import InvalidInput, NotFound, RestoreFailed, StorageError
+from hhh.core.errors import NotFound, RestoreFailed, StorageError
 from hhh.core.run import Unattended
 from hhh.core.scratch import scratch_folder
 from hhh.engines.base import Workplace
 from hhh.models import JobKind, Restore
-from hhh.repositories import jobs as job_rows
 from hhh.repositories import restores as rows
 from hhh.repositories import retention as retention_rows
-from hhh.schemas.restore import AcceptedRestore, RestorePage, RestoreRequest, RestoreResource
+from hhh.schemas.restore import RestorePage, RestoreRequest, RestoreResource
 from hhh.services.restoration import refusal
 from hhh.services.restore_orders import RestoreOrders, refuse_undo
 from hhh.services.restore_records import RestoreRecords, row_of, said_of
@@ -57,19 +56,6 @@ class RestoreService:
         with self._database.snapshot() as session:
             undone = row_of(session, restore_id)
         return self._new(self._orders.undo(undone, requested_by=requested_by, address=address))
-
-    def cancel(self, restore_id: str) -> AcceptedRestore:
-        """Asks for the end of a restore that waits or runs; once it has begun to swap, it may still succeed.
-
-        Raises:
-            NotFound: no such restore.
-            InvalidInput: it has ended.
-        """
-        with self._database.transaction() as session:
-            row = row_of(session, restore_id)
-            if not job_rows.request_cancel(session, row.id):
-                raise InvalidInput(f"The restore has ended already: it is {row.status}")
-            return AcceptedRestore.model_validate({"restore_id": row.id, "status": row.status})
 
     def get(self, restore_id: str) -> RestoreResource:
         """See `RestoreRecords.get`."""

@@ -16,6 +16,7 @@ from hhh.repositories import restores as rows
 from hhh.repositories import targets as target_rows
 from hhh.schemas.restore import RestorePage, RestoreResource
 from hhh.services import cursors
+from hhh.services.following import progress_of
 from hhh.services.targets import APP
 
 #: From so many of the newest receipts a rate is taken.
@@ -113,7 +114,7 @@ def _resource(row: Restore, job: Job | None) -> RestoreResource:
             "created_at": row.created_at,
             "started_at": row.started_at,
             "finished_at": row.finished_at,
-            "progress": job.progress if job is not None and row.finished_at is None else None,
+            "progress": progress_of(job) if row.finished_at is None else None,
             **plan,
             "receipt": row.receipt,
             "error": row.error,

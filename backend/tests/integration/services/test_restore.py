@@ -13,12 +13,12 @@ from sqlalchemy import select, update
 
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
-from hhh.core.errors import BackupInProgress, InvalidInput, NotFound, RestoreUnsafe
+from hhh.core.errors import AlreadyEnded, BackupInProgress, InvalidInput, NotFound, RestoreUnsafe
 from hhh.core.run import Progress
 from hhh.jobs.heartbeat import Heartbeat
 from hhh.jobs.liveness import Liveness
 from hhh.jobs.worker import Worker, working
-from hhh.models import Job, JobState, Restore, Target
+from hhh.models import Job, JobKind, JobState, Restore, Target
 from hhh.services import restore_work
 from support.backing_up import scratch_leftovers
 from support.local_services import services_with_a_target
@@ -271,10 +271,10 @@ def test_a_cancelled_restore_leaves_everything_as_it_was(
     def cancel(progress: Progress) -> None:
         if progress.stage == stage and not reached.is_set():
             reached.set()
-            bench.services.restores.cancel(asked)
+            bench.services.following.cancel(JobKind.RESTORE, asked)
 
     if stage == "queued":
-        bench.services.restores.cancel(asked)
+        bench.services.following.cancel(JobKind.RESTORE, asked)
         reached.set()
     cancelled = bench.run(asked, cancel)
     assert reached.is_set()
@@ -282,8 +282,8 @@ def test_a_cancelled_restore_leaves_everything_as_it_was(
     assert cancelled.error_code is None
     assert content(live) == changed != before
     assert main_files(tmp_path) == names
-    with pytest.raises(InvalidInput, match="ended already"):
-        bench.services.restores.cancel(asked)
+    with pytest.raises(AlreadyEnded, match="ended already"):
+        bench.services.following.cancel(JobKind.RESTORE, asked)
 
 
 def test_a_restore_that_was_given_up_does_not_swap(bench: RestoreBench, live: Path) -> None:

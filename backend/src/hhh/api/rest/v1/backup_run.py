@@ -1,9 +1,33 @@
-"""A backup under way: watched and cancelled."""
+"""A backup under way: followed and cancelled."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from typing import Annotated
 
-from hhh.web.session import super_admin
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from hhh.models import JobKind
+from hhh.schemas.backup import AcceptedResponse
+from hhh.web.session import SuperAdmin, super_admin
+from hhh.web.sse import EVENTS, event_stream
+from hhh.web.state import services
 
 router = APIRouter(prefix="/api/v1/backups", tags=["backups"], dependencies=[Depends(super_admin)])
+
+
+@router.get("/{backup_id}/events", response_class=Response, responses=EVENTS)
+async def events(
+    request: Request, backup_id: str, admin: SuperAdmin, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Follows a backup to its end, by Server-Sent Events: `state`, `progress`, and last `end`."""
+    look = await run_in_threadpool(services(request).following.look, JobKind.BACKUP, backup_id)
+    return event_stream(request, look, session_id=admin.session_id, heard=last_event_id)
+
+
+@router.post("/{backup_id}/cancel", status_code=202)
+def cancel(request: Request, response: Response, backup_id: str) -> AcceptedResponse:
+    """Ends a backup that waits; asks for the end of one that runs. Its target is free once it is `cancelled`."""
+    state = services(request).following.cancel(JobKind.BACKUP, backup_id)
+    response.headers["Location"] = f"/api/v1/backups/{backup_id}"
+    return AcceptedResponse.model_validate({"backup_id": backup_id, "status": state})

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
+from hhh.models import JobKind
 from hhh.schemas.restore import AcceptedRestore, RestorePage, RestoreRequest, RestoreResource
 from hhh.web.session import SuperAdmin, super_admin
+from hhh.web.sse import EVENTS, event_stream
 from hhh.web.state import client_address, queue, services
 
 router = APIRouter(prefix="/api/v1/restores", tags=["restores"], dependencies=[Depends(super_admin)])
@@ -43,10 +46,19 @@ def undo(request: Request, response: Response, restore_id: str, admin: SuperAdmi
 
 @router.post("/{restore_id}/cancel", status_code=202)
 def cancel(request: Request, response: Response, restore_id: str) -> AcceptedRestore:
-    """Asks for the end of a restore that waits or runs; what was there before stays."""
-    accepted = services(request).restores.cancel(restore_id)
-    response.headers["Location"] = _location(accepted.restore_id)
-    return accepted
+    """Ends a restore that waits; asks for the end of one that runs. What was there before stays."""
+    state = services(request).following.cancel(JobKind.RESTORE, restore_id)
+    response.headers["Location"] = _location(restore_id)
+    return AcceptedRestore.model_validate({"restore_id": restore_id, "status": state})
+
+
+@router.get("/{restore_id}/events", response_class=Response, responses=EVENTS)
+async def events(
+    request: Request, restore_id: str, admin: SuperAdmin, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """Follows a restore to its end, by Server-Sent Events: `state`, `progress`, and last `end`."""
+    look = await run_in_threadpool(services(request).following.look, JobKind.RESTORE, restore_id)
+    return event_stream(request, look, session_id=admin.session_id, heard=last_event_id)
 
 
 def _accepted(response: Response, restore_id: str) -> AcceptedRestore:
