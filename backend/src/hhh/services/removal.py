@@ -104,15 +104,14 @@ class Removal:
         if name in self._down:
             return self._down[name]
         try:
-            manifest = parse_manifest(json.dumps(row.manifest).encode(), None)
+            manifest = _manifest_of(row)
         except ManifestInvalid as error:
-            # Its keys may be those of another backup.
             return f"Its manifest in the catalogue can't be used: {error}"
         began = time.monotonic()
         try:
             # The objects stay with a manifest that can't be removed: a backup is better whole than without them.
             storage.delete(manifest_key(manifest))
-        except StorageError as error:
+        except (StorageError, InvalidInput) as error:
             return self._problem(name, error, began)
         problems = list(self._remove_objects(name, storage, manifest))
         return problems[0] if problems else None
@@ -122,7 +121,7 @@ class Removal:
             began = time.monotonic()
             try:
                 storage.delete(stored.key)
-            except StorageError as error:
+            except (StorageError, InvalidInput) as error:
                 yield self._problem(name, error, began)
                 if name in self._down:
                     return
@@ -153,3 +152,19 @@ class Removal:
         for left in removed.left:
             log.warning("copy_not_removed", store=left.storage, error=left.error, **said)
         return removed
+
+
+def _manifest_of(row: BackupLog) -> Manifest:
+    """What the backup consists of, and nothing that is another one's.
+
+    Raises:
+        ManifestInvalid: it is damaged, or names what is not of this backup.
+    """
+    manifest = parse_manifest(json.dumps(row.manifest).encode(), None)
+    if manifest.backup_id != row.id:
+        raise ManifestInvalid(f"It is that of the backup {manifest.backup_id}")
+    beside = manifest_key(manifest).removesuffix("json")
+    for stored in (manifest.object, manifest.facts, *manifest.attachments):
+        if not stored.key.startswith(beside):
+            raise ManifestInvalid(f"It names {stored.key!r}, which is no object of this backup")
+    return manifest

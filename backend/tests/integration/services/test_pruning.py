@@ -623,13 +623,14 @@ def test_every_known_store_is_emptied(services: Services, tmp_path: Path, monkey
     assert (stored(services), files_below(second), row_of(services, backup_id)) == ([], [], None)
 
 
-def test_a_manifest_that_was_changed_in_the_catalogue_names_nothing_that_may_be_removed(
-    sqlite_services: Services,
+@pytest.mark.parametrize("of_another", [False, True], ids=["changed", "of another backup"])
+def test_a_wrong_manifest_in_the_catalogue_names_nothing_that_may_be_removed(
+    sqlite_services: Services, *, of_another: bool
 ) -> None:
     services = sqlite_services
     victim, changed = take(services), take(services)
     document = services.catalogue.get(victim).manifest or {}
-    mark(services, changed, manifest={**document, "backup_id": changed})
+    mark(services, changed, manifest=document if of_another else {**document, "backup_id": changed})
     before = stored(services)
     services.deletion.delete(changed, by="me", force=services.catalogue.get(changed).backup_file)
     removed = services.pruning.remove(changed)
