@@ -8,8 +8,17 @@ import pytest
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.models import Policy
-from support.backing_up import BACKUPS, TARGETS, assert_stored, assert_totals_add_up, stored_files, trigger
-from support.service import Service
+from support.backing_up import (
+    BACKUPS,
+    TARGETS,
+    assert_stored,
+    assert_totals_add_up,
+    store_settings,
+    stored_files,
+    trigger,
+)
+from support.faulty_proxy import FaultyS3
+from support.service import Service, ServiceFactory
 from support.waiting import wait_until
 
 
@@ -85,6 +94,29 @@ def test_pins_hold_and_deletions_are_asked_for_by_name(service: Service) -> None
         assert by_name.status_code == 202
         wait_until(lambda: stored_files(service) == [], what="the end of the objects")
         assert assert_totals_add_up(client)["total_backups"] == 0
+
+
+@pytest.mark.s3
+def test_a_service_that_is_killed_while_it_prunes_goes_on_after_its_start(
+    faulty_s3: FaultyS3, service_factory: ServiceFactory
+) -> None:
+    service = service_factory(**store_settings(faulty_s3))
+    with service.signed_in_client() as client:
+        taken = [take(client)["backup_id"] for _ in range(3)]
+        keep(service, "app", keep_last=1)
+        removals = faulty_s3.proxy.stall(where=lambda request: "delete" in request.query)
+        client.post(f"{TARGETS}/app/prune").raise_for_status()
+        removals.wait_for_hit()
+    service.kill()
+    removals.release()
+    service.start()
+    with service.signed_in_client() as client:
+        wait_until(lambda: len(faulty_s3.bucket.keys()) == 3, seconds=60, what="the end of the prune")
+        wait_until(lambda: listed(client) == taken[2:], what="the catalogue")
+        assert assert_totals_add_up(client)["total_backups"] == 1
+        wait_until(
+            lambda: client.get(f"{TARGETS}/app/retention").json()["removals"] == [], what="the end of the tombstones"
+        )
 
 
 @pytest.mark.parametrize(
