@@ -12,6 +12,7 @@ from hhh.cli import (
     backup,
     backup_content,
     backup_repair,
+    backup_run,
     backup_upkeep,
     catalogue,
     doctor,
@@ -44,6 +45,8 @@ app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(users.app, name="users")
 app.add_typer(target.app, name="target")
+backup.app.command("follow")(backup_run.follow)
+backup.app.command("cancel")(backup_run.cancel)
 backup.app.command("peek")(backup_content.peek)
 backup.app.command("download")(backup_content.download)
 backup.app.command("import")(backup_content.take_in)

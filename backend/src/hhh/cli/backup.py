@@ -13,27 +13,33 @@ from hhh.cli.backup_upkeep import prune_if_due
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, size
 from hhh.cli.progress import progress_bar
 from hhh.cli.session import opened_services
-from hhh.core.errors import BackupFailed
+from hhh.core.errors import BackupFailed, ConfigurationError
+from hhh.jobs.runtime import Jobs
 from hhh.jobs.worker import working
-from hhh.models import BackupStatus
-from hhh.schemas.backup import BackupFilter, BackupResource
+from hhh.models import BackupStatus, WorkerState
+from hhh.schemas.backup import AcceptedResponse, BackupFilter, BackupResource
 from hhh.services.container import Services
 from hhh.services.targets import APP
 from hhh.services.work import NewJob
 
 app = typer.Typer(help="Take backups and look at them.", no_args_is_help=True)
 
-_STAGES = {"snapshot": "taking the snapshot", "stream": "storing", "finalise": "storing the facts"}
+#: Stages of a backup.
+STAGES = {"snapshot": "taking the snapshot", "stream": "storing", "finalise": "storing the facts"}
 
 
 @app.command("run")
 def run(
     target: Annotated[str, typer.Argument(help="The name of a target; `app` is the service's own database.")] = APP,
     *,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave it to the service that runs, and print its id instead of waiting.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a backup now, and wait until it is stored."""
-    take(lambda services: services.backups.request(target), as_json=as_json)
+    """Take a backup now, here, and wait until it is stored. Ctrl-C ends it."""
+    take_or_leave = leave if detach else take
+    take_or_leave(lambda services: services.backups.request(target), as_json=as_json)
 
 
 def take(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
@@ -47,11 +53,49 @@ def take(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
         worker.tidy()  # where no server runs, nobody else does
         new = ask(services)
         backup_id = worker.create(new)
-        with progress_bar(new.target, _STAGES) as observer:
+        with progress_bar(new.target, STAGES) as observer:
             worker.execute(backup_id, observer)
         prune_if_due(services, worker, new.target)
         worker.sweep()
         backup = services.catalogue.get(backup_id)
+    tell_end(backup, as_json=as_json)
+
+
+def leave(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
+    """Leaves the backup that is asked for to a process that takes jobs, and prints its id.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    with opened_services() as services:
+        if not any(each.alive and each.state == WorkerState.ACTIVE for each in services.workers.list()):
+            raise ConfigurationError("No service runs that would take it", hint="start one, or leave out --detach")
+        backup_id = _enqueue(services, ask(services))
+    if as_json:
+        print_json(AcceptedResponse(backup_id=backup_id, status="queued"))
+    else:
+        console.print(f"Queued, id {backup_id}\nFollow it with: hhh backup follow {backup_id}")
+
+
+def _enqueue(services: Services, new: NewJob) -> str:
+    if not services.settings.jobs_database_url.get_secret_value():
+        with working(services) as worker:
+            backup_id = worker.create(new)
+            worker.release_queued()
+            return backup_id
+    jobs = Jobs(services, works=False)
+    try:
+        return jobs.start().enqueue(new)
+    finally:
+        jobs.stop()
+
+
+def tell_end(backup: BackupResource, *, as_json: bool) -> None:
+    """Prints how a backup ended.
+
+    Raises:
+        BackupFailed: without success.
+    """
     if as_json:
         print_json(backup)
     if backup.status != "success":
@@ -102,6 +146,9 @@ def _description(backup: BackupResource) -> Iterator[tuple[str, str]]:
     yield "backup", f"{backup.backup_file} of {backup.target}"
     yield "id", backup.id
     yield "state", backup.status + (f": {backup.error}" if backup.error else "")
+    if backup.retry:
+        begins = f"not before {moment(backup.retry.not_before)} UTC" if backup.retry.not_before else "at once"
+        yield "again", f"attempt {backup.retry.attempt} {begins}, after: {backup.retry.error}"
     yield "begun", f"{moment(backup.created_at)} UTC"
     yield "ended", f"{moment(backup.finished_at)} UTC"
     if backup.status == "success":

@@ -28,7 +28,7 @@ _ENDED = frozenset({JobState.SUCCESS, JobState.FAILED, JobState.CANCELLED})
 class Look:
     """How a job is at one moment."""
 
-    #: ``attempt/version``: another one after every change that somebody who watches should see; ``ended`` without a job.
+    #: ``attempt/version``: another one after every change that somebody who watches should see; or ``ended``.
     position: str
     news: News
 
