@@ -30,7 +30,7 @@ __all__ = ["Claim", "Destination", "Publication"]
 #: As long as a store may take by default, where it is not needed.
 _STALL_SECONDS = 60.0
 #: Seconds for several stores to remove what is not wanted; what they have not by then they do in the background.
-_REMOVAL_SECONDS = 10.0
+_REMOVAL_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
