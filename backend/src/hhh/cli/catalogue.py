@@ -20,7 +20,7 @@ from hhh.jobs.worker import working
 from hhh.models import BackupCopy
 from hhh.services import rebuild as service
 from hhh.services.rebuild import RebuildReport
-from hhh.services.stores import DEFAULT_STORE
+from hhh.services.stores import DEFAULT_STORE, StoreService
 from hhh.services.trust import trusted_keys
 from hhh.storages.registry import open_storage
 
@@ -37,7 +37,9 @@ def group() -> None:
 
 @app.command("rebuild")
 def rebuild(
-    storage: Annotated[str | None, typer.Option(help="The URL of a store, instead of HHH_STORAGE_URL.")] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="The name or the URL of a store, instead of HHH_STORAGE_URL.")
+    ] = None,
     *,
     all_installations: Annotated[
         bool, typer.Option("--all-installations", help="Also backups that other installations have taken.")
@@ -47,7 +49,7 @@ def rebuild(
     """Add to the catalogue the backups that a store has and it has not; nothing is taken away."""
     with opened_services() as services, working(services) as worker, _progress_bar() as observe:
         worker.tidy()  # a backup whose process was killed is no longer under way
-        destination = _destination(storage, services.settings.default_storage_url)
+        destination = _destination(services.stores, storage)
         report = service.rebuild(
             services.database,
             services.identity,
@@ -62,11 +64,13 @@ def rebuild(
     _print(report, destination.storage.address)
 
 
-def _destination(url: str | None, default_url: str) -> Destination:
-    default = open_storage(default_url)
-    storage = open_storage(url) if url else default
-    if storage.address == default.address:
-        return Destination(DEFAULT_STORE, storage)
+def _destination(stores: StoreService, asked: str | None) -> Destination:
+    if asked is None or "://" not in asked:
+        return stores.find(asked or DEFAULT_STORE)
+    storage = open_storage(asked)
+    known = (store for store in stores.all() if store.storage.address == storage.address)
+    if (store := next(known, None)) is not None:
+        return store
     if len(storage.address) > BackupCopy.storage.type.length:
         raise InvalidInput(
             f"The address of the store is too long to name its copies by: {storage.address}",

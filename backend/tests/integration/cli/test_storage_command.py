@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from hhh.cli import storage, target
+from hhh.cli import backup, catalogue, storage, target
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import InUse, InvalidInput
@@ -148,3 +148,19 @@ def test_a_target_that_goes_tells_what_stays() -> None:
     must(target, "set", "shop", "--url", "-", typed="postgresql://u@h/d2\n")
     assert shown(target, "shop")["url"] == "postgresql://u:***@h/d2"
     assert "Backups of it that stay: 0" in must(target, "remove", "shop")
+
+
+def test_a_store_that_was_forgotten_is_found_again_by_its_name(tmp_path: Path) -> None:
+    make_sqlite_database(tmp_path / "shop.db", megabytes=0.02)
+    must(storage, "add", "other", f"file://{tmp_path}/other")
+    must(target, "add", "shop", f"sqlite:///{tmp_path}/shop.db", "--storage", "other")
+    must(backup, "run", "shop")
+    must(target, "set", "shop", "--storage", "default")
+    must(storage, "remove", "other", "--copies", "forget-backups")
+    assert json.loads(must(backup, "list", "--json")) == []
+
+    must(storage, "add", "again", f"file://{tmp_path}/other")
+    must(catalogue, "rebuild", "--storage", "again")
+
+    (found,) = json.loads(must(backup, "list", "--json"))
+    assert [copy["storage"] for copy in found["copies"]] == ["again"]
