@@ -94,7 +94,10 @@ class ScheduleService:
         """
         with self._database.transaction() as session:
             row = self._locked(session, schedule_id)
-            cron = Cron(asked.cron or row.cron, asked.time_zone or row.time_zone)
+            cron = Cron(
+                row.cron if asked.cron is None else asked.cron,
+                row.time_zone if asked.time_zone is None else asked.time_zone,
+            )
             row.cron, row.time_zone = cron.line, cron.time_zone
             if asked.jitter_seconds is not None:
                 row.jitter_seconds = asked.jitter_seconds

@@ -96,7 +96,10 @@ def test_only_targets_that_are_there_have_schedules(schedules: ScheduleService) 
             schedules.add(asked(target=name))
 
 
-@pytest.mark.parametrize(("cron", "zone"), [("0 0 30 2 *", "UTC"), ("nonsense", "UTC"), ("@daily", "Mars/Olympus")])
+@pytest.mark.parametrize(
+    ("cron", "zone"),
+    [("0 0 30 2 *", "UTC"), ("nonsense", "UTC"), ("", "UTC"), ("@daily", "Mars/Olympus"), ("@daily", "")],
+)
 def test_what_never_comes_is_neither_set_up_nor_changed_to(schedules: ScheduleService, cron: str, zone: str) -> None:
     kept = schedules.add(asked())
     with pytest.raises(InvalidInput):
