@@ -217,7 +217,7 @@ def _successful_of(target: str) -> tuple[ColumnElement[bool], ...]:
     return BackupLog.target == target, BackupLog.status == BackupStatus.SUCCESS, BackupLog.deleted_at.is_(None)
 
 
-def _newer(row: BackupLog, *conditions: ColumnElement[bool]) -> Select[tuple[str]]:
+def _newer(row: BackupLog, *conditions: ColumnElement[bool]) -> Select[str]:
     position = tuple_(literal(row.created_at, UtcDateTime()), literal(row.id))
     is_newer = tuple_(BackupLog.created_at, BackupLog.id) > position
     return select(BackupLog.id).where(*_successful_of(row.target), is_newer, *conditions)
