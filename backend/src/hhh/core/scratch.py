@@ -64,14 +64,20 @@ def scratch_written(folder: Path) -> Iterator[None]:
 def sweep(parent: Path) -> int:
     """Removes this user's folders that nobody holds any more; returns how many that were."""
     removed = 0
+    for folder in left_behind(parent):
+        _remove(folder)
+        removed += 1
+    return removed
+
+
+def left_behind(parent: Path) -> Iterator[Path]:
+    """This user's folders that nobody holds any more; each is held until the next is asked for."""
     for folder in parent.glob(f"{SCRATCH_PREFIX}*"):
         # Another process may be sweeping at the same time. What can't be locked may be somebody's.
         with contextlib.suppress(OSError), _opened(folder) as lock:
             if os.fstat(lock).st_uid == os.geteuid():
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(folder)
-                removed += 1
-    return removed
+                yield folder
 
 
 def _made(parent: Path, holder: str) -> tuple[Path, int]:

@@ -29,6 +29,7 @@ from hhh.services.restore_records import RestoreRecords
 from hhh.services.restore_work import RestoreWork
 from hhh.services.schedules import ScheduleService
 from hhh.services.stores import StoreService
+from hhh.services.sweep import Sweep
 from hhh.services.targets import APP, TargetService
 from hhh.services.work import Work
 from hhh.services.workers import WorkerService
@@ -56,6 +57,7 @@ class Services:
     pruning: Pruning
     imports: Imports
     repair: Repair
+    sweep: Sweep
     workers: WorkerService
 
     @property
@@ -76,6 +78,7 @@ class Services:
             JobKind.RESTORE: self.restore_work,
             JobKind.PRUNE: self.pruning,
             JobKind.REPAIR: self.repair,
+            JobKind.SWEEP: self.sweep,
         }
 
 
@@ -95,6 +98,7 @@ def assemble(settings: Settings, database: Database) -> Services:
     catalogue = Catalogue(database)
     own_database = OwnDatabase(settings, database, identity, stores)
     deletion = Deletion(database)
+    pruning = Pruning(database, targets, stores, policies, deletion)
     copies = Copies(settings, identity, catalogue, stores)
     backups = BackupService(settings, database, identity, targets, stores, policies)
     return Services(
@@ -112,8 +116,9 @@ def assemble(settings: Settings, database: Database) -> Services:
         contents=Contents(settings, copies),
         downloads=Downloads(copies),
         deletion=deletion,
-        pruning=Pruning(database, targets, stores, policies, deletion),
+        pruning=pruning,
         imports=Imports(settings, database, identity, stores, policies),
         repair=Repair(settings, database, identity, targets, stores, policies),
+        sweep=Sweep(settings, database, identity, stores, pruning),
         workers=WorkerService(database),
     )
