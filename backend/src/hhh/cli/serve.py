@@ -47,13 +47,21 @@ def serve(
 
 
 def _prepare(loaded: Settings, database: Database) -> str | None:
-    """Migrates and makes the first super admin; returns a password that was made for them."""
+    """Migrates, looks at what is shared, makes the first super admin; returns a password that was made for them."""
     if migrations.pending(database):
         if not loaded.auto_migrate:
             return None
         migrations.upgrade(database)
     finish_interrupted(loaded, database)
+    _check(loaded, database)
     return make_first_super_admin(loaded, database)
+
+
+def _check(loaded: Settings, database: Database) -> None:
+    from hhh.jobs.runtime import check
+    from hhh.services.container import assemble
+
+    check(assemble(loaded, database))  # jobs do it when they start, but then a server runs already
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -10,11 +10,10 @@ from types import FrameType
 import uvicorn
 from fastapi.concurrency import run_in_threadpool
 
-from hhh import migrations
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.jobs.embedded import ENDING
-from hhh.jobs.runtime import Jobs, check
+from hhh.jobs.runtime import Jobs
 from hhh.main import create_app
 
 #: Seconds for the last answers, once all jobs have ended.
@@ -31,11 +30,9 @@ def run(loaded: Settings, database: Database, listener: socket.socket, *, works:
         works: whether jobs run in this process, too.
 
     Raises:
-        ConfigurationError, InvalidInput: a setting can't be used, or does not fit the other machines.
+        ConfigurationError, InvalidInput: a setting can't be used.
     """
     app = create_app(loaded, database, works=works)
-    if not migrations.pending(database):
-        check(app.state.services)
     config = uvicorn.Config(
         app,
         log_config=None,

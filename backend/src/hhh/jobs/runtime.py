@@ -74,15 +74,19 @@ def check(services: Services) -> None:
     """Sees that this machine fits the others of its installation; one that is alone tells what they have to fit.
 
     Raises:
-        ConfigurationError: it has other keys, or its jobs database is one that is backed up.
-        DatabaseUnavailable: the own database can't be reached.
+        ConfigurationError: it has other keys, or its jobs database is of another version, or one that is backed up.
+        DatabaseUnavailable: the own database, or the jobs database, can't be reached.
     """
-    if not services.settings.jobs_database_url.get_secret_value():
+    jobs = services.settings.jobs_database_url.get_secret_value()
+    if not jobs:
         services.identity.agree()
         return
     services.identity.refuse_other_keys()
     listed = services.targets.list()
     jobs_database.refuse_wrong(services.settings, {target.name: target.url for target in listed if target.url})
+    from hhh.jobs import procrastinate_schema
+
+    procrastinate_schema.ensure(jobs)
 
 
 def _stopping() -> Interrupted:
