@@ -7,7 +7,10 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from hhh.storages.registry import open_storage
 from support.ports import LOOPBACK
@@ -103,6 +106,22 @@ def test_azure_is_entered_with_its_own_key_alone(key: dict[str, str], sent: str,
     assert sent in heard
     assert "others" not in heard
     assert "Bearer" not in heard
+
+
+def test_google_is_entered_with_its_own_key_alone(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_BASE_URL", f"http://{LOOPBACK}:9")
+    monkeypatch.setenv("GOOGLE_SKIP_SIGNATURE", "true")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/others.json")
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    account = json.dumps({"private_key": pem, "private_key_id": "1", "client_email": "own@example.com"}, indent=2)
+    options = {"service_account_key": account, "endpoint_url": listener.url}
+
+    open_storage("gs://bucket/p", options=options, retry_seconds=1).create("k", b"x")
+
+    (heard,) = listener.heard
+    token = heard.partition("Bearer ")[2].partition('"')[0]
+    assert jwt.decode(token, options={"verify_signature": False})["iss"] == "own@example.com"
 
 
 def test_s3_with_own_credentials_does_all_that_backups_need(s3: S3Bucket) -> None:

@@ -15,7 +15,7 @@ from hhh.artifacts.publication import Destination
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import ConfigurationError, HHHError, InUse, InvalidInput, NotFound
+from hhh.core.errors import ConfigurationError, HHHError, InUse, InvalidInput, NotFound, StorageUnavailable
 from hhh.core.text import listed
 from hhh.models import Store
 from hhh.repositories import policies as policy_rows
@@ -140,7 +140,7 @@ class StoreService:
                 f"{name!r} is no name for a store",
                 hint="lower-case letters, digits, '-', '_' and '.', beginning with a letter or digit, at most 63",
             )
-        open_storage(url, options=options)
+        _refuse_unusable(url, options)
         taken = InvalidInput(f"A store named {name!r} exists already", hint="choose another name")
         if name == DEFAULT_STORE:
             raise taken
@@ -171,7 +171,7 @@ class StoreService:
             row = self._row(session, name)
             known, url = self._known_options(row), change.url or row.url
             options = store_options.merged(row, known or NONE, url, change.options, whole=change.whole)
-            open_storage(url, options=options)
+            _refuse_unusable(url, options)
             if self._is_moved(row, known, url, options):
                 self._refuse_taken(session, name, identity(url, options))
                 if not change.objects_moved:
@@ -270,6 +270,13 @@ class StoreService:
         except ConfigurationError as error:
             return ListedStore(row.name, row.url, NONE, (), str(error), row.created_at, row.updated_at)
         return ListedStore(row.name, row.url, options, secrets, None, row.created_at, row.updated_at)
+
+
+def _refuse_unusable(url: str, options: Options) -> None:
+    try:
+        open_storage(url, options=options)
+    except StorageUnavailable as error:  # nobody was asked yet: it is what was given
+        raise InvalidInput(error.message, hint=error.hint) from None
 
 
 def _refuse_default(name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -56,8 +57,14 @@ ENDPOINT_VARIABLES: Mapping[str, tuple[str, ...]] = {
 
 _LONGEST = 16_384
 _BOOLEANS = ("true", "false")
-#: A value becomes a part of a host's name: nothing in it may end that name.
+_ASCII = (re.compile(r"[!-~]+"), "letters, digits and signs of ASCII, without spaces")
+#: What becomes a part of a host's name must not end that name; what becomes a part of a request's header and can't be
+#: one, or is no credential at all, ends in a panic or in an obscure error of obstore.
 _FORMS: Mapping[str, tuple[re.Pattern[str], str]] = {
+    "access_key_id": _ASCII,
+    "session_token": _ASCII,
+    "account_key": (re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"), "base64"),
+    "sas_key": (re.compile(r"\??[!-%'-<>-~]+=[!-%'-~]*(?:&[!-%'-<>-~]+=[!-%'-~]*)*"), "NAME=VALUE&NAME=VALUE…"),
     "region": (re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"), "letters, digits and '-'"),
     "account_name": (re.compile(r"[a-z0-9]{3,24}"), "3 to 24 lower-case letters and digits"),
     "virtual_hosted_style_request": (re.compile("|".join(_BOOLEANS)), " or ".join(_BOOLEANS)),
@@ -112,12 +119,24 @@ def _nearest(name: str, known: Mapping[str, Option]) -> str:
 
 
 def _check_value(name: str, value: str) -> None:
-    if not value or len(value) > _LONGEST or any(not (sign.isprintable() or sign in "\n\t\r") for sign in value):
+    is_document = name == "service_account_key"
+    if not value or len(value) > _LONGEST or not (value.isprintable() or is_document):
         raise InvalidInput(f"The option {name} is empty, too long, or holds a control character")
+    if is_document and not _is_service_account(value):
+        raise InvalidInput(f"The option {name} can't be that", hint="it is the whole JSON file of the service account")
     if name in _FORMS and not _FORMS[name][0].fullmatch(value):
         raise InvalidInput(f"The option {name} can't be that", hint=f"it is {_FORMS[name][1]}")
     if name == "endpoint_url":
         _check_endpoint(value)
+
+
+def _is_service_account(document: str) -> bool:
+    try:
+        account = json.loads(document)
+    except (ValueError, RecursionError):
+        return False
+    needed = ("private_key", "private_key_id", "client_email")
+    return isinstance(account, dict) and all(isinstance(account.get(name), str) for name in needed)
 
 
 def _check_endpoint(value: str) -> None:

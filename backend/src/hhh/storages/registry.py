@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -15,6 +16,8 @@ from hhh.storages.options import NONE, Options, check_options, identity_of
 
 Opener = Callable[[SplitResult, Patience, Options], Storage]
 
+#: It may become a part of a host's name.
+_BUCKET = re.compile(r"[A-Za-z0-9$._-]+")
 _EXAMPLES = "file:///folder, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix"
 
 
@@ -26,7 +29,7 @@ def _open_local(url: SplitResult) -> Storage:
 
 
 def _place(url: SplitResult) -> Place:
-    if not url.netloc or ":" in url.netloc:
+    if _BUCKET.fullmatch(url.netloc) is None:
         raise InvalidInput(
             f"The {url.scheme}:// storage URL names no bucket or container", hint=f"known are {_EXAMPLES}"
         )

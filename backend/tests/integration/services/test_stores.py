@@ -1,5 +1,6 @@
 """Registered stores, on each kind of own database."""
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hhh.schemas.policy import PolicyFields
 from hhh.services import store_options
 from hhh.services.container import Services, assemble
 from hhh.services.sealing import Sealing
+from hhh.services.secret_rotation import rotate
 from hhh.services.stores import StoreChange
 from support.local_services import settings_in
 from support.logs import Log, log
@@ -285,3 +287,38 @@ def test_a_store_is_tried_with_its_own_credentials(services: Services, s3: S3Buc
     assert "NoSuchBucket" in str(bad.error)
     assert default.ok
     assert s3.keys() == []
+
+
+def test_nobody_who_changes_targets_stores_and_keys_at_once_is_in_the_others_way(
+    tmp_path: Path, own_database: Database
+) -> None:
+    services = assemble(settings_in(tmp_path, secret_key="one-key-" * 8), own_database)
+    services.stores.add("base", f"file://{tmp_path}/base")
+
+    def turn(number: int) -> None:
+        mine = assemble(settings_in(tmp_path, secret_key="one-key-" * 8), own_database)
+        name = f"n{number}"
+        both = PolicyFields(storages=["base", "default"])
+        with contextlib.suppress(InUse, InvalidInput, ConfigurationError, NotFound):
+            match number % 5:
+                case 0:
+                    mine.stores.add(name, f"file://{tmp_path}/{name}")
+                    mine.stores.update(name, StoreChange(url=f"file://{tmp_path}/{name}x"))
+                case 1:
+                    mine.targets.add(name, "sqlite:////srv/x.db", both)
+                    mine.targets.update(name, "sqlite:////srv/y.db", both, whole=True)
+                case 2:
+                    mine.targets.update("app", None, both, whole=False)
+                case 3:
+                    mine.stores.remove("base")
+                case 4:
+                    rotate(mine.settings, own_database, "two-key-" * 8)
+
+    with ThreadPoolExecutor(8) as crowd:
+        list(crowd.map(turn, range(40)))
+
+    after = assemble(settings_in(tmp_path, secret_key="two-key-" * 8), own_database)
+    assert all(target.problem is None for target in after.targets.list())
+    assert all(store.problem is None for store in after.stores.list())
+    names = {store.name for store in after.stores.list()}
+    assert all(names.issuperset(policy.stores) for policy in after.policies.set_policies().values())

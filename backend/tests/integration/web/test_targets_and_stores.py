@@ -14,6 +14,7 @@ from support.sign_in import make_user, sign_in
 from support.sqlite_data import make_sqlite_database
 
 TARGETS, STORAGES = "/api/v1/targets", "/api/v1/storages"
+BAD = '{"private_key": "s3cret", "private_key_id": "1", "client_email": "x"}'
 URL = "postgresql://reader:s3cret@db.example.com/shop"
 
 
@@ -107,6 +108,13 @@ def test_both_kinds_of_test_answer_alike_where_they_fail(client: TestClient, tmp
         ),
         ("POST", STORAGES, {"name": "x", "url": "s3://u:s3cret@b"}, 422, "ERR_VALIDATION"),
         ("POST", STORAGES, {"name": "x", "url": "s3://b", "options": {"region": ["s3cret"]}}, 422, "ERR_VALIDATION"),
+        (
+            "POST",
+            STORAGES,
+            {"name": "x", "url": "gs://b", "options": {"service_account_key": BAD}},
+            422,
+            "ERR_VALIDATION",
+        ),
         ("PATCH", f"{STORAGES}/default", {"url": "s3://b"}, 422, "ERR_VALIDATION"),
         ("DELETE", f"{STORAGES}/default", None, 422, "ERR_VALIDATION"),
         ("DELETE", f"{STORAGES}/none?copies=burn", None, 422, "ERR_VALIDATION"),

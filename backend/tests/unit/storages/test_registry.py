@@ -51,6 +51,8 @@ def test_object_stores_are_a_bucket_and_a_prefix(url: str, address: str, monkeyp
         "s3://",
         "s3:///prefix",
         "s3://bucket:443/prefix",
+        "s3://evil.example.com\\bucket/prefix",
+        "s3://bücket/prefix",
         "s3://bucket/a//b",
         "s3://bucket/../other",
         "s3://bucket/%2e%2e/other",
