@@ -43,7 +43,7 @@ class EmbeddedQueue(JobQueue):
         self._ends: dict[str, Future[None]] = {}
         self._lock = threading.Lock()
         self._is_stopping = False
-        self._tidier = Periodically("tidy", worker.timing.tidy, self._tidy)
+        self._tidier = Periodically("tidy", worker.timing.tidy, self._look_after)
         # A thread of its own: a server that does not answer must hold up neither the start nor the tidying.
         self._sweeper = Periodically("sweep", worker.timing.tidy, worker.sweep)
         self._ticker = Periodically("tick", _TICK, Ticker(services, services.database, self.hand_over).tick)
@@ -133,6 +133,9 @@ class EmbeddedQueue(JobQueue):
     def _tidy(self) -> None:
         self.worker.tidy()
         self.hand_over(self.worker.adopt_queued())
+
+    def _look_after(self) -> None:
+        self._tidy()
         self.hand_over(self.worker.create_due())
         with self._lock:
             waited_for = [*self._ends]

@@ -177,19 +177,20 @@ class Heartbeat:
             run.heard(held.get((run.job_id, run.attempt)))
         ours = [run for run in runs if (run.job_id, run.attempt) in held]
         due = [run for run in ours if run.progress != run.written or self._is_due(run.lease, now)]
-        if due or self._is_due(self._lease, now):
+        if due or self._is_worker_due(now):
             self._write(due, now)
 
     def _write(self, due: Sequence[LeasedRun], now: datetime) -> None:
         expires = now + self._timing.lease
         told = [(run, run.progress) for run in due]
         with self._database.transaction() as session:
-            if renews := self._is_due(self._lease, now):
-                self._renew_worker(session, now)
             heard = [
                 rows.renew(session, run.job_id, run.attempt, lease_expires_at=expires, progress=run.described(progress))
                 for run, progress in told
             ]
+            # After its jobs: whoever takes those of a worker for lost removes its row last, too.
+            if renews := self._is_worker_due(now):
+                self._renew_worker(session, now)
         if renews:
             self._lease = expires
         for (run, progress), cancelled in zip(told, heard, strict=True):
@@ -200,6 +201,9 @@ class Heartbeat:
         if self._presence is not None:
             self._presence.write(session, now)
         rows.renew_queued(session, [self._worker], lease_expires_at=now + self._timing.lease)
+
+    def _is_worker_due(self, now: datetime) -> bool:
+        return self._is_due(self._lease, now) or (self._presence is not None and not self._presence.is_told)
 
     def _is_due(self, lease: datetime | None, now: datetime) -> bool:
         # Neither old nor of a time that the clock has left since.

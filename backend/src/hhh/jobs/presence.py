@@ -29,6 +29,13 @@ class Presence:
         self._slots = slots
         self._state = WorkerState.ACTIVE
         self._started_at: datetime | None = None
+        #: What its row said last.
+        self._told: WorkerState | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether its row was written since it last changed."""
+        return self._told is self._state
 
     def drain(self) -> None:
         """From the next write on, it takes no more."""
@@ -37,6 +44,7 @@ class Presence:
     def write(self, session: Session, now: datetime) -> None:
         """Writes its row, which is its sign of life."""
         self._started_at = self._started_at or now
+        self._told = self._state
         rows.put(
             session,
             WorkerRow(

@@ -129,14 +129,9 @@ class Worker:
             return Handled.REFUSED
 
     def drain(self) -> None:
-        """Tells that this worker takes no more."""
+        """Has the next heartbeat tell that this worker takes no more."""
         if self._presence is not None:
             self._presence.drain()
-            try:
-                with self._database.transaction() as session:
-                    self._presence.write(session, self._clock.now(session))
-            except (HHHError, SQLAlchemyError) as error:
-                log.warning("drain_not_told", error=str(error))  # the heartbeat tells it again
 
     def end_all(self) -> None:
         """Ends everything that runs here, since the process stops; what can be repeated goes on elsewhere, or later."""

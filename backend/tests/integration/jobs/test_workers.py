@@ -17,7 +17,7 @@ BRISK = Timing(lease=LEASE / 100, beat=0.02)
 
 
 def test_a_worker_is_listed_with_what_it_runs_until_it_ends(services: Services) -> None:
-    with working(services, slots=3, label="night shift") as worker:
+    with working(services, slots=3, label="night shift", timing=Timing(beat=0.02)) as worker:
         job_id = worker.create(services.backups.request("source"))
         with services.database.transaction() as session:
             now = rows.server_time(session)
@@ -27,7 +27,7 @@ def test_a_worker_is_listed_with_what_it_runs_until_it_ends(services: Services) 
         assert (listed.state, listed.alive) == ("active", True)
         assert [each.model_dump() for each in listed.running] == [{"id": job_id, "kind": "backup", "target": "source"}]
         worker.drain()
-        assert services.workers.list()[0].state == "draining"
+        wait_until(lambda: services.workers.list()[0].state == "draining", what="the worker to tell that it drains")
     assert services.workers.list() == []
 
 

@@ -23,10 +23,9 @@ def test_a_steady_run_has_a_rate_a_percentage_and_an_end() -> None:
     watch = Watch()
     pace = Pace(watch)
     assert described(pace, 0) == (None, 0, None)
-    for raw_bytes in (100, 200, 300):
+    for raw_bytes, seconds_left in ((100, 9), (200, 8), (300, 7)):
         watch.now += 1
-        told = described(pace, raw_bytes)
-    assert told == (100, 30, 7)
+        assert described(pace, raw_bytes) == (100, raw_bytes / 10, seconds_left)
 
 
 def test_a_rate_follows_a_change_slowly() -> None:
