@@ -23,3 +23,15 @@ def test_parts_are_never_smaller_than_s3_allows_and_grow_on_above_500_gb() -> No
     assert part_size(0) >= 5 * MIB
     assert part_size(4_000 * GB) * 10_000 > 4_000 * GB
     assert parts_at_once(part_size(4_000 * GB)) == 2
+
+
+@pytest.mark.parametrize("writers", [2, 3, 16])
+@pytest.mark.parametrize("expected", [0, 1 * GB, 500 * GB])
+def test_writers_of_the_same_pieces_have_fewer_parts_under_way_each(writers: int, expected: int) -> None:
+    part = part_size(expected)
+
+    at_once = parts_at_once(part, writers)
+
+    assert 1 <= at_once <= parts_at_once(part)
+    # Above one each they would fit even if no two held the same bytes.
+    assert at_once == 1 or writers * (at_once + 1) * part <= 180 * MIB
