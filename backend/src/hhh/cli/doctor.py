@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+from collections.abc import Iterator
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from hhh.cli.output import JsonOption, console, print_json
 from hhh.cli.session import opened_services
-from hhh.services.doctor import Finding, examine
+from hhh.jobs import runtime
+from hhh.jobs.worker import working
+from hhh.services.container import Services
+from hhh.services.doctor import Finding, attempted, examine, examine_upkeep, swept
+
+#: Of each subject so many are printed; `--json` has more, the log all.
+_SHOWN = 20
 
 
-def doctor(*, as_json: JsonOption = False) -> None:
-    """Look at everything a backup needs: keys, scratch, stores, targets."""
+def doctor(
+    *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Also repair what the sweep finds; nothing that is good is removed.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at everything a backup needs, and at what was left over: keys, scratch, stores, targets, copies, jobs."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     findings = []
     with opened_services() as services:
-        for finding in examine(services):
+        for finding in _examined(services, repair=repair):
             findings.append(finding)
             if not as_json:
-                _print(finding)
+                _print(finding, sum(each.subject == finding.subject for each in findings))
     if as_json:
         print_json([dataclasses.asdict(finding) for finding in findings])
     troubles = sum(not finding.ok for finding in findings)
@@ -29,6 +45,36 @@ def doctor(*, as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def _print(finding: Finding) -> None:
+def _examined(services: Services, *, repair: bool) -> Iterator[Finding]:
+    # A store that is down is told once, and not waited for again.
+    down = set()
+    for finding in examine(services):
+        yield finding
+        subject, _, step = finding.subject.partition(": ")
+        if not finding.ok and subject.startswith("store ") and step in {"", "write"}:
+            down.add(subject.removeprefix("store "))
+    if services.settings.jobs_database_url.get_secret_value():
+        yield attempted("jobs database", lambda: _jobs_database(services))
+    with working(services) as worker:
+        report = services.sweep.look(repair=repair, tidy=worker.tidy, without=down)
+    yield from swept(report)
+    yield from examine_upkeep(services)
+
+
+def _jobs_database(services: Services) -> str:
+    from hhh.jobs import procrastinate_schema
+
+    runtime.check(services)
+    procrastinate_schema.ensure(services.settings.jobs_database_url.get_secret_value())
+    return "it can be reached, and has the queue's tables; keys are those of the other machines"
+
+
+def _print(finding: Finding, number: int) -> None:
+    if number > _SHOWN:
+        return
     mark = "[green]ok[/]  " if finding.ok else "[bold red]FAIL[/]"
-    console.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail)}")
+    if finding.done:
+        mark = "[green]done[/]"
+    done = f" → {finding.done}" if finding.done else ""
+    more = " … and more of these" if number == _SHOWN else ""
+    console.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail + done + more)}")

@@ -18,7 +18,7 @@ from hhh.services.container import Services, assemble
 from hhh.services.secret_rotation import finish_interrupted
 
 #: Log events that a command reports itself, as its error.
-_TOLD = frozenset({"job_failed"})
+_TOLD = frozenset({"job_failed", "sweep_finding"})
 
 
 def settings(*, level: int = WARNING) -> Settings:

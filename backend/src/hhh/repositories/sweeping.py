@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, literal_column, or_, select
 from sqlalchemy.orm import Session, defer, selectinload
 
 from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Installation, Job, JobKind, JobState, Restore
@@ -17,6 +17,8 @@ from hhh.models.job import SWEEPS
 
 _ACTIVE = Job.state.in_((JobState.QUEUED, JobState.RUNNING))
 _UNFINISHED = BackupLog.status.in_((BackupStatus.QUEUED, BackupStatus.RUNNING))
+#: As `hhh.models.backup_log.MISSING`, where another table has a column of that name.
+_MISSING = BackupCopy.status == literal_column("'missing'")
 _THERE = and_(BackupLog.status == BackupStatus.SUCCESS, BackupLog.deleted_at.is_(None))
 
 #: How many ids are looked up at once.
@@ -84,6 +86,18 @@ def stored_in(session: Session, store: str) -> int:
     counted = select(func.count()).select_from(BackupCopy).join(BackupLog, BackupLog.id == BackupCopy.backup_id)
     counted = counted.where(BackupCopy.storage == store, BackupCopy.status == CopyStatus.STORED, _THERE)
     return session.scalar(counted) or 0
+
+
+def missing_by_store(session: Session) -> dict[str, int]:
+    """How many copies are missing in which store."""
+    counted = select(BackupCopy.storage, func.count()).join(BackupLog, BackupLog.id == BackupCopy.backup_id)
+    counted = counted.where(_MISSING, _THERE).group_by(BackupCopy.storage).order_by(BackupCopy.storage)
+    return dict(session.execute(counted).tuples().all())
+
+
+def backed_up_targets(session: Session) -> set[str]:
+    """The targets that have a stored backup."""
+    return {*session.scalars(select(BackupLog.target).where(_THERE).distinct())}
 
 
 def is_wanted(session: Session, store: str, target: str, backup_file: str) -> bool:

@@ -1,26 +1,34 @@
-"""Looks at everything a backup needs, before it is needed."""
+"""Looks at everything a backup needs, before it is needed, and at what became of those that were taken."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from hhh.artifacts.encryption import Recipients
+from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database, shown
 from hhh.core.errors import ConfigurationError, HHHError
 from hhh.core.files import needed, readable_by_others
 from hhh.core.scratch import scratch_folder
+from hhh.core.text import listed
 from hhh.engines.base import Workplace
+from hhh.models import JobState
+from hhh.repositories import sweeping as rows
 from hhh.services.container import Services
+from hhh.services.policies import resolved
+from hhh.services.sweep_report import SweepReport
 from hhh.services.targets import Target
-from hhh.storages.check import check_storage
-from hhh.storages.registry import open_storage
 
-#: How long a store is asked again: a backup waits longer, but the operator sits in front of this.
-_PATIENCE_SECONDS = 5
+#: For so long a target need not have a backup.
+_FIRST_BACKUP = timedelta(days=1)
+#: After so long without a sweep nobody seems to work.
+_LAST_SWEEP = timedelta(days=3)
+_SCHEDULES_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +40,61 @@ class Finding:
     ok: bool
     #: What was found, or what is wrong and what to do.
     detail: str
+    #: What was done about it; empty: nothing.
+    done: str = ""
 
 
 def examine(services: Services) -> Iterator[Finding]:
     """Looks at scratch, keys, stores and targets, one after the other; each finding is given as soon as it is known."""
     settings = services.settings
-    yield _finding("own database", lambda: _own_database(services.database))
-    yield _finding("scratch folder", lambda: _scratch(settings))
-    yield _finding("signing key", lambda: f"Ed25519 {services.identity.signing_key.public_key}")
-    yield _finding("encryption", lambda: _encryption(settings))
+    yield attempted("own database", lambda: _own_database(services.database))
+    yield attempted("scratch folder", lambda: _scratch(settings))
+    yield attempted("signing key", lambda: f"Ed25519 {services.identity.signing_key.public_key}")
+    yield attempted("encryption", lambda: _encryption(settings))
     if (folder := settings.pg_bin_dir) is not None:
-        yield _finding("PostgreSQL programs", lambda: _pg_dump(folder / "pg_dump"))
-    yield from _store(settings.default_storage_url)
+        yield attempted("PostgreSQL programs", lambda: _pg_dump(folder / "pg_dump"))
+    for store in services.stores.list():
+        yield from _store(services, store.name)
     for name in services.targets.names():
-        yield _finding(f"target {name}", lambda name=name: _target(settings, services.targets.find(name)))  # type: ignore[misc]
+        yield attempted(f"target {name}", lambda name=name: _target(settings, services.targets.find(name)))  # type: ignore[misc]
 
 
-def _finding(subject: str, look: Callable[[], str]) -> Finding:
+def examine_upkeep(services: Services) -> Iterator[Finding]:
+    """Looks at what should have happened by itself: schedules, copies, backups at all, the daily sweep.
+
+    Raises:
+        DatabaseUnavailable: the own database does not answer.
+    """
+    yield from _policies(services)
+    yield from _schedules(services)
+    yield from _backups(services)
+    with services.database.snapshot() as session:
+        missing = rows.missing_by_store(session)
+    for store, count in missing.items():
+        detail = f"{count} missing; made again by themselves from others, or by `hhh backup repair`"
+        yield Finding(f"copies in {store}", ok=False, detail=detail)
+    yield _last_sweep(services)
+
+
+def swept(report: SweepReport) -> Iterator[Finding]:
+    """What a sweep found, as findings."""
+    for each in report.findings:
+        where = f" in {each.store}" if each.store else ""
+        subject = f"{each.kind.replace('_', ' ')}{where}"
+        detail = f"{each.subject}: {each.detail}" if each.subject else each.detail
+        yield Finding(subject, bool(each.done), detail, each.done)
+    for kind, count in report.left_out.items():
+        repaired = report.repaired[kind] == report.counts[kind]
+        yield Finding(
+            kind.replace("_", " "), repaired, f"{count} more; the log has all", "as above" if repaired else ""
+        )
+    if not report.total:
+        young = f"; {report.left_alone} object(s) may be of something under way" if report.left_alone else ""
+        yield Finding("sweep", ok=True, detail=f"nothing is left over, and nothing lacks anything{young}")
+
+
+def attempted(subject: str, look: Callable[[], str]) -> Finding:
+    """What a look at something gives, or why it failed."""
     try:
         return Finding(subject, ok=True, detail=look())
     except HHHError as error:
@@ -86,16 +132,60 @@ def _encryption(settings: Settings) -> str:
     return f"age, for {len(settings.age_recipients)} recipient(s)"
 
 
-def _store(url: str) -> Iterator[Finding]:
-    try:
-        storage = open_storage(url, retry_seconds=_PATIENCE_SECONDS)
-    except HHHError as error:
-        yield Finding("store default", ok=False, detail=str(error))
-        return
-    for step in check_storage(storage):
-        yield Finding(f"store default: {step.name}", step.ok, step.detail)
+def _store(services: Services, name: str) -> Iterator[Finding]:
+    tested = services.stores.test(name)
+    if not tested.steps:
+        yield Finding(f"store {name}", tested.ok, tested.error or "")
+    for step in tested.steps:
+        yield Finding(f"store {name}: {step.name}", step.ok, step.detail)
 
 
 def _target(settings: Settings, target: Target) -> str:
     with scratch_folder(settings.scratch_dir, "doctor") as scratch:
         return target.engine.inspect(target.url, Workplace(scratch, settings.pg_bin_dir)).description
+
+
+def _policies(services: Services) -> Iterator[Finding]:
+    known = {store.name for store in services.stores.list()}
+    for target, policy in services.policies.set_policies().items():
+        if unknown := [name for name in resolved(policy) if name not in known]:
+            detail = f"names stores that nobody knows: {listed(unknown)}; see `hhh target set {target} --storage …`"
+            yield Finding(f"policy of {target}", ok=False, detail=detail)
+
+
+def _schedules(services: Services) -> Iterator[Finding]:
+    offset = 0
+    while page := services.schedules.page(limit=_SCHEDULES_AT_ONCE, offset=offset):
+        offset += len(page)
+        for schedule in page:
+            if schedule.overdue:
+                detail = f"{schedule.cron} is overdue: the newest backup is of {_when(schedule.last_backup_at)}"
+                yield Finding(f"schedule of {schedule.target}", ok=False, detail=f"{detail}; does any worker run?")
+
+
+def _backups(services: Services) -> Iterator[Finding]:
+    with services.database.snapshot() as session:
+        backed_up = rows.backed_up_targets(session)
+        installed_at = rows.installed_at(session)
+    now = utcnow()
+    for target in services.targets.list():
+        since = target.created_at or installed_at or now
+        if target.name not in backed_up and now - since > _FIRST_BACKUP:
+            detail = f"it has none, though it is there since {_when(since)}; take one, or set up a schedule"
+            yield Finding(f"backups of {target.name}", ok=False, detail=detail)
+
+
+def _last_sweep(services: Services) -> Finding:
+    last = services.sweep.last()
+    if last is None:
+        return Finding("last sweep", ok=True, detail="none by itself yet: workers begin one each day")
+    detail = f"{_when(last.created_at)}: {last.state}"
+    if last.state == JobState.FAILED:
+        return Finding("last sweep", ok=False, detail=f"{detail}: {last.error}")
+    if utcnow() - last.created_at > _LAST_SWEEP:
+        return Finding("last sweep", ok=False, detail=f"{detail}; does any worker run?")
+    return Finding("last sweep", ok=True, detail=detail)
+
+
+def _when(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment is not None else "never"

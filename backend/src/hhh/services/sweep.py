@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -60,7 +60,14 @@ class Sweep:
         self._stores = stores
         self._pruning = pruning
 
-    def look(self, *, repair: bool, run: Run | None = None, tidy: Callable[[], None] | None = None) -> SweepReport:
+    def look(
+        self,
+        *,
+        repair: bool,
+        run: Run | None = None,
+        tidy: Callable[[], None] | None = None,
+        without: Collection[str] = (),
+    ) -> SweepReport:
         """Looks for all of it. A second look after a repair finds only what a person has to see to.
 
         Safe beside backups and other sweeps. Without `repair` nothing is changed.
@@ -69,6 +76,7 @@ class Sweep:
             repair: whether to repair what is found.
             run: may end it between two objects.
             tidy: has a worker see to the jobs of dead ones; first, so that what they left is nobody's.
+            without: names of stores that are left out, as they are known to be down.
 
         Raises:
             Cancelled, LeaseLost, Interrupted: the run is over; what was repaired stays.
@@ -80,10 +88,11 @@ class Sweep:
             tidy()
         sweep_rows.check_leases(self._database, report, tidied=tidy is not None)
         for listed in self._stores.list():
-            if listed.problem is not None:
+            if listed.problem is not None and listed.name not in without:
                 report.fail(listed.name, listed.problem)
         for destination in self._stores.all():
-            self._sweep_store(self._scope(destination, report, run))
+            if destination.name not in without:
+                self._sweep_store(self._scope(destination, report, run))
         sweep_rows.check_jobs(self._database, report)
         sweep_rows.check_removals(self._database, self._pruning, report)
         sweep_rows.check_lost(self._database, report)

@@ -105,6 +105,11 @@ class SweepReport:
         self.add(SweepFinding(FindingKind.STORE_FAILED, store, subject, reason))
 
     @property
+    def left_out(self) -> dict[FindingKind, int]:
+        """How many of each kind are not among the findings that are kept."""
+        return {kind: count - _KEPT for kind, count in self.counts.items() if count > _KEPT}
+
+    @property
     def total(self) -> int:
         """How many findings there were."""
         return sum(self.counts.values())
