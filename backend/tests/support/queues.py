@@ -35,7 +35,7 @@ from support.sqlite_data import make_sqlite_database
 from support.waiting import wait_until
 
 #: As usual, but in a second what otherwise takes half a minute.
-BRISK = Timing(lease=timedelta(seconds=1.5), beat=0.1, watch=0.4, tidy=0.1, first_retry=0.1, longest_retry=2)
+BRISK = Timing(lease=timedelta(seconds=3), beat=0.1, watch=1, tidy=0.1, first_retry=0.1, longest_retry=2)
 
 OpenQueue = Callable[[Services, Timing], AbstractContextManager[JobQueue]]
 

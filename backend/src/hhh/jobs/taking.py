@@ -49,6 +49,7 @@ class Taking:
             DatabaseUnavailable: the database can't be reached.
         """
         with self._database.transaction() as session:
+            rows.end_if_frozen(session)
             if self._limit:
                 rows.lock_claims(session)
             waiting, now = rows.waiting(session, job_id), self._clock.now(session)
@@ -69,6 +70,7 @@ class Taking:
     def adopt(self, *, shared: bool, limit: int) -> list[str]:
         """See `Worker.adopt_queued`."""
         with self._database.transaction() as session:
+            rows.end_if_frozen(session)
             now = self._clock.now(session)
             room = self._room(session)
             main = self._adopt(session, rows.MAIN_KINDS, now, shared=shared, limit=min(room, limit))
