@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 ATTACHMENTS = ("schema.dump",)
 _MANIFEST_KEY = re.compile(r"(?:.*/)?backup_\d{8}_\d{6}(?:_\d+)?\.sql\.json")
 _OBJECT_NAME = re.compile(
-    r"(?P<file>backup_\d{8}_\d{6}(?:_\d+)?\.sql)\.[1-9]\d*"
+    r"(?P<file>backup_\d{8}_\d{6}(?:_\d+)?\.sql)\.(?P<attempt>[1-9]\d{0,8})"
     rf"\.(?:zst|facts\.json|(?:{'|'.join(map(re.escape, ATTACHMENTS))})\.zst)(?:\.age)?"
 )
 _TARGET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
@@ -41,11 +41,18 @@ class BackupPlace:
     installation: str
     target: str
     backup_file: str
+    #: Which attempt at it.
+    attempt: int
 
     @property
     def manifest(self) -> str:
         """The key of the manifest."""
         return f"{self.installation}/{self.target}/{self.backup_file}.json"
+
+    @property
+    def stem(self) -> str:
+        """How the keys of all objects of the attempt begin."""
+        return f"{self.installation}/{self.target}/{self.backup_file}.{self.attempt}."
 
 
 def place_of(key: str) -> BackupPlace | None:
@@ -55,7 +62,7 @@ def place_of(key: str) -> BackupPlace | None:
     found = _OBJECT_NAME.fullmatch(name)
     if found is None or not installation or not valid_target_name(target):
         return None
-    return BackupPlace(installation, target, found["file"])
+    return BackupPlace(installation, target, found["file"], int(found["attempt"]))
 
 
 def valid_target_name(name: str) -> bool:

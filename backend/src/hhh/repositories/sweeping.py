@@ -100,18 +100,25 @@ def backed_up_targets(session: Session) -> set[str]:
     return {*session.scalars(select(BackupLog.target).where(_THERE).distinct())}
 
 
-def is_wanted(session: Session, store: str, target: str, backup_file: str) -> bool:
-    """Whether objects of a backup that have no manifest in a store may be of use all the same.
+def is_wanted(session: Session, store: str, *, target: str, backup_file: str, stem: str) -> bool:
+    """Whether objects of an attempt at a backup that have no manifest in a store may be of use all the same.
 
-    They are while its backup, or a repair of its target, waits or runs, and where the catalogue has a copy there or no
-    good copy anywhere.
+    They are while its backup, or a repair of its target, waits or runs, and where the catalogue has them as a copy
+    there, or no good copy anywhere.
+
+    Args:
+        session: of a snapshot.
+        store: that they are in.
+        target: of the backup.
+        backup_file: of the backup.
+        stem: how the keys of the attempt begin.
     """
     row = and_(BackupLog.target == target, BackupLog.backup_file == backup_file)
-    here = exists().where(BackupCopy.backup_id == BackupLog.id, BackupCopy.storage == store)
-    anywhere = exists().where(BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED)
-    under_way = exists().where(Job.id == BackupLog.id, _ACTIVE)
-    found = select(BackupLog.id).where(row, or_(under_way, here, and_(_THERE, ~anywhere)))
-    if session.scalar(found.limit(1)) is not None:
+    of_row = BackupCopy.backup_id == BackupLog.id
+    here = exists().where(of_row, BackupCopy.storage == store, BackupCopy.key.startswith(stem, autoescape=True))
+    anywhere = exists().where(of_row, BackupCopy.status == CopyStatus.STORED)
+    wanted = or_(_has_active_job(), here, and_(_THERE, ~anywhere))
+    if session.scalar(select(BackupLog.id).where(row, wanted).limit(1)) is not None:
         return True
     return _has_job(session, target, JobKind.REPAIR)
 

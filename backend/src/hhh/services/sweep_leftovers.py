@@ -120,7 +120,8 @@ def _batched(found: Iterable[FoundManifest]) -> Iterator[list[FoundManifest]]:
 
 def _may_go(scope: Scope, key: str, place: BackupPlace) -> bool:
     with scope.database.snapshot() as session:
-        if rows.is_wanted(session, scope.store, place.target, place.backup_file):
+        file = place.backup_file
+        if rows.is_wanted(session, scope.store, target=place.target, backup_file=file, stem=place.stem):
             return False
     try:
         # Not of the listing: a repair may have written it again since.
