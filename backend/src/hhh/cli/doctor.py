@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import time
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from rich.markup import escape
 from hhh.cli.output import JsonOption, console, print_json
 from hhh.cli.session import opened_services
 from hhh.jobs import runtime
-from hhh.jobs.worker import working
+from hhh.jobs.worker import Worker, working
 from hhh.services.container import Services
 from hhh.services.doctor import Finding, attempted, examine, examine_upkeep, swept
 
@@ -56,9 +57,18 @@ def _examined(services: Services, *, repair: bool) -> Iterator[Finding]:
     if services.settings.jobs_database_url.get_secret_value():
         yield attempted("jobs database", lambda: _jobs_database(services))
     with working(services) as worker:
-        report = services.sweep.look(repair=repair, tidy=worker.tidy, without=down)
+        report = services.sweep.look(repair=repair, tidy=lambda: _tidy(services, worker), without=down)
     yield from swept(report)
     yield from examine_upkeep(services)
+
+
+def _tidy(services: Services, worker: Worker) -> None:
+    """Sees to the jobs of dead workers; one that only its lease gives away is watched for some seconds first."""
+    deadline = time.monotonic() + worker.timing.watch + 1
+    worker.tidy()
+    while services.sweep.has_silent_jobs() and time.monotonic() < deadline:
+        time.sleep(worker.timing.watch / 10)
+        worker.tidy()
 
 
 def _jobs_database(services: Services) -> str:

@@ -98,6 +98,11 @@ class Sweep:
         sweep_rows.check_lost(self._database, report)
         return report
 
+    def has_silent_jobs(self) -> bool:
+        """Whether a job runs by its row whose worker gives no sign of life."""
+        with self._database.snapshot() as session:
+            return bool(rows.silent_jobs(session, before=job_rows.server_time(session)))
+
     def last(self) -> LastSweep | None:
         """The newest sweep by itself; None before the first."""
         with self._database.snapshot() as session:
