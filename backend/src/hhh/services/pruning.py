@@ -8,12 +8,10 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.orm import Session
 
-from hhh.artifacts.naming import valid_target_name
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
-from hhh.core.errors import LeaseLost, NotFound
 from hhh.core.run import Progress, Run, Unattended
-from hhh.models import BackupLog, Job, JobKind, JobState
+from hhh.models import BackupLog, JobKind
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import retention as rows
 from hhh.schemas.retention import CopyLeft, RemovalResource, Retention, RetentionPlan, VerdictResource
@@ -23,6 +21,7 @@ from hhh.services.removal import Removal, Removed
 from hhh.services.retention import Verdict, decide
 from hhh.services.stores import StoreService
 from hhh.services.targets import TargetService
+from hhh.services.upkeep import Upkeep, refuse_unknown
 from hhh.services.work import Attempt, Failure, NewJob
 
 #: What keeps everything, where a target has no rules.
@@ -33,10 +32,8 @@ _PAUSE = timedelta(minutes=15)
 log = structlog.get_logger(__name__)
 
 
-class Pruning:
+class Pruning(Upkeep):
     """The `hhh.services.work.Work` of `JobKind.PRUNE`, and what it would do."""
-
-    repeatable = True
 
     def __init__(
         self,
@@ -46,7 +43,7 @@ class Pruning:
         policies: PolicyService,
         deletion: Deletion,
     ) -> None:
-        self._database = database
+        super().__init__(database)
         self._targets = targets
         self._stores = stores
         self._policies = policies
@@ -58,7 +55,7 @@ class Pruning:
         Raises:
             NotFound: no such target, and no backup of one.
         """
-        self._refuse_unknown(target)
+        refuse_unknown(self._database, self._targets, target)
 
         def write(session: Session, _job_id: str, now: datetime) -> None:
             rows.mark_prune_due(session, target, now=now)
@@ -68,7 +65,7 @@ class Pruning:
 
     def removals_of(self, target: str) -> NewJob:
         """A job for what has a tombstone; it asks the rules only where a prune is due as well."""
-        return NewJob(JobKind.PRUNE, target, _write_nothing)
+        return NewJob(JobKind.PRUNE, target)
 
     def due(self) -> Sequence[NewJob]:
         """See `hhh.services.work.Work`: after a backup of a target with rules, and where a removal is to go on."""
@@ -90,7 +87,7 @@ class Pruning:
         Raises:
             NotFound: no such target, and no backup of one.
         """
-        self._refuse_unknown(target)
+        refuse_unknown(self._database, self._targets, target)
         rules = tried or self._policies.of(target).retention
         with self._database.snapshot() as session:
             candidates = rows.candidates(session, target)
@@ -108,10 +105,6 @@ class Pruning:
             removals=removals,
         )
 
-    def begin(self, _session: Session, _job: Job) -> bool:
-        """See `hhh.services.work.Work`: it has no row of its own."""
-        return True
-
     def perform(self, attempt: Attempt, run: Run) -> None:
         """Goes on with what has a tombstone; then, where a prune is due, removes what the rules drop, oldest first.
 
@@ -128,7 +121,7 @@ class Pruning:
         due_at = self._due_at(attempt.target)
         if due_at is not None:
             removed += self._apply_rules(attempt.target, removal, run)
-        self._finish(attempt, due_at)
+        self._succeed(attempt, lambda session: rows.mark_pruned(session, attempt.target, due_at=due_at))
         left = sum(1 for each in removed if each is not None and each.left)
         log.info("pruned", target=attempt.target, removed=len(removed) - left, left=left)
 
@@ -140,33 +133,10 @@ class Pruning:
         """
         return Removal(self._database, self._stores, Unattended()).remove(backup_id)
 
-    def outcome(self, job_id: str) -> tuple[JobState, str | None]:
-        """How a prune has ended, and why.
-
-        Raises:
-            NotFound: there was none.
-        """
-        with self._database.snapshot() as session:
-            job = job_rows.get(session, job_id)
-        if job is None:
-            raise NotFound("No job has that id")
-        return JobState(job.state), job.error
-
     def record_failure(self, session: Session, job_id: str, _failure: Failure, now: datetime) -> None:
         """See `hhh.services.work.Work`."""
         if (job := job_rows.get(session, job_id)) is not None:
             rows.postpone_prune(session, job.target, until=now + _PAUSE)
-
-    def requeue(self, _session: Session, _job_id: str) -> None:
-        """See `hhh.services.work.Work`: it has no row of its own."""
-
-    def recorded(self, session: Session, job_id: str) -> bool:
-        """See `hhh.services.work.Work`."""
-        job = job_rows.get(session, job_id)
-        return job is not None and job.state == JobState.SUCCESS
-
-    def sweep(self, _worker: str) -> None:
-        """See `hhh.services.work.Work`: what it leaves has a tombstone, and is due by itself."""
 
     def _due_at(self, target: str) -> datetime | None:
         with self._database.snapshot() as session:
@@ -186,28 +156,6 @@ class Pruning:
     def _drop(self, verdict: Verdict, rules: Retention) -> bool:
         by = f"retention: {', '.join(verdict.reasons)}"
         return self._deletion.drop(verdict.backup.id, by=by, minimum_kept=rules.minimum_kept)
-
-    def _finish(self, attempt: Attempt, due_at: datetime | None) -> None:
-        with self._database.transaction() as session:
-            if not job_rows.finish(
-                session, attempt.job_id, attempt.number, state=JobState.SUCCESS, error=None, now=utcnow()
-            ):
-                raise LeaseLost("The prune was given up while it ran; another worker may have it now")
-            rows.mark_pruned(session, attempt.target, due_at=due_at)
-
-    def _refuse_unknown(self, target: str) -> None:
-        # Retention goes on for a target that was removed.
-        if valid_target_name(target):
-            if target in self._targets.names():
-                return
-            with self._database.snapshot() as session:
-                if rows.has_any(session, target):
-                    return
-        raise NotFound(f"No target is named {target!r}", hint="see `hhh target list`")
-
-
-def _write_nothing(_session: Session, _job_id: str, _now: datetime) -> None:
-    """A prune has no row of its own."""
 
 
 def _verdict_resource(verdict: Verdict) -> VerdictResource:

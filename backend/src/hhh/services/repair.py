@@ -10,24 +10,20 @@ from datetime import datetime
 import structlog
 from sqlalchemy.orm import Session
 
-from hhh.artifacts.naming import valid_target_name
-from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import LeaseLost, NotFound, StorageError
+from hhh.core.errors import StorageError
 from hhh.core.run import Progress, Run
-from hhh.models import Job, JobKind, JobState
+from hhh.models import JobKind
 from hhh.repositories import copies as rows
-from hhh.repositories import jobs as job_rows
-from hhh.repositories import retention as retention_rows
 from hhh.services.installation import Identity
-from hhh.services.policies import PolicyService
+from hhh.services.policies import PolicyService, resolved
 from hhh.services.repairing import Repairing
-from hhh.services.stores import DEFAULT_STORE, StoreService
-from hhh.services.storing import insistently
+from hhh.services.stores import StoreService
 from hhh.services.targets import TargetService
 from hhh.services.trust import trusted_keys
-from hhh.services.work import Attempt, Failure, NewJob
+from hhh.services.upkeep import Upkeep, refuse_unknown
+from hhh.services.work import Attempt, NewJob
 
 #: Seconds for which a target, or a store that is down, is not looked at again by itself.
 _PAUSE = 600.0
@@ -40,11 +36,8 @@ _ADDED = "The store was added to the policy after this backup"
 log = structlog.get_logger(__name__)
 
 
-class Repair:
+class Repair(Upkeep):
     """The `hhh.services.work.Work` of `JobKind.REPAIR`."""
-
-    #: What was copied is there, and what was not is copied by the next attempt.
-    repeatable = True
 
     def __init__(
         self,
@@ -55,8 +48,8 @@ class Repair:
         stores: StoreService,
         policies: PolicyService,
     ) -> None:
+        super().__init__(database)
         self._settings = settings
-        self._database = database
         self._identity = identity
         self._targets = targets
         self._stores = stores
@@ -73,8 +66,8 @@ class Repair:
         Raises:
             NotFound: no such target, and no backup of one.
         """
-        self._refuse_unknown(target)
-        wanted = (self._policies.of(target).stores or (DEFAULT_STORE,)) if new_stores else ()
+        refuse_unknown(self._database, self._targets, target)
+        wanted = resolved(self._policies.of(target)) if new_stores else ()
 
         def write(session: Session, _job_id: str, _now: datetime) -> None:
             for store in wanted:
@@ -97,11 +90,7 @@ class Repair:
         due = [target for target in targets if not self._later.is_put_off(target)][:_AT_ONCE]
         for target in due:
             self._later.put_off(target)
-        return [NewJob(JobKind.REPAIR, target, _write_nothing) for target in due]
-
-    def begin(self, _session: Session, _job: Job) -> bool:
-        """See `hhh.services.work.Work`: it has no row of its own."""
-        return True
+        return [NewJob(JobKind.REPAIR, target) for target in due]
 
     def perform(self, attempt: Attempt, run: Run) -> None:
         """Makes the missing copies of a target's backups, the newest first; what can't be made does not stop the rest.
@@ -123,66 +112,14 @@ class Repair:
                 self._later.put_off(_store_key(name))
         if repairing.failed:
             raise StorageError(f"{len(repairing.failed)} copies could not be made: {repairing.failed[-1]}")
-        insistently(lambda: _finish(self._database, attempt), is_done=lambda: self._has_succeeded(attempt.job_id))
+        self._succeed(attempt)
         log.info("repaired", target=attempt.target, copies=repairing.made)
-
-    def outcome(self, job_id: str) -> tuple[JobState, str | None]:
-        """How a repair has ended, and why.
-
-        Raises:
-            NotFound: there was none.
-        """
-        with self._database.snapshot() as session:
-            job = job_rows.get(session, job_id)
-        if job is None:
-            raise NotFound("No job has that id")
-        return JobState(job.state), job.error
-
-    def record_failure(self, _session: Session, _job_id: str, _failure: Failure, _now: datetime) -> None:
-        """See `hhh.services.work.Work`: it has no row of its own."""
-
-    def requeue(self, _session: Session, _job_id: str) -> None:
-        """See `hhh.services.work.Work`: it has no row of its own."""
-
-    def recorded(self, session: Session, job_id: str) -> bool:
-        """See `hhh.services.work.Work`."""
-        job = job_rows.get(session, job_id)
-        return job is not None and job.state == JobState.SUCCESS
-
-    def sweep(self, _worker: str) -> None:
-        """See `hhh.services.work.Work`: what it leaves is overwritten by the next repair, or swept."""
-
-    def _has_succeeded(self, job_id: str) -> bool:
-        with self._database.snapshot() as session:
-            return self.recorded(session, job_id)
 
     def _known(self, names: Sequence[str]) -> list[str]:
         if not names:
             return []
         known = {store.name for store in self._stores.all()}
         return [name for name in names if name in known]
-
-    def _refuse_unknown(self, target: str) -> None:
-        # Copies are missed also of a target that was removed.
-        if valid_target_name(target):
-            if target in self._targets.names():
-                return
-            with self._database.snapshot() as session:
-                if retention_rows.has_any(session, target):
-                    return
-        raise NotFound(f"No target is named {target!r}", hint="see `hhh target list`")
-
-
-def _finish(database: Database, attempt: Attempt) -> None:
-    with database.transaction() as session:
-        if not job_rows.finish(
-            session, attempt.job_id, attempt.number, state=JobState.SUCCESS, error=None, now=utcnow()
-        ):
-            raise LeaseLost("The repair was given up while it ran; another worker may have it now")
-
-
-def _write_nothing(_session: Session, _job_id: str, _now: datetime) -> None:
-    """A repair has no row of its own."""
 
 
 def _store_key(name: str) -> str:

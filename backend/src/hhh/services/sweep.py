@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
-from sqlalchemy.orm import Session
 
 from hhh.artifacts.publication import Destination
-from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import LeaseLost, StorageError
+from hhh.core.errors import StorageError
 from hhh.core.run import Progress, Run, Unattended
-from hhh.models import Job, JobKind, JobState
+from hhh.models import JobKind, JobState
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import sweeping as rows
 from hhh.repositories.sweeping import LastSweep
@@ -23,13 +21,13 @@ from hhh.services.installation import Identity
 from hhh.services.inventory import Inventory
 from hhh.services.pruning import Pruning
 from hhh.services.stores import StoreService
-from hhh.services.storing import insistently
 from hhh.services.sweep_copies import check_copies
 from hhh.services.sweep_leftovers import add_backups, drop_uploads, remove_objects
 from hhh.services.sweep_report import FindingKind, SweepReport
 from hhh.services.sweep_scope import Scope
 from hhh.services.trust import trusted_keys
-from hhh.services.work import Attempt, Failure, NewJob
+from hhh.services.upkeep import Upkeep
+from hhh.services.work import Attempt, NewJob
 from hhh.storages.base import ObjectInfo
 
 #: What a job of a sweep says that it is for.
@@ -41,10 +39,8 @@ _AGAIN = timedelta(hours=1)
 log = structlog.get_logger(__name__)
 
 
-class Sweep:
+class Sweep(Upkeep):
     """The `hhh.services.work.Work` of `JobKind.SWEEP`, and the same for whoever looks by hand."""
-
-    repeatable = True
 
     def __init__(
         self,
@@ -54,8 +50,8 @@ class Sweep:
         stores: StoreService,
         pruning: Pruning,
     ) -> None:
+        super().__init__(database)
         self._settings = settings
-        self._database = database
         self._identity = identity
         self._stores = stores
         self._pruning = pruning
@@ -110,7 +106,7 @@ class Sweep:
 
     def request(self) -> NewJob:
         """A sweep with repair, to be handed to a queue."""
-        return NewJob(JobKind.SWEEP, EVERYTHING, _write_nothing)
+        return NewJob(JobKind.SWEEP, EVERYTHING)
 
     def due(self) -> Sequence[NewJob]:
         """See `hhh.services.work.Work`: daily, for the first time a day after the installation was begun."""
@@ -120,10 +116,6 @@ class Sweep:
             since = last.created_at if last is not None else rows.installed_at(session)
         pause = _AGAIN if last is not None and last.state == JobState.FAILED else _EVERY
         return [self.request()] if since is not None and now - since >= pause else []
-
-    def begin(self, _session: Session, _job: Job) -> bool:
-        """See `hhh.services.work.Work`: it has no row of its own."""
-        return True
 
     def perform(self, attempt: Attempt, run: Run) -> None:
         """Looks, and repairs.
@@ -139,21 +131,7 @@ class Sweep:
         if report.failed_stores:
             name, reason = next(iter(report.failed_stores.items()))
             raise StorageError(f"{len(report.failed_stores)} store(s) could not be swept; {name}: {reason}")
-        insistently(lambda: self._finish(attempt), is_done=lambda: self._has_succeeded(attempt.job_id))
-
-    def record_failure(self, _session: Session, _job_id: str, _failure: Failure, _now: datetime) -> None:
-        """See `hhh.services.work.Work`: it has no row of its own."""
-
-    def requeue(self, _session: Session, _job_id: str) -> None:
-        """See `hhh.services.work.Work`: it has no row of its own."""
-
-    def recorded(self, session: Session, job_id: str) -> bool:
-        """See `hhh.services.work.Work`."""
-        job = job_rows.get(session, job_id)
-        return job is not None and job.state == JobState.SUCCESS
-
-    def sweep(self, _worker: str) -> None:
-        """See `hhh.services.work.Work`: it leaves nothing."""
+        self._succeed(attempt)
 
     def _scope(self, destination: Destination, report: SweepReport, run: Run) -> Scope:
         return Scope(
@@ -196,24 +174,9 @@ class Sweep:
         add_backups(scope, inventory)
         remove_objects(scope, inventory)
 
-    def _finish(self, attempt: Attempt) -> None:
-        with self._database.transaction() as session:
-            if not job_rows.finish(
-                session, attempt.job_id, attempt.number, state=JobState.SUCCESS, error=None, now=utcnow()
-            ):
-                raise LeaseLost("The sweep was given up while it ran; another worker may have it now")
-
-    def _has_succeeded(self, job_id: str) -> bool:
-        with self._database.snapshot() as session:
-            return self.recorded(session, job_id)
-
 
 def _listed(scope: Scope, installations: Sequence[str]) -> Iterator[ObjectInfo]:
     for installation in installations:
         for info in scope.storage.list(installation):
             scope.run.raise_if_cancelled()
             yield info
-
-
-def _write_nothing(_session: Session, _job_id: str, _now: datetime) -> None:
-    """A sweep has no row of its own."""

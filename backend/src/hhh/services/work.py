@@ -13,6 +13,10 @@ from hhh.core.run import Run
 from hhh.models import Job, JobKind, JobState
 
 
+def _nothing(_session: Session, _job_id: str, _now: datetime) -> None:
+    """Writes nothing beside the job's row."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """What somebody asked for, before it is a job."""
@@ -20,8 +24,8 @@ class NewJob:
     kind: JobKind
     #: The target that it keeps busy.
     target: str
-    #: Writes its own row, in the transaction that writes the job's: session, id, moment.
-    write: Callable[[Session, str, datetime], None]
+    #: Writes its own row, in the transaction that writes the job's: session, id, moment. Upkeep has none.
+    write: Callable[[Session, str, datetime], None] = _nothing
     #: How often it is tried again where it fails with what may pass.
     retries: int = 0
     #: After so long an attempt is ended; None: never.
