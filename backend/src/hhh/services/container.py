@@ -93,7 +93,7 @@ def assemble(settings: Settings, database: Database) -> Services:
     stores = StoreService(settings, database, open_storage(settings.default_storage_url))
     policies = PolicyService(database)
     records = RestoreRecords(database, targets.find(APP).engine.kind)
-    places = Places(settings, database)
+    places = Places(settings, database, stores)
     orders = RestoreOrders(settings, database, identity, targets, stores, records, places)
     catalogue = Catalogue(database)
     own_database = OwnDatabase(settings, database, identity, stores)

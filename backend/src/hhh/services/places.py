@@ -21,6 +21,7 @@ from hhh.engines.restoring import Destination, RestoreMode
 from hhh.engines.sqlite.files import BESIDE
 from hhh.engines.sqlite.url import path_in, url_of
 from hhh.models import Restore
+from hhh.services.stores import StoreService
 from hhh.services.targets import APP, Target
 
 _PORT: Final = "5432"
@@ -30,9 +31,10 @@ _LOOPBACK: Final = "loopback"
 class Places:
     """Finds, and refuses, destinations."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, stores: StoreService) -> None:
         self._settings = settings
         self._database = database
+        self._stores = stores
 
     def name(self, target: Target, mode: RestoreMode, asked: str | None, *, anywhere: bool = False) -> str:
         """The destination's name: of a database on the target's server, or the absolute path of a file.
@@ -72,7 +74,10 @@ class Places:
 
     def _is_own_file(self, path: Path) -> bool:
         """By whatever name: a hard link is another one of the same file."""
-        return path.exists() and any(own.exists() and own.samefile(path) for own in self._own_files())
+        files = self._own_files()
+        if Path(os.path.realpath(path)) in files:
+            return True
+        return path.exists() and any(own.exists() and own.samefile(path) for own in files)
 
     def _database_name(self, target: Target, asked: str) -> str:
         if len(asked.encode()) > LONGEST_NAME:
@@ -124,15 +129,16 @@ class Places:
         return [folder.resolve() for folder in self._settings.restore_dirs or defaults]
 
     def _own_folders(self, path: Path) -> Sequence[Path]:
-        store = urlsplit(self._settings.default_storage_url)
-        stores = [Path(unquote(store.path))] if store.scheme == "file" else []
+        places = [urlsplit(store.url) for store in self._stores.list()]
+        stores = [Path(unquote(place.path)) for place in places if place.scheme == "file"]
         # HHH_SCRATCH_DIR itself may be everybody's (/tmp): ours is what runs make there.
         scratch = [folder for folder in path.parents if folder.name.startswith(SCRATCH_PREFIX)]
         return [folder.resolve() for folder in (*stores, *scratch, self._settings.data_dir / "workers")]
 
     def _own_files(self) -> frozenset[Path]:
         settings = self._settings
-        files = [settings.signing_key_path, settings.data_dir / "secret.key"]
+        # Of a key that is being rotated, the new one stands beside it for a moment.
+        files = [settings.signing_key_path, settings.data_dir / "secret.key", settings.data_dir / "secret.key.new"]
         files += filter(None, (self._database.file, settings.age_identity_file))
         return frozenset(Path(os.path.realpath(file)) for file in files)
 

@@ -68,7 +68,8 @@ def test_the_own_database_is_replaced_by_no_other_name_than_its_own(bench: Resto
     bench.services.targets.add("link", f"sqlite:///{tmp_path}/link.db")
     (tmp_path / "hard.db").hardlink_to(bench.services.database.file or "")
     bench.services.targets.add("hard", f"sqlite:///{tmp_path}/hard.db")
-    for name in ("alias", "link", "hard"):
+    bench.services.targets.add("key", f"sqlite:///{tmp_path}/data/secret.key.new")
+    for name in ("alias", "link", "hard", "key"):
         assert "own database" in refused(bench, own, mode="replace", target=name, confirm=name)
 
 
@@ -126,7 +127,9 @@ def test_names_of_databases_are_looked_at(
         ("{folder}/" + "x" * 300, "can't be used"),
         ("{folder}/data/hhh.db", "its own files"),
         ("{folder}/data/signing.key", "its own files"),
+        ("{folder}/data/secret.key.new", "its own files"),
         ("{folder}/data/backups/new.db", "its own files"),
+        ("{folder}/x/second/new.db", "its own files"),
         ("{folder}/around/data/workers/new.db", "its own files"),
         ("{folder}/hhh-scratch-of-a-run/new.db", "its own files"),
         ("/new.db", "may be restored into"),
@@ -136,8 +139,9 @@ def test_files_go_beside_the_target_but_not_where_the_services_own_are(
     bench: RestoreBench, tmp_path: Path, destination: str, reason: str
 ) -> None:
     backup_id = bench.backup()
-    for folder in ("x", "hhh-scratch-of-a-run"):
-        (tmp_path / folder).mkdir()
+    for folder in ("x/second", "hhh-scratch-of-a-run"):
+        (tmp_path / folder).mkdir(parents=True)
+    bench.services.stores.add("second", f"file://{tmp_path}/x/second")
     (tmp_path / "dangling.db").symlink_to(tmp_path / "nothing.db")
     (tmp_path / "around").symlink_to(tmp_path)
     assert reason in refused(bench, backup_id, destination=destination.format(folder=tmp_path))
