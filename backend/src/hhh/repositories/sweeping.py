@@ -92,7 +92,7 @@ def missing_by_store(session: Session) -> dict[str, int]:
     """How many copies are missing in which store."""
     counted = select(BackupCopy.storage, func.count()).join(BackupLog, BackupLog.id == BackupCopy.backup_id)
     counted = counted.where(_MISSING, _THERE).group_by(BackupCopy.storage).order_by(BackupCopy.storage)
-    return dict(session.execute(counted).tuples().all())
+    return {store: int(count) for store, count in session.execute(counted)}
 
 
 def backed_up_targets(session: Session) -> set[str]:
