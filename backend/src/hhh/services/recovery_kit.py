@@ -21,8 +21,10 @@ from hhh.core.clock import isoformat, utcnow
 from hhh.core.errors import InvalidInput
 from hhh.core.files import needed
 from hhh.core.logging import mask
+from hhh.core.text import listed
 from hhh.services.container import Services
-from hhh.services.stores import DEFAULT_STORE
+from hhh.services.policies import TargetPolicy, resolved
+from hhh.services.stores import DEFAULT_STORE, ListedStore
 from hhh.services.trust import further_keys
 from hhh.storages.registry import open_storage
 
@@ -102,16 +104,29 @@ def _introduction(services: Services) -> Iterator[str]:
     address = open_storage(services.settings.default_storage_url).address
     yield f"- Store `{DEFAULT_STORE}`: `{address}`"
     yield from (f"- {name}: `{mask(value)}`" for name in _STORE_VARIABLES if (value := os.environ.get(name)))
-    yield from (f"- Target `{target.name}`, {target.engine.value}" for target in services.targets.list())
+    yield from (_store(each) for each in services.stores.list() if each.name != DEFAULT_STORE)
+    policies = services.policies.set_policies()
+    for target in services.targets.list():
+        stores = ", ".join(f"`{name}`" for name in resolved(policies.get(target.name, TargetPolicy())))
+        yield f"- Target `{target.name}`, {target.engine.value}, in {stores}"
     identity = " --identity FILE" if keys.recipients or keys.identities else ""
     yield ""
     yield "Where HHH can be installed, this makes a new file of a SQLite backup. For PostgreSQL, `--to -` takes the URL"
-    yield "of a new database from standard input. Without HHH, see below."
+    yield "of a new database from standard input. Each store that a target is in has all it takes; `--from` names one,"
+    yield "and the environment has its credentials. Without HHH, see below."
     yield ""
     yield "```bash"
     yield f"hhh restore --from {shlex.quote(address)} --target NAME --to NEW.db{identity} \\"
     yield "  " + " ".join(f"--trusted-key {key}" for key in (keys.signing_key, *keys.trusted_keys))
     yield "```"
+
+
+def _store(store: ListedStore) -> str:
+    """A registered store: where it is, and what else one must have to read it."""
+    options = "".join(f", {name} `{mask(value)}`" for name, value in store.options.items())
+    secrets = f"; needs its {listed(store.secrets)}, kept elsewhere" if store.secrets else ""
+    problem = f"; {store.problem}" if store.problem else ""
+    return f"- Store `{store.name}`: `{mask(store.url)}`{options}{secrets}{problem}"
 
 
 def _secrets_section(services: Services, passphrase: str) -> Iterator[str]:

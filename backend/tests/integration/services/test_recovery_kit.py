@@ -10,6 +10,7 @@ import pytest
 
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, InvalidInput
+from hhh.schemas.policy import PolicyFields
 from hhh.services.container import Services, assemble
 from hhh.services.recovery_kit import page, public_keys, recovery_kit
 from support.documentation import RECOVERY
@@ -18,6 +19,7 @@ from support.local_services import settings_in
 PASSPHRASE = "six words that are not random"
 SECRET = "a secret key that is long enough for the service"
 STORE_SECRET = "store-secret-access-key"
+OFFSITE_SECRET = "offsite-secret-access-key"
 
 
 @pytest.fixture
@@ -46,13 +48,20 @@ def services(
         admin_password="the password of the admin",
     )
     services = assemble(settings, sqlite_database)
-    services.targets.add("shop", "postgresql://reader:s3cret@db.example.com/shop")
+    options = {
+        "access_key_id": "OFFSITE",
+        "secret_access_key": OFFSITE_SECRET,
+        "endpoint_url": "https://far.example.com",
+    }
+    services.stores.add("offsite", "s3://far-away/production", options)
+    policy = PolicyFields(storages=["default", "offsite"])
+    services.targets.add("shop", "postgresql://reader:s3cret@db.example.com/shop", policy)
     return services
 
 
 def secrets(services: Services, identity: pyrage.x25519.Identity) -> list[str]:
     pem = services.settings.signing_key_path.read_text().splitlines()
-    return [SECRET, STORE_SECRET, str(identity), "s3cret", "the password of the admin", pem[1]]
+    return [SECRET, STORE_SECRET, OFFSITE_SECRET, str(identity), "s3cret", "the password of the admin", pem[1]]
 
 
 def test_it_tells_all_that_is_needed(services: Services, identity: pyrage.x25519.Identity) -> None:
@@ -64,7 +73,9 @@ def test_it_tells_all_that_is_needed(services: Services, identity: pyrage.x25519
         str(identity.to_public()),
         "s3://company-backups/production",
         "https://s3.example.com",
-        "`shop`, postgresql",
+        "`offsite`: `s3://far-away/production`, access_key_id `OFFSITE`, endpoint_url `https://far.example.com`",
+        "; needs its secret_access_key, kept elsewhere",
+        "`shop`, postgresql, in `default`, `offsite`",
         "`app`, sqlite",
         "hhh restore --from s3://company-backups/production --target NAME",
         f"--identity FILE \\\n  --trusted-key {services.identity.signing_key.public_key}",
