@@ -80,6 +80,19 @@ def dump(file: Path) -> str:
     return subprocess.run(["sqlite3", file, ".dump"], capture_output=True, text=True, check=True).stdout
 
 
+def test_another_secret_key_costs_nothing_where_it_is_kept_and_where_it_is_set(operator: Operator) -> None:
+    kept = operator.folder / "var/secret.key"
+    before = kept.read_bytes()
+
+    operator.must_run("rotate")
+    operator.environment["HHH_SECRET_KEY"] = kept.read_text()
+    operator.must_run("rotate-set")
+    operator.environment["HHH_SECRET_KEY"] = (operator.folder / "new.key").read_text().strip()
+
+    assert kept.read_bytes() != before
+    must(operator, "hhh backup run shop")
+
+
 @pytest.mark.soak
 def test_a_lost_secret_key_costs_the_urls_of_targets_and_no_backup(operator: Operator) -> None:
     known = backups(operator)
@@ -88,7 +101,7 @@ def test_a_lost_secret_key_costs_the_urls_of_targets_and_no_backup(operator: Ope
     assert "can't be opened" in must(operator, "hhh target list")
     assert operator.run_script("hhh backup run shop").returncode == 2
     assert backups(operator).items() >= known.items()
-    operator.must_run("target-again")
+    operator.must_run("agree", "target-again")
 
     must(operator, "hhh backup run shop")
     check_restorable(operator)

@@ -303,6 +303,7 @@ def test_the_tour_of_the_readme(postgres: PostgresServer, shop: str, operator: O
     printed = tourist.must_run("tour-key", "tour-targets", "tour-backup", "tour-look")
 
     assert printed.count("Stored backup_") == 2
+    assert "Stored backup_" in tourist.must_run("tour-by-itself")
     assert tourist.must_run("tour-restore").count("Restored to ") == 2
     postgres.drop_database("shop_restored")
     check_same_sqlite(operator.folder / "notes.db", operator.folder / "notes_restored.db")
