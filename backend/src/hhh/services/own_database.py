@@ -1,8 +1,8 @@
 """The service restores its own database while it runs.
 
 What is brought back is of another time. Its sessions and jobs are of that time and end; what runs now, the restore
-first of all, and the record of all restores come over from the live database. Backups that were taken since come back
-from their manifests, once it is live.
+first of all, the record of all restores, and what is being removed come over from the live database. Backups that were
+taken since come back from their manifests, once it is live; those that are gone since are found by a sweep.
 """
 
 from __future__ import annotations
@@ -116,6 +116,7 @@ def _bring_to_now(database: Database, carried_over: Sequence[Base]) -> None:
     with database.transaction() as session:
         rows.end_sessions(session)
         _end_jobs(session, utcnow())
+        rows.forget_sweeps(session)
         session.flush()
         rows.take_over(session, carried_over)
 

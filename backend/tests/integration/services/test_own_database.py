@@ -9,20 +9,25 @@ from pathlib import Path
 import pytest
 from alembic import command
 from sqlalchemy import func, select
+from sqlalchemy.orm import selectinload
 
 from hhh import migrations
+from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, RestoreFailed
-from hhh.models import BackupLog, Job, JobKind, JobState, RefreshToken, Restore, Role, User, UserSession
+from hhh.models import BackupLog, BackupStatus, Job, JobKind, JobState, RefreshToken, Restore, Role, User, UserSession
+from hhh.repositories import backups, retention, sweeping
 from hhh.services import catalogue
 from hhh.services.catalogue import Catalogue
+from hhh.services.deletion import Deletion
 from hhh.services.installation import Identity
 from hhh.services.own_database import OwnDatabase
 from hhh.services.stores import StoreService
 from hhh.storages.registry import open_storage
 from support.own_databases import migrated
 from support.postgres import PostgresServer
+from support.stored_rows import stored_backup_row
 
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 
@@ -138,6 +143,37 @@ def test_what_runs_now_comes_over_and_keeps_its_target_busy(own_database: Databa
         assert session.get_one(Restore, restore).unfinished
         assert session.get_one(BackupLog, backup).status == "RUNNING"
     assert Catalogue(copy).stats().total_backups == 0
+
+
+def test_what_is_being_removed_now_does_not_come_back_and_is_not_counted(
+    own_database: Database, copy: Database
+) -> None:
+    removed = stored_backup_row(own_database, size=7)
+    kept = stored_backup_row(own_database, size=5)
+    since = stored_backup_row(own_database, size=3)
+    with copy.transaction() as there, own_database.transaction() as live:
+        for backup_id in (removed, kept):  # it was taken while both were there
+            there.merge(live.get_one(BackupLog, backup_id, options=[selectinload(BackupLog.copies)]))
+            backups.add_to_totals(there, status=BackupStatus.SUCCESS, stored_bytes=7 if backup_id == removed else 5)
+    for backup_id in (removed, since):
+        Deletion(own_database).delete(backup_id, by="root@localhost", force=backup_id)
+    prepare(own_database, copy)
+    stats = Catalogue(copy).stats()
+    assert (stats.total_backups, stats.successful_backups, stats.total_backup_size) == (1, 1, 5)
+    with copy.snapshot() as session:
+        assert retention.due_removals(session, "app", now=utcnow()) == [removed, since]
+        assert retention.get_removed(session, removed) is not None
+        assert backups.get(session, kept) is not None
+
+
+def test_a_sweep_is_due_since_those_of_its_time_saw_other_stores(own_database: Database, copy: Database) -> None:
+    swept = job_of(JobKind.SWEEP, "*")
+    swept.state, swept.created_at = JobState.SUCCESS, utcnow()
+    with copy.transaction() as session:
+        session.add(swept)
+    prepare(own_database, copy)
+    with copy.snapshot() as session:
+        assert sweeping.last_sweep(session, now=utcnow()) is None
 
 
 def test_a_restore_that_was_under_way_then_and_is_over_now_is_as_it_is_now(
