@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
+from hhh.core.errors import StorageError
 from hhh.core.run import Progress, Run, Unattended
 from hhh.models import BackupLog, JobKind
 from hhh.repositories import jobs as job_rows
@@ -19,6 +20,7 @@ from hhh.services.deletion import Deletion
 from hhh.services.policies import PolicyService
 from hhh.services.removal import Removal, Removed
 from hhh.services.retention import Verdict, decide
+from hhh.services.standing import reason_against_all
 from hhh.services.stores import StoreService
 from hhh.services.targets import TargetService
 from hhh.services.upkeep import Upkeep, refuse_unknown
@@ -109,6 +111,7 @@ class Pruning(Upkeep):
         """Goes on with what has a tombstone; then, where a prune is due, removes what the rules drop, oldest first.
 
         Raises:
+            StorageError: no store has a backup that must stay, so that no rule is applied.
             Cancelled, LeaseLost, Interrupted: the run is over; a later one goes on.
             DatabaseUnavailable: the catalogue does not answer.
         """
@@ -147,11 +150,30 @@ class Pruning(Upkeep):
         with self._database.snapshot() as session:
             candidates = rows.candidates(session, target)
         removed = []
-        for verdict in reversed(decide(candidates, rules, utcnow())):
+        verdicts = decide(candidates, rules, utcnow())
+        if any(not verdict.keep for verdict in verdicts):
+            self._refuse_without_the_kept(verdicts, rules)
+        for verdict in reversed(verdicts):
             run.raise_if_cancelled()
             if not verdict.keep and self._drop(verdict, rules):
                 removed.append(removal.remove(verdict.backup.id))
         return removed
+
+    def _refuse_without_the_kept(self, verdicts: Sequence[Verdict], rules: Retention) -> None:
+        """What others are dropped for must be there in fact: a catalogue may be older than its stores, or one be lost.
+
+        Raises:
+            StorageError: a backup that must stay can't be seen in any store; the sweep finds out about its copies.
+        """
+        good = [verdict.backup for verdict in verdicts if verdict.backup.good]
+        must_stay = good[: max(1, rules.minimum_kept)] + [backup for backup in good if backup.proven][:1]
+        for backup in must_stay:
+            if reason := reason_against_all(self._database, self._stores, backup.id):
+                raise StorageError(
+                    f"Nothing is dropped, since {backup.backup_file}, which must stay, can't be seen in any store: "
+                    f"{reason}",
+                    hint="`hhh doctor --repair` looks for its copies",
+                )
 
     def _drop(self, verdict: Verdict, rules: Retention) -> bool:
         by = f"retention: {', '.join(verdict.reasons)}"

@@ -217,6 +217,26 @@ def test_so_many_good_ones_as_the_rules_say_stay(services: Services) -> None:
     assert dropped == [True, False, False, False]
 
 
+@pytest.mark.parametrize("gone", ["*.zst", ".json"])
+def test_nothing_is_dropped_for_a_backup_that_only_the_catalogue_has(services: Services, gone: str) -> None:
+    kept, newest = take(services), take(services)
+    keep(services, Retention(keep_last=1))
+    file = services.catalogue.get(newest).backup_file
+    for path in (services.settings.data_dir / "backups").rglob(f"{file}{gone}"):
+        path.unlink()
+    with working(services) as worker:
+        job_id = worker.create(services.pruning.request(SOURCE))
+        worker.execute(job_id)
+    state, error = services.pruning.outcome(job_id)
+    assert state is JobState.FAILED
+    assert file in (error or "")
+    assert [row.id for row in services.catalogue.page(BackupFilter(), cursor=None, limit=9).items] == [newest, kept]
+    services.sweep.look(repair=True)  # the one is found to be lost, the other complete
+    prune(services)
+    assert row_of(services, newest) is not None
+    assert (row_of(services, kept) is not None) is (gone == "*.zst")
+
+
 def test_a_backup_whose_copies_are_all_missing_is_not_the_newest_good_one(services: Services) -> None:
     good, lost = (made_up(services, at=NOON + timedelta(hours=hour)) for hour in (0, 1))
     with services.database.transaction() as session:
@@ -366,8 +386,8 @@ def test_a_backup_that_ends_while_its_target_is_pruned_makes_a_further_prune_due
 ) -> None:
     services = sqlite_services
     keep(services, Retention(keep_last=1))
-    for hour in (0, 1):
-        made_up(services, at=NOON + timedelta(hours=hour))
+    made_up(services, at=NOON)
+    take(services)
     drop = Deletion.drop
 
     def drop_while_another_ends(self: Deletion, backup_id: str, *, by: str, minimum_kept: int) -> bool:
