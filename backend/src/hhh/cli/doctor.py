@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -18,7 +19,7 @@ from hhh.jobs.worker import Worker, working
 from hhh.services.container import Services
 from hhh.services.doctor import Finding, attempted, examine, examine_upkeep, swept
 
-#: Of each subject so many are printed; `--json` has more, the log all.
+#: Of findings that are alike so many are printed; `--json` has more, the log all.
 _SHOWN = 20
 
 
@@ -31,16 +32,13 @@ def doctor(
 ) -> None:
     """Look at everything a backup needs, and at what was left over: keys, scratch, stores, targets, copies, jobs."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    findings = []
     with opened_services() as services:
-        for finding in _examined(services, repair=repair):
-            findings.append(finding)
-            if not as_json:
-                _print(finding, sum(each.subject == finding.subject for each in findings))
+        found = _examined(services, repair=repair)
+        findings = list(found) if as_json else _printed(found)
+    troubles = sum(not finding.ok for finding in findings)
     if as_json:
         print_json([dataclasses.asdict(finding) for finding in findings])
-    troubles = sum(not finding.ok for finding in findings)
-    if not as_json:
+    else:
         console.print(f"\n{troubles} of {len(findings)} need you." if troubles else "\nAll is well.")
     if troubles:
         raise typer.Exit(1)
@@ -79,12 +77,26 @@ def _jobs_database(services: Services) -> str:
     return "it can be reached, and has the queue's tables; keys are those of the other machines"
 
 
-def _print(finding: Finding, number: int) -> None:
-    if number > _SHOWN:
-        return
+def _printed(found: Iterator[Finding]) -> list[Finding]:
+    """Prints each as soon as it is known, but for steps of what works."""
+    findings, counts = [], Counter[str]()
+    for finding in found:
+        if finding.is_step:
+            continue
+        findings.append(finding)
+        # What is well is counted by its kind: of hundreds of targets the first few will do.
+        alike = finding.subject.partition(" ")[0] if finding.ok and not finding.done else finding.subject
+        counts[alike] += 1
+        if counts[alike] <= _SHOWN:
+            _print(finding)
+        elif counts[alike] == _SHOWN + 1:
+            console.print(f"     {escape(alike)}: … and more of these")
+    return findings
+
+
+def _print(finding: Finding) -> None:
     mark = "[green]ok[/]  " if finding.ok else "[bold red]FAIL[/]"
     if finding.done:
         mark = "[green]done[/]"
     done = f" → {finding.done}" if finding.done else ""
-    more = " … and more of these" if number == _SHOWN else ""
-    console.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail + done + more)}")
+    console.print(f"{mark} {escape(finding.subject)}: {escape(finding.detail + done)}")

@@ -35,13 +35,18 @@ _SCHEDULES_AT_ONCE = 500
 class Finding:
     """One thing that was looked at."""
 
-    #: What was looked at, e.g. ``store default: write``.
+    #: What was looked at, e.g. ``store default``; one step of it: ``store default: write``.
     subject: str
     ok: bool
     #: What was found, or what is wrong and what to do.
     detail: str
     #: What was done about it; empty: nothing.
     done: str = ""
+
+    @property
+    def is_step(self) -> bool:
+        """Whether a later finding says the same of the whole."""
+        return self.ok and ": " in self.subject
 
 
 def examine(services: Services) -> Iterator[Finding]:
@@ -138,6 +143,9 @@ def _store(services: Services, name: str) -> Iterator[Finding]:
         yield Finding(f"store {name}", tested.ok, tested.error or "")
     for step in tested.steps:
         yield Finding(f"store {name}: {step.name}", step.ok, step.detail)
+    if tested.ok:
+        done = ", ".join(step.name for step in tested.steps)
+        yield Finding(f"store {name}", ok=True, detail=f"{services.stores.get(name).url} does all it has to: {done}")
 
 
 def _target(settings: Settings, target: Target) -> str:

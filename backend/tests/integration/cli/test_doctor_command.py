@@ -122,6 +122,9 @@ def test_every_store_is_tried_and_one_that_is_down_does_not_end_it(services: Ser
 
     assert told["store default: refuse a second create"]["ok"]
     assert told["store good: refuse a second create"]["ok"]
+    assert told["store good"]["ok"]
+    lines = doctor().stdout.splitlines()
+    assert sum("store good" in line for line in lines) == 1, "what works takes one line, however many stores there are"
     assert [subject for subject, each in told.items() if not each["ok"]] == ["store bad: write"]
     assert told["sweep"]["ok"]
 
