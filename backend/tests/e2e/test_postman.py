@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from hhh.core.config import load_settings
+from hhh.core.database import Database
+from hhh.main import create_app
 from support.documentation import DOCS, RESTORE, ROOT
 from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service
 from support.sqlite_data import make_sqlite_database
@@ -51,6 +54,17 @@ def test_it_has_every_call_that_the_page_on_restores_describes() -> None:
     assert described <= calls
 
 
+def test_it_has_every_call_of_the_api(tmp_path: Path) -> None:
+    settings = load_settings({"HHH_DATA_DIR": str(tmp_path)}, dotenv=tmp_path / "none")
+    paths = create_app(settings, Database(settings.own_database_url)).openapi()["paths"]
+    known = {(method.upper(), re.sub(r"{\w+}", "{id}", path)) for path, methods in paths.items() for method in methods}
+
+    requests = [each["request"] for each in collection()["item"]]
+    urls = [(request["method"], request["url"]["raw"].removeprefix("{{base_url}}")) for request in requests]
+    calls = {(method, re.sub(r"{{\w+}}|(?<=/storages/)default", "{id}", url).partition("?")[0]) for method, url in urls}
+    assert calls == known
+
+
 def test_its_order_is_the_runbooks() -> None:
     names = [each["name"] for each in collection()["item"]]
 
@@ -82,13 +96,16 @@ def test_all_its_tests_pass_against_a_running_service(service: Service, newman: 
         "target_url": f"sqlite:///{tmp_path}/shop.db",
         "restore_destination": f"{tmp_path}/restored.db",
         "replace_target": "shop",
+        "store_url": f"file://{tmp_path}/second",
+        "remove_target": "shop",
     }
+    (tmp_path / "second").mkdir()
 
     report = run_collection(newman, service, tmp_path, variables)
 
     ran = [execution["item"]["name"] for execution in report["run"]["executions"]]
     assert {each["name"] for each in collection()["item"]} <= set(ran)
-    assert report["run"]["stats"]["assertions"]["total"] >= 60
+    assert report["run"]["stats"]["assertions"]["total"] >= 110
     assert (tmp_path / "restored.db").exists()
 
 
