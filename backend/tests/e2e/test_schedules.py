@@ -162,10 +162,10 @@ def test_the_command_line_does_it_all(service: Service, client: httpx.Client) ->
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    added = told("add", "app", "0 12 1 1 *", "--time-zone", "Europe/Berlin", "--jitter", "300")
+    added = told("add", "app", "0 12 1 1 *", "--time-zone", "Europe/Berlin", "--jitter", "5m")
     assert added == shown(client, added) == told("show", added["id"])
     assert added in told("list")
-    assert told("change", added["id"], "--cron", "@yearly")["cron"] == "@yearly"
+    assert told("set", added["id"], "--cron", "@yearly")["cron"] == "@yearly"
     assert told("pause", added["id"])["paused"]
     assert not told("resume", added["id"])["paused"]
     taken = told("run", added["id"])

@@ -10,16 +10,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hhh.cli import policy_options as options
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems, size
-from hhh.cli.policy_options import PolicyOptions
+from hhh.cli.policy_options import RetentionOptions, taking
 from hhh.cli.session import opened_services
 from hhh.core.errors import BackupInProgress, HHHError, InvalidInput
 from hhh.jobs.worker import Worker, working
 from hhh.models import JobState
 from hhh.schemas.retention import RemovalResource, Retention, RetentionPlan
 from hhh.services.container import Services
-from hhh.services.policies import TargetPolicy
 from hhh.services.removal import Left
 from hhh.services.restore_orders import COMMAND_LINE
 
@@ -63,34 +61,17 @@ def delete(
         problems.print(f"[yellow]Note:[/] Its copies in stores that are not known here were not touched: {names}")
 
 
-def prune(  # noqa: PLR0913  an option for each rule
+@taking(RetentionOptions)
+def prune(
     target: Annotated[str, typer.Argument(help="The name of a target.")],
     *,
     plan: Annotated[bool, typer.Option("--plan", help="Only show what would be removed, and why.")] = False,
-    keep_all: options.KeepAll = False,
-    keep_last: options.KeepLast = None,
-    keep_hourly: options.KeepHourly = None,
-    keep_daily: options.KeepDaily = None,
-    keep_weekly: options.KeepWeekly = None,
-    keep_monthly: options.KeepMonthly = None,
-    keep_yearly: options.KeepYearly = None,
-    max_age: options.MaximumAge = None,
-    max_total_size: options.MaximumTotal = None,
-    minimum_kept: options.MinimumKept = None,
+    typed: RetentionOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Remove the backups that the target's rules drop, or show them. With --plan, changes of the rules are tried."""
-    keep = {
-        "keep_last": keep_last,
-        "hourly": keep_hourly,
-        "daily": keep_daily,
-        "weekly": keep_weekly,
-        "monthly": keep_monthly,
-        "yearly": keep_yearly,
-    }
-    typed = PolicyOptions(None, None, None, None, keep, max_age, max_total_size, minimum_kept, keep_all=keep_all)
     with opened_services() as services:
-        tried = _tried(typed, services.policies.of(target))
+        tried = typed.retention(services.policies.of(target)) or Retention() if typed.has_rules else None
         if tried is not None and not plan:
             raise InvalidInput("Rules are only tried here", hint="add --plan, or save them with `hhh target set`")
         found = services.pruning.plan(target, tried)
@@ -107,14 +88,6 @@ def prune_if_due(services: Services, worker: Worker, target: str) -> None:
     if services.pruning.is_due(target):
         with contextlib.suppress(BackupInProgress):  # a server was faster
             worker.execute(worker.create(services.pruning.removals_of(target)))
-
-
-def _tried(typed: PolicyOptions, present: TargetPolicy) -> Retention | None:
-    """The target's rules with what was typed; None where nothing was."""
-    fields = typed.fields(present)
-    if "retention" not in fields.model_fields_set:
-        return None
-    return fields.retention or Retention()
 
 
 def _prune(services: Services, target: str) -> list[RemovalResource]:

@@ -2,62 +2,102 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import contextlib
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from pydantic import ValidationError
 
+from hhh.cli.amounts import bytes_of, seconds_of
 from hhh.cli.output import size
 from hhh.core.errors import InvalidInput
 from hhh.schemas.policy import PolicyFields
+from hhh.schemas.retention import Retention
 from hhh.services.policies import TargetPolicy, resolved
 
-NONE = "none"
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?i?)b?", re.IGNORECASE)
+_DAY_SECONDS = 86_400
 _OFF = "0 takes the rule away."
 
-Storages = Annotated[
-    list[str] | None, typer.Option("--storage", help="A store that backups go to; give it once for each.")
-]
-MinimumCopies = Annotated[
-    int | None, typer.Option(min=0, help="In how many stores a backup must be to count; 0: in all of them.")
-]
-Retries = Annotated[int | None, typer.Option(min=0, help="How often a scheduled backup is tried again.")]
-TimeLimit = Annotated[str | None, typer.Option(help="After so long a backup is ended: 90m, 2h; none: never.")]
-KeepAll = Annotated[bool, typer.Option("--keep-all", help="Keep every backup, whatever was set before.")]
-KeepLast = Annotated[int | None, typer.Option(min=0, help=f"Keep the newest so many. {_OFF}")]
-KeepHourly = Annotated[int | None, typer.Option(min=0, help=f"Keep the newest of each of so many hours. {_OFF}")]
-KeepDaily = Annotated[int | None, typer.Option(min=0, help=f"… of so many days. {_OFF}")]
-KeepWeekly = Annotated[int | None, typer.Option(min=0, help=f"… of so many weeks. {_OFF}")]
-KeepMonthly = Annotated[int | None, typer.Option(min=0, help=f"… of so many months. {_OFF}")]
-KeepYearly = Annotated[int | None, typer.Option(min=0, help=f"… of so many years. {_OFF}")]
-MaximumAge = Annotated[str | None, typer.Option("--max-age", help="Drop what is older: 90d, 12w; none: no limit.")]
-MaximumTotal = Annotated[
-    str | None, typer.Option("--max-total-size", help="Drop the oldest until the rest takes no more: 50GB; none.")
-]
-MinimumKept = Annotated[int | None, typer.Option(min=1, help="So many good ones are kept, whatever the limits say.")]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionOptions:
+    """Rules as they were typed: each field is an option, and None is what was not typed."""
+
+    keep_all: Annotated[bool, typer.Option("--keep-all", help="Keep every backup, whatever was set before.")] = False
+    keep_last: Annotated[int | None, typer.Option(min=0, help=f"Keep the newest so many. {_OFF}")] = None
+    keep_hourly: Annotated[
+        int | None, typer.Option(min=0, help=f"Keep the newest of each of so many hours. {_OFF}")
+    ] = None
+    keep_daily: Annotated[int | None, typer.Option(min=0, help=f"… of so many days. {_OFF}")] = None
+    keep_weekly: Annotated[int | None, typer.Option(min=0, help=f"… of so many weeks. {_OFF}")] = None
+    keep_monthly: Annotated[int | None, typer.Option(min=0, help=f"… of so many months. {_OFF}")] = None
+    keep_yearly: Annotated[int | None, typer.Option(min=0, help=f"… of so many years. {_OFF}")] = None
+    max_age: Annotated[str | None, typer.Option(help="Drop what is older: 90d, 12w; none: no limit.")] = None
+    max_total_size: Annotated[
+        str | None, typer.Option(help="Drop the oldest until the rest takes no more: 50GB; none.")
+    ] = None
+    minimum_kept: Annotated[
+        int | None, typer.Option(min=1, help="So many good ones are kept, whatever the limits say.")
+    ] = None
+
+    def retention(self, present: TargetPolicy) -> Retention | None:
+        """The present rules with the changes; None: everything is kept.
+
+        Raises:
+            InvalidInput: something typed can't be used.
+        """
+        rules = self._rules()
+        if self.keep_all:
+            if rules:
+                raise InvalidInput("--keep-all leaves no rule", hint="leave it out, or the other rules")
+            return None
+        before = present.retention.model_dump() if present.retention is not None else {}
+        with _refused():
+            return Retention.model_validate({**before, **rules})
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether any was typed."""
+        return self.keep_all or bool(self._rules())
+
+    def _rules(self) -> dict[str, Any]:
+        """By their names in `Retention`; None takes one away."""
+        counts = {
+            "keep_last": self.keep_last,
+            "hourly": self.keep_hourly,
+            "daily": self.keep_daily,
+            "weekly": self.keep_weekly,
+            "monthly": self.keep_monthly,
+            "yearly": self.keep_yearly,
+        }
+        rules: dict[str, Any] = {name: count or None for name, count in counts.items() if count is not None}
+        if self.max_age is not None:
+            seconds = seconds_of(self.max_age, "--max-age")
+            rules["maximum_age_days"] = seconds / _DAY_SECONDS if seconds is not None else None
+        if self.max_total_size is not None:
+            rules["maximum_total_bytes"] = bytes_of(self.max_total_size, "--max-total-size")
+        if self.minimum_kept is not None:
+            rules["minimum_kept"] = self.minimum_kept
+        return rules
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyOptions:
-    """What was typed; None is what was not."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyOptions(RetentionOptions):
+    """A policy as it was typed."""
 
-    storages: list[str] | None
-    minimum_copies: int | None
-    retries: int | None
-    time_limit: str | None
-    #: Rules that count, by their names in `hhh.schemas.retention.Retention`; 0 takes one away.
-    keep: Mapping[str, int | None]
-    maximum_age: str | None
-    maximum_total: str | None
-    minimum_kept: int | None
-    keep_all: bool = False
+    storage: Annotated[list[str] | None, typer.Option(help="A store that backups go to; give it once for each.")] = None
+    minimum_copies: Annotated[
+        int | None, typer.Option(min=0, help="In how many stores a backup must be to count; 0: in all of them.")
+    ] = None
+    retries: Annotated[int | None, typer.Option(min=0, help="How often a scheduled backup is tried again.")] = None
+    time_limit: Annotated[str | None, typer.Option(help="After so long a backup is ended: 90m, 2h; none: never.")] = (
+        None
+    )
 
     def fields(self, present: TargetPolicy) -> PolicyFields:
         """The policy with what was typed as set; retention is the present one with its changes.
@@ -66,40 +106,58 @@ class PolicyOptions:
             InvalidInput: something typed can't be used.
         """
         given: dict[str, Any] = {}
-        if self.storages:
-            given["storages"] = self.storages
+        if self.storage:
+            given["storages"] = self.storage
         if self.minimum_copies is not None:
             given["minimum_copies"] = self.minimum_copies or None
         if self.retries is not None:
             given["retries"] = self.retries
         if self.time_limit is not None:
-            given["time_limit_seconds"] = _seconds(self.time_limit, "--time-limit")
-        if self.keep_all or self._rules():
-            given["retention"] = self._retention(present)
-        try:
+            given["time_limit_seconds"] = seconds_of(self.time_limit, "--time-limit")
+        if self.has_rules:
+            given["retention"] = self.retention(present)
+        with _refused():
             return PolicyFields.model_validate(given)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            raise InvalidInput(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
 
-    def _rules(self) -> dict[str, Any]:
-        rules: dict[str, Any] = {name: count or None for name, count in self.keep.items() if count is not None}
-        if self.maximum_age is not None:
-            seconds = _seconds(self.maximum_age, "--max-age")
-            rules["maximum_age_days"] = seconds / _SECONDS["d"] if seconds is not None else None
-        if self.maximum_total is not None:
-            rules["maximum_total_bytes"] = _bytes(self.maximum_total, "--max-total-size")
-        if self.minimum_kept is not None:
-            rules["minimum_kept"] = self.minimum_kept
-        return rules
 
-    def _retention(self, present: TargetPolicy) -> dict[str, Any] | None:
-        if self.keep_all:
-            if self._rules():
-                raise InvalidInput("--keep-all leaves no rule", hint="leave it out, or the other rules")
-            return None
-        before = present.retention.model_dump() if present.retention is not None else {}
-        return {**before, **self._rules()}
+def taking(options: type[RetentionOptions]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Has a command take the fields of `options` as options of its own; it gets them as its parameter ``typed``.
+
+    Typer knows no groups of options: without this each command would list them all again.
+    """
+    listed = [
+        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=hints[each.name])
+        for hints in [get_type_hints(options, include_extras=True)]
+        for each in dataclasses.fields(options)
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True)
+        kept = [each for each in own.parameters.values() if each.name != "typed"]
+        # `--json` stays the last.
+        parameters = [*kept[:-1], *listed, kept[-1]]
+
+        @functools.wraps(command)
+        def taken(**given: Any) -> None:
+            typed = options(**{each.name: given.pop(each.name) for each in listed})
+            command(**given, typed=typed)
+
+        taken.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        taken.__annotations__ = {each.name: each.annotation for each in parameters}
+        return taken
+
+    return decorate
+
+
+@contextlib.contextmanager
+def _refused() -> Iterator[None]:
+    """What a schema does not take, as an error of the command line."""
+    try:
+        yield
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise InvalidInput(f"{where}: {problem['msg']}" if where else problem["msg"]) from None
 
 
 def described(policy: TargetPolicy) -> list[tuple[str, str]]:
@@ -122,21 +180,3 @@ def _described_retention(policy: TargetPolicy) -> str:
     if "maximum_total_bytes" in rules:
         rules["maximum_total_bytes"] = size(rules["maximum_total_bytes"])
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in rules.items())
-
-
-def _seconds(text: str, option: str) -> int | None:
-    if text == NONE:
-        return None
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise InvalidInput(f"{option} is no duration", hint="e.g. 90m, 2h, 30d, or none")
-    return round(float(found[1]) * _SECONDS[found[2]])
-
-
-def _bytes(text: str, option: str) -> int | None:
-    if text == NONE:
-        return None
-    found = _SIZE.fullmatch(text)
-    if found is None or found[2].lower() not in _BYTES:
-        raise InvalidInput(f"{option} is no size", hint="e.g. 500MB, 50GB, 1TiB, or none")
-    return round(float(found[1]) * _BYTES[found[2].lower()])

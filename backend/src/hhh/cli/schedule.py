@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.markup import escape
 
+from hhh.cli.amounts import seconds_of
 from hhh.cli.backup import take
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table
 from hhh.cli.session import opened_services
+from hhh.core.errors import InvalidInput
 from hhh.schemas.schedule import ScheduleChange, ScheduleRequest, ScheduleResource
 from hhh.services import schedules
 
@@ -31,7 +33,7 @@ Line = Annotated[
     ),
 ]
 Zone = Annotated[str, typer.Option("--time-zone", help="Whose clock is meant, e.g. Europe/Berlin.")]
-_JITTER = typer.Option("--jitter", min=0, max=_LONGEST_JITTER, help="Begin each run up to so many seconds later.")
+_JITTER = typer.Option("--jitter", help="Begin each run up to so much later: 90s, 5m; at most a day. 0: on time.")
 
 
 @app.callback()
@@ -45,11 +47,11 @@ def add(
     cron: Line,
     *,
     time_zone: Zone = "UTC",
-    jitter: Annotated[int, _JITTER] = 0,
+    jitter: Annotated[str, _JITTER] = "0",
     as_json: JsonOption = False,
 ) -> None:
     """Back a database up again and again."""
-    asked = ScheduleRequest(target=target, cron=cron, time_zone=time_zone, jitter_seconds=jitter)
+    asked = ScheduleRequest(target=target, cron=cron, time_zone=time_zone, jitter_seconds=_jitter(jitter))
     with opened_services() as services:
         _print(services.schedules.add(asked), as_json=as_json)
 
@@ -80,17 +82,18 @@ def show(schedule_id: Id, *, as_json: JsonOption = False) -> None:
         _print(services.schedules.get(schedule_id), as_json=as_json)
 
 
-@app.command("change")
+@app.command("set")
 def change(
     schedule_id: Id,
     *,
     cron: Annotated[str | None, typer.Option(help="As for `hhh schedule add`.")] = None,
     time_zone: Annotated[str | None, typer.Option(help="Whose clock is meant.")] = None,
-    jitter: Annotated[int | None, _JITTER] = None,
+    jitter: Annotated[str | None, _JITTER] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change a schedule; what is left out stays."""
-    asked = ScheduleChange(cron=cron, time_zone=time_zone, jitter_seconds=jitter)
+    seconds = _jitter(jitter) if jitter is not None else None
+    asked = ScheduleChange(cron=cron, time_zone=time_zone, jitter_seconds=seconds)
     with opened_services() as services:
         _print(services.schedules.change(schedule_id, asked), as_json=as_json)
 
@@ -133,6 +136,13 @@ def preview(cron: Line, *, time_zone: Zone = "UTC", as_json: JsonOption = False)
         return
     for instant in shown.next_runs:
         console.print(_instant(instant, shown.time_zone))
+
+
+def _jitter(text: str) -> int:
+    seconds = seconds_of(text, "--jitter") or 0
+    if seconds > _LONGEST_JITTER:
+        raise InvalidInput("--jitter is longer than a day", hint="e.g. 5m")
+    return seconds
 
 
 def _print(schedule: ScheduleResource, *, as_json: bool) -> None:

@@ -8,9 +8,8 @@ import typer
 from rich.markup import escape
 
 from hhh.api.rest.v1.target import resource
-from hhh.cli import policy_options as options
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, size
-from hhh.cli.policy_options import PolicyOptions, described
+from hhh.cli.policy_options import PolicyOptions, described, taking
 from hhh.cli.session import opened_services
 from hhh.cli.typed_urls import STANDARD_INPUT, has_password, note_typed_password, read_url
 from hhh.schemas.target import RemovedTarget, TargetResource
@@ -23,37 +22,23 @@ Name = Annotated[str, typer.Argument(help="The name of a target; `app` is the se
 
 
 @app.command("add")
-def add(  # noqa: PLR0913  each is an option of the command
+@taking(PolicyOptions)
+def add(
     name: Annotated[str, typer.Argument(help="What to call it.")],
     url: Annotated[
         str, typer.Argument(help="postgresql://user@host/db or sqlite:////path; `-` reads it from standard input.")
     ],
     *,
-    storage: options.Storages = None,
-    minimum_copies: options.MinimumCopies = None,
-    retries: options.Retries = None,
-    time_limit: options.TimeLimit = None,
-    keep_last: options.KeepLast = None,
-    keep_hourly: options.KeepHourly = None,
-    keep_daily: options.KeepDaily = None,
-    keep_weekly: options.KeepWeekly = None,
-    keep_monthly: options.KeepMonthly = None,
-    keep_yearly: options.KeepYearly = None,
-    max_age: options.MaximumAge = None,
-    max_total_size: options.MaximumTotal = None,
-    minimum_kept: options.MinimumKept = None,
+    typed: PolicyOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Register a database."""
-    keep = _keep(keep_last, keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly)
-    policy = PolicyOptions(
-        storage, minimum_copies, retries, time_limit, keep, max_age, max_total_size, minimum_kept
-    ).fields(TargetPolicy())
+    policy = typed.fields(TargetPolicy())
     with opened_services() as services:
-        typed = read_url(url)
-        services.targets.add(name, typed, policy)
+        given = read_url(url)
+        services.targets.add(name, given, policy)
         added = _shown(services, name)
-    _note_password(url, typed)
+    _note_password(url, given)
     if as_json:
         print_json(added)
     else:
@@ -90,47 +75,23 @@ def show(name: Name, *, as_json: JsonOption = False) -> None:
 
 
 @app.command("set")
-def change(  # noqa: PLR0913  each is an option of the command
+@taking(PolicyOptions)
+def change(
     name: Name,
     *,
     url: Annotated[
         str | None,
         typer.Option(help="Another URL; without its password the known one is kept. `-`: from standard input."),
     ] = None,
-    storage: options.Storages = None,
-    minimum_copies: options.MinimumCopies = None,
-    retries: options.Retries = None,
-    time_limit: options.TimeLimit = None,
-    keep_all: options.KeepAll = False,
-    keep_last: options.KeepLast = None,
-    keep_hourly: options.KeepHourly = None,
-    keep_daily: options.KeepDaily = None,
-    keep_weekly: options.KeepWeekly = None,
-    keep_monthly: options.KeepMonthly = None,
-    keep_yearly: options.KeepYearly = None,
-    max_age: options.MaximumAge = None,
-    max_total_size: options.MaximumTotal = None,
-    minimum_kept: options.MinimumKept = None,
+    typed: PolicyOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Change a database's URL or policy; what is not named stays as it is."""
-    keep = _keep(keep_last, keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly)
-    typed_options = PolicyOptions(
-        storage,
-        minimum_copies,
-        retries,
-        time_limit,
-        keep,
-        max_age,
-        max_total_size,
-        minimum_kept,
-        keep_all=keep_all,
-    )
     with opened_services() as services:
-        typed = read_url(url) if url is not None else None
-        services.targets.update(name, typed, typed_options.fields(services.policies.of(name)), whole=False)
+        given = read_url(url) if url is not None else None
+        services.targets.update(name, given, typed.fields(services.policies.of(name)), whole=False)
         changed, policy = _shown(services, name), services.policies.of(name)
-    _note_password(url, typed)
+    _note_password(url, given)
     if as_json:
         print_json(changed)
         return
@@ -165,16 +126,12 @@ def try_out(name: Name, *, as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def _keep(*counts: int | None) -> dict[str, int | None]:
-    return dict(zip(("keep_last", "hourly", "daily", "weekly", "monthly", "yearly"), counts, strict=True))
-
-
 def _shown(services: Services, name: str) -> TargetResource:
     return resource(services.targets.get(name), services.policies.of(name))
 
 
-def _note_password(argument: str | None, typed: str | None) -> None:
-    if argument != STANDARD_INPUT and typed is not None and has_password(typed):
+def _note_password(argument: str | None, url: str | None) -> None:
+    if argument != STANDARD_INPUT and url is not None and has_password(url):
         note_typed_password()
 
 

@@ -40,7 +40,7 @@ def index(*, as_json: JsonOption = False) -> None:
         print_json(workers)
         return
     print_table(
-        ("name", "host", "state", "slots", "running", "last sign of life"),
+        ["NAME", "HOST", "STATE", "SLOTS", "RUNNING", "LAST SIGN OF LIFE (UTC)"],
         [_row(each) for each in workers],
         empty="No worker runs.",
     )

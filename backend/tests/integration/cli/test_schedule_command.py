@@ -42,7 +42,7 @@ def test_without_schedules_the_list_says_how_to_get_one(run: Run) -> None:
 
 
 def test_a_new_schedule_is_shown_with_its_next_runs_by_both_clocks(services: Services, run: Run) -> None:
-    shown = run("add", "source", "0 12 1 7 *", "--time-zone", "Europe/Berlin", "--jitter", "60")
+    shown = run("add", "source", "0 12 1 7 *", "--time-zone", "Europe/Berlin", "--jitter", "1m")
     assert "0 12 1 7 * in Europe/Berlin, up to 60 s later" in shown
     assert shown.count("-07-01 12:00:00 CEST (") == shown.count("-07-01 10:00:00 UTC)") == 5
     assert "last backup  none" in shown
