@@ -53,9 +53,7 @@ def services(tmp_path: Path, sqlite_database: Database) -> Services:
 
 
 @pytest.fixture
-def s3_services(
-    tmp_path: Path, sqlite_database: Database, s3: S3Bucket, monkeypatch: pytest.MonkeyPatch
-) -> Services:
+def s3_services(tmp_path: Path, sqlite_database: Database, s3: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> Services:
     """Storing in a bucket, with a safe age of nearly nothing: what is written there can't be made old."""
     for name, value in s3.environment().items():
         monkeypatch.setenv(name, value)
@@ -179,12 +177,16 @@ def test_what_is_of_another_installation_is_left_alone(services: Services) -> No
     assert unfinished.exists()
 
 
-def test_backups_of_another_installation_that_the_catalogue_has_are_looked_at(services: Services) -> None:
+def test_backups_of_another_installation_that_the_catalogue_has_are_looked_at_and_what_is_left_there_stays(
+    services: Services,
+) -> None:
     backup_id = take(services)
+    others = left_over(services)
     with services.database.transaction() as session:
         session.execute(update(Installation).values(id="b6f2c1de-0000-4000-8000-000000000000"))
     services.identity.forget()
     assert found(look(services)) == []
+    assert others.exists()
 
     object_of(services, backup_id).unlink()
 
