@@ -75,5 +75,5 @@ class AnyCopy(StoredBackup):
             except StorageError as error:
                 if not self._others:
                     raise
-                log.warning("copy_not_readable", store=self.storage.address, error=str(error))
+                log.warning("copy_not_readable", address=self.storage.address, error=str(error))
                 self.storage = self._others.pop(0)

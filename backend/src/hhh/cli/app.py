@@ -12,8 +12,8 @@ from hhh.cli import (
     backup,
     backup_content,
     backup_repair,
+    backup_retention,
     backup_run,
-    backup_upkeep,
     catalogue,
     doctor,
     keys,
@@ -50,10 +50,10 @@ backup.app.command("cancel")(backup_run.cancel)
 backup.app.command("peek")(backup_content.peek)
 backup.app.command("download")(backup_content.download)
 backup.app.command("import")(backup_content.take_in)
-backup.app.command("pin")(backup_upkeep.pin)
-backup.app.command("unpin")(backup_upkeep.unpin)
-backup.app.command("delete")(backup_upkeep.delete)
-backup.app.command("prune")(backup_upkeep.prune)
+backup.app.command("pin")(backup_retention.pin)
+backup.app.command("unpin")(backup_retention.unpin)
+backup.app.command("delete")(backup_retention.delete)
+backup.app.command("prune")(backup_retention.prune)
 backup.app.command("repair")(backup_repair.repair)
 app.add_typer(backup.app, name="backup")
 app.add_typer(schedule.app, name="schedule")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hhh.cli.backup_upkeep import prune_if_due
+from hhh.cli.backup_retention import prune_if_due
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, size
 from hhh.cli.progress import progress_bar
 from hhh.cli.session import opened_services

@@ -14,9 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from hhh.core.errors import HHHError
 from hhh.jobs.base import Handled, JobQueue
 from hhh.jobs.clock import JobClock
+from hhh.jobs.periodic import Periodically
 from hhh.jobs.ticker import Ticker
 from hhh.jobs.timing import Timing
-from hhh.jobs.upkeep import Periodically
 from hhh.jobs.worker import Worker, working
 from hhh.services.container import Services
 from hhh.services.work import NewJob

@@ -16,12 +16,12 @@ from hhh.core.database import Database
 from hhh.core.errors import DatabaseUnavailable
 from hhh.jobs import procrastinate_schema as schema
 from hhh.jobs.base import Handled, JobQueue
+from hhh.jobs.periodic import Periodically
 from hhh.jobs.procrastinate_app import TASK, sending_app
 from hhh.jobs.procrastinate_waiting import Waiting
 from hhh.jobs.procrastinate_worker import Deliveries
 from hhh.jobs.ticker import Ticker
 from hhh.jobs.timing import Timing
-from hhh.jobs.upkeep import Periodically
 from hhh.jobs.worker import Worker, working
 from hhh.repositories import jobs as rows
 from hhh.services.container import Services

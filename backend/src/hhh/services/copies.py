@@ -74,5 +74,5 @@ def first_that_answers(copies: Sequence[StoredBackup], read: Callable[[StoredBac
         try:
             return read(copy)
         except StorageError as error:
-            log.warning("copy_not_readable", store=copy.storage.address, error=str(error))
+            log.warning("copy_not_readable", address=copy.storage.address, error=str(error))
     return read(last)

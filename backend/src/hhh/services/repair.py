@@ -16,9 +16,9 @@ from hhh.core.errors import StorageError
 from hhh.core.run import Progress, Run
 from hhh.models import JobKind
 from hhh.repositories import copies as rows
+from hhh.services.copy_repair import CopyRepair
 from hhh.services.installation import Identity
 from hhh.services.policies import PolicyService, resolved
-from hhh.services.repairing import Repairing
 from hhh.services.stores import StoreService
 from hhh.services.targets import TargetService
 from hhh.services.trust import trusted_keys
@@ -103,17 +103,17 @@ class Repair(Upkeep):
         run.report(Progress("copy"))
         with self._database.snapshot() as session:
             backup_ids = rows.backups_with_missing(session, attempt.target)
-        repairing = Repairing(self._database, self._stores, trusted_keys(self._settings, self._identity), run)
+        copies = CopyRepair(self._database, self._stores, trusted_keys(self._settings, self._identity), run)
         try:
             for backup_id in backup_ids:
-                repairing.repair(backup_id)
+                copies.repair(backup_id)
         finally:
-            for name in repairing.down:
+            for name in copies.down:
                 self._later.put_off(_store_key(name))
-        if repairing.failed:
-            raise StorageError(f"{len(repairing.failed)} copies could not be made: {repairing.failed[-1]}")
+        if copies.failed:
+            raise StorageError(f"{len(copies.failed)} copies could not be made: {copies.failed[-1]}")
         self._succeed(attempt)
-        log.info("repaired", target=attempt.target, copies=repairing.made)
+        log.info("repaired", target=attempt.target, copies=copies.made)
 
     def _known(self, names: Sequence[str]) -> list[str]:
         if not names:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from hhh.core.errors import DatabaseUnavailable
-from hhh.jobs.upkeep import Periodically
+from hhh.jobs.periodic import Periodically
 from support.waiting import wait_until
 
 NEVER = 3600.0

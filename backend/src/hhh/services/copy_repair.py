@@ -43,7 +43,7 @@ class _Backup:
     content: bytes
 
 
-class Repairing:
+class CopyRepair:
     """One run over many backups; remembers which stores are down.
 
     Args:
