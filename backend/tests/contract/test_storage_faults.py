@@ -307,3 +307,14 @@ def test_a_check_finds_a_store_that_ignores_conditions(faulty_s3: FaultyS3, impa
     assert [step.name for step in steps if not step.ok] == ["refuse a second create"]
     assert "If-None-Match" in steps[-1].detail
     assert faulty_s3.bucket.keys() == []
+
+
+def test_what_is_no_file_in_a_folder_is_no_object_and_keeps_nobody_from_listing_it(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.create("a/object", b"1")
+    (tmp_path / "a" / "loop").symlink_to("loop")
+    (tmp_path / "a" / "nowhere").symlink_to("nothing")
+    os.mkfifo(tmp_path / "a" / "pipe")
+    (tmp_path / "lost+found").mkdir()  # at the top of a disk, and its administrator's alone
+    (tmp_path / "lost+found" / "#1").write_bytes(b"1")
+    assert [info.key for info in storage.list()] == ["a/object"]

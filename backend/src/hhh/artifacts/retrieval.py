@@ -21,7 +21,14 @@ from hhh.artifacts.identities import IDENTITY_HINT, Identities
 from hhh.artifacts.manifest import Manifest, StoredObject, parse_manifest
 from hhh.artifacts.naming import ArtifactKeys, is_manifest
 from hhh.artifacts.pipeline import Pipeline
-from hhh.core.errors import ArtifactDamaged, IdentityMissing, ManifestInvalid, ObjectMissing, ScratchError
+from hhh.core.errors import (
+    ArtifactDamaged,
+    IdentityMissing,
+    InvalidInput,
+    ManifestInvalid,
+    ObjectMissing,
+    ScratchError,
+)
 from hhh.core.files import begin_write_back
 from hhh.core.run import Progress, Run
 from hhh.schemas.facts import Facts
@@ -71,7 +78,10 @@ def read_manifest(storage: Storage, key: str, trusted_keys: Collection[str] | No
         ObjectMissing: it is gone.
         StorageError: the store does not answer.
     """
-    content = _beginning(storage.read(key), _LARGEST_MANIFEST)
+    try:
+        content = _beginning(storage.read(key), _LARGEST_MANIFEST)
+    except InvalidInput as error:  # of a name that no store of ours would give
+        return FoundManifest(key, b"", None, str(error))
     try:
         manifest = parse_manifest(content, trusted_keys)
     except ManifestInvalid as error:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,9 @@ from hhh.storages.keys import UNFINISHED, checked_folder, checked_key
 _WRITE_BACK = 8 << 20
 _READ_SIZE = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOWHERE = {errno.ENOENT, errno.ELOOP}
+#: At the top of a whole file system, and its administrator's alone.
+_FOREIGN_FOLDER = "lost+found"
 _HINTS = {
     errno.EACCES: "the service's user needs to own the folder",
     errno.EPERM: "the service's user needs to own the folder, and the file system needs hard links",
@@ -98,21 +102,17 @@ class LocalStorage(Storage):
         with _mapped_errors(path, missing=self._missing(key)):
             if not path.is_file():
                 raise self._missing(key)
-            return self._info(path)
+            return self._info(path, path.stat())
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         for path in self._files(prefix):
-            if not path.name.startswith(UNFINISHED):
-                # One that was removed in the meantime is no longer listed.
-                with contextlib.suppress(FileNotFoundError), _mapped_errors(path, passing=FileNotFoundError):
-                    yield self._info(path)
+            if not path.name.startswith(UNFINISHED) and (info := self._found(path)) is not None:
+                yield info
 
     def unfinished(self, prefix: str = "") -> Iterator[Unfinished]:
         for path in self._files(prefix):
-            if path.name.startswith(UNFINISHED):
-                with contextlib.suppress(FileNotFoundError), _mapped_errors(path, passing=FileNotFoundError):
-                    info = self._info(path)
-                    yield Unfinished(info.key, info.modified_at, path.name)
+            if path.name.startswith(UNFINISHED) and (info := self._found(path)) is not None:
+                yield Unfinished(info.key, info.modified_at, path.name)
 
     def drop(self, unfinished: Unfinished) -> None:
         folder, _, name = unfinished.key.rpartition("/")
@@ -134,8 +134,18 @@ class LocalStorage(Storage):
     def _missing(self, key: str) -> ObjectMissing:
         return ObjectMissing(f"{self.address} has no object {key!r}")
 
-    def _info(self, path: Path) -> ObjectInfo:
-        status = path.stat()
+    def _found(self, path: Path) -> ObjectInfo | None:
+        """None where it is gone by now, or no file: a link that leads nowhere, or a pipe, which nobody could read."""
+        with _mapped_errors(path):
+            try:
+                status = path.stat()
+            except OSError as error:
+                if error.errno in _NOWHERE:
+                    return None
+                raise
+        return self._info(path, status) if stat.S_ISREG(status.st_mode) else None
+
+    def _info(self, path: Path, status: os.stat_result) -> ObjectInfo:
         modified_at = datetime.fromtimestamp(status.st_mtime, UTC)
         return ObjectInfo(path.relative_to(self._root).as_posix(), status.st_size, modified_at)
 
@@ -148,7 +158,9 @@ class LocalStorage(Storage):
         with _mapped_errors(top):
             if not top.is_dir():
                 return
-            for folder, _, names in os.walk(top, onerror=fail):
+            for folder, folders, names in os.walk(top, onerror=fail):
+                if _FOREIGN_FOLDER in folders:
+                    folders.remove(_FOREIGN_FOLDER)
                 yield from (Path(folder, name) for name in names)
 
     @contextlib.contextmanager
@@ -210,20 +222,15 @@ def _make_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _mapped_errors(
-    path: Path, *, missing: ObjectMissing | None = None, passing: type[OSError] | tuple[()] = ()
-) -> Iterator[None]:
+def _mapped_errors(path: Path, *, missing: ObjectMissing | None = None) -> Iterator[None]:
     """Turns the operating system's errors into ours.
 
     Args:
         path: what was being worked at, for the message.
         missing: the error where there is no such file.
-        passing: an error that the caller deals with.
     """
     try:
         yield
-    except passing:
-        raise
     except OSError as error:
         if missing and error.errno in {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}:
             raise missing from None

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -246,6 +247,21 @@ def test_a_manifest_of_a_strange_key_is_told_and_left_out(sqlite_services: Servi
     assert counted(report) == (0, 0, 0, 0, 1)
     assert report.problems[0].signed_by == key.public_key
     assert key.public_key in report.problems[0].reason
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"d" * 240])
+def test_a_manifest_in_a_folder_that_no_store_can_name_is_told_and_left_out(
+    sqlite_services: Services, name: bytes
+) -> None:
+    services = sqlite_services
+    take(services)
+    strange = folder(services) / services.identity.installation / os.fsdecode(name)
+    strange.mkdir()
+    (strange / "backup_20250101_000000.sql.json").write_bytes(b"{}")
+    report = rebuild(services)
+    assert counted(report) == (0, 0, 1, 0, 1)
+    assert ["can't hold the key" in problem.reason for problem in report.problems] == [True]
+    assert services.sweep.look(repair=True).failed_stores == {}
 
 
 def test_a_manifest_that_was_moved_is_told_and_left_out(sqlite_services: Services) -> None:
