@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer
 
@@ -28,3 +28,10 @@ class ApiModel(BaseModel):
     """Base of what the API takes and answers: nothing unknown goes in, nothing changes on the way."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AcceptedJob(ApiModel):
+    """The answer to a job that makes nothing to be looked at by its id."""
+
+    job_id: str
+    status: Literal["queued"] = "queued"

@@ -16,13 +16,6 @@ class RepairRequest(ApiModel):
     )
 
 
-class AcceptedRepair(ApiModel):
-    """The answer to a repair, which nobody waits for."""
-
-    job_id: str
-    status: State = "queued"
-
-
 class RepairOutcome(ApiModel):
     """What came of the repair of one target."""
 

@@ -78,13 +78,6 @@ class RetentionPlan(ApiModel):
     removals: list[RemovalResource] = Field(description="Dropped before, and not gone yet.")
 
 
-class AcceptedPrune(ApiModel):
-    """The answer to a prune."""
-
-    job_id: str
-    status: Literal["queued"] = "queued"
-
-
 class DeleteRequest(ApiModel):
     """How to remove a backup."""
 

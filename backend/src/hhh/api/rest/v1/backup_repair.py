@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 
-from hhh.schemas.repair import AcceptedRepair, RepairRequest
+from hhh.schemas.base import AcceptedJob
+from hhh.schemas.repair import RepairRequest
 from hhh.web.session import super_admin
 from hhh.web.state import queue, services
 
@@ -12,8 +13,10 @@ router = APIRouter(prefix="/api/v1/targets", tags=["backups"], dependencies=[Dep
 
 
 @router.post("/{name}/repair", status_code=202)
-def repair(request: Request, name: str, body: RepairRequest | None = None) -> AcceptedRepair:
+def repair(request: Request, response: Response, name: str, body: RepairRequest | None = None) -> AcceptedJob:
     """Makes the missing copies of a target's backups again, from good ones; each backup's `copies` tell what came."""
     jobs = queue(request)
     new_stores = body is not None and body.new_stores
-    return AcceptedRepair(job_id=jobs.enqueue(services(request).repair.request(name, new_stores=new_stores)))
+    job_id = jobs.enqueue(services(request).repair.request(name, new_stores=new_stores))
+    response.headers["Location"] = f"/api/v1/backups?target={name}"
+    return AcceptedJob(job_id=job_id)

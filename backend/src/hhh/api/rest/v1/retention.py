@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from hhh.schemas.retention import AcceptedPrune, Retention, RetentionPlan
+from hhh.schemas.base import AcceptedJob
+from hhh.schemas.retention import Retention, RetentionPlan
 from hhh.web.session import super_admin
 from hhh.web.state import queue, services
 
@@ -23,9 +24,9 @@ def plan(request: Request, name: str, tried: Annotated[Retention, Query()]) -> R
 
 
 @router.post("/{name}/prune", status_code=202)
-def prune(request: Request, response: Response, name: str) -> AcceptedPrune:
+def prune(request: Request, response: Response, name: str) -> AcceptedJob:
     """Removes what the target's rules drop, and tries again what could not be removed before."""
     jobs = queue(request)
     job_id = jobs.enqueue(services(request).pruning.request(name))
     response.headers["Location"] = f"/api/v1/targets/{name}/retention"
-    return AcceptedPrune(job_id=job_id)
+    return AcceptedJob(job_id=job_id)
