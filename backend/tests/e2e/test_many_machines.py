@@ -1,6 +1,8 @@
 """Several machines share their jobs: workers that die, freeze or stop, and a jobs database that is restarted."""
 
 import contextlib
+import ctypes
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +32,8 @@ __all__ = ["many_machines"]
 
 pytestmark = pytest.mark.postgres
 
+#: The system call that sends a signal to one thread.
+_TGKILL = {"x86_64": 234, "aarch64": 131}[os.uname().machine]
 _COUNTING = """#!/bin/bash
 # Writes down how many dumps run; --version and the schema-only dump do not count.
 case "$*" in *--version* | *--schema-only*) exec {pg_dump} "$@" ;; esac
@@ -163,6 +167,19 @@ def test_what_does_not_end_in_time_is_handed_to_another_worker(many_machines: Fo
         held.let_go()
         stored = assert_stored(answer.result())
         assert_one_result(machines, client, stored["backup_id"], attempt=2)
+
+
+def test_a_worker_hears_of_its_end_whichever_thread_the_kernel_tells(
+    many_machines: Founding, any_postgres: PostgresServer
+) -> None:
+    machines = many_machines()
+    machines.web(pg_bin_dir=any_postgres.bin_dir)
+    worker = machines.worker("woken")
+    first, other, *_ = sorted(int(thread.name) for thread in Path(f"/proc/{worker.pid}/task").iterdir())
+    assert first == worker.pid
+    # As after SIGCONT, while the first thread is not awake yet.
+    assert ctypes.CDLL(None).syscall(_TGKILL, worker.pid, other, int(signal.SIGTERM)) == 0
+    assert worker.wait() == -signal.SIGTERM
 
 
 def test_a_second_signal_ends_a_worker_at_once(many_machines: Founding, held: HeldDumps) -> None:

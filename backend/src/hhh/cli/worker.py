@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
 from logging import INFO
@@ -17,6 +18,8 @@ from hhh.core.errors import ConfigurationError
 from hhh.schemas.worker import WorkerResource
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: Seconds between two looks for a signal that another thread was given.
+_STEP = 0.5
 
 app = typer.Typer(help="Run jobs, beside `hhh serve` and other workers.", invoke_without_command=True)
 
@@ -77,7 +80,7 @@ def _work(name: str) -> None:
         try:
             jobs.start()
             console.print(f"Taking jobs, {loaded.worker_slots} at once. Stop it with SIGTERM or Ctrl-C.")
-            asked = signals.get()
+            asked = _wait_for(signals)
             console.print(
                 f"Stopping: what runs may end within {loaded.drain_seconds:g} s. A second signal ends it now."
             )
@@ -85,6 +88,14 @@ def _work(name: str) -> None:
             jobs.stop()
     # At its usual end the interpreter joins the threads of jobs, of which one may hang in a store that does not answer.
     signal.raise_signal(asked)
+
+
+def _wait_for(signals: queue.SimpleQueue[int]) -> int:
+    # In steps: the kernel may give the signal to another thread, e.g. while this one wakes up after SIGCONT, and then
+    # nothing interrupts a wait for good, and Python runs no handler.
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return signals.get(timeout=_STEP)
 
 
 def _first_signals() -> queue.SimpleQueue[int]:
