@@ -97,7 +97,7 @@ class Endings:
         """
         kind, now = JobKind(job.kind), self._clock.now(session)
         log.warning("job_given_up", kind=kind, job_id=job.id, target=job.target, worker=job.worker)
-        failure = _failure(HHHError(f"The process that ran the {kind} ended; start it again"))
+        failure = _failure(_lost(kind, job.attempt))
         if job.cancel_requested:
             failure = _failure(Cancelled(said(kind)))
         if rows.end(session, job, state=failure.state, error=failure.text, now=now):
@@ -184,6 +184,15 @@ def stopped(kind: JobKind, *, repeatable: bool) -> Interrupted:
     """Why a run ends that its process can't wait for."""
     hint = "it goes on as soon as a worker is there" if repeatable else "start it again"
     return Interrupted(f"The service was stopped while the {kind} ran", hint=hint)
+
+
+def _lost(kind: JobKind, attempt: int) -> HHHError:
+    if attempt < MAX_ATTEMPTS:
+        return HHHError(f"The process that ran the {kind} ended; start it again")
+    return HHHError(
+        f"The process that ran the {kind} ended, at its attempt {attempt}, and no other is made: see what ends it, "
+        "e.g. too little memory, before you start it again"
+    )
 
 
 def _failure(error: BaseException) -> Failure:

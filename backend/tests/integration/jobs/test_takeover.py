@@ -89,7 +89,10 @@ def test_who_stops_or_is_silent_takes_no_jobs(services: Services, command: Worke
 
 def test_what_killed_its_workers_too_often_has_failed(services: Services, taker: Worker) -> None:
     job_id = left_by_the_dead(services, taker, attempts=MAX_ATTEMPTS)
-    assert tidied(services, taker, job_id).state == JobState.FAILED
+    job = tidied(services, taker, job_id)
+    assert job.state == JobState.FAILED
+    assert job.error is not None
+    assert f"at its attempt {MAX_ATTEMPTS}, and no other is made" in job.error
 
 
 def test_what_was_to_be_cancelled_is_cancelled(services: Services, taker: Worker) -> None:
