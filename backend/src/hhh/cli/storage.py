@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hhh.api.rest.v1.storage import resource
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput
@@ -59,7 +58,7 @@ def add(
     """Register a store. Without credentials of its own, those of the environment are used."""
     options = _typed_options(url, option or [], secret or [], secret_file or [])
     with opened_services() as services:
-        added = resource(services.stores.add(name, url, options))
+        added = services.stores.add(name, url, options)
     if as_json:
         print_json(added)
     else:
@@ -70,7 +69,7 @@ def add(
 def index(*, as_json: JsonOption = False) -> None:
     """List the stores."""
     with opened_services() as services:
-        stores = [resource(store) for store in services.stores.list()]
+        stores = services.stores.list()
     if as_json:
         print_json(stores)
         return
@@ -82,7 +81,7 @@ def index(*, as_json: JsonOption = False) -> None:
 def show(name: Name, *, as_json: JsonOption = False) -> None:
     """Show a store; no secret is printed."""
     with opened_services() as services:
-        store = resource(services.stores.get(name))
+        store = services.stores.get(name)
     if as_json:
         print_json(store)
     else:
@@ -108,7 +107,7 @@ def change(
         scheme_url = url or services.stores.get(name).url
         options = _typed_options(scheme_url, option or [], secret or [], secret_file or [])
         change = StoreChange(url, {**dict.fromkeys(unset or []), **options}, objects_moved=objects_moved)
-        store = resource(services.stores.update(name, change))
+        store = services.stores.update(name, change)
     if as_json:
         print_json(store)
         return

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hhh.api.rest.v1.target import resource
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, size
 from hhh.cli.policy_options import PolicyOptions, described, taking
 from hhh.cli.session import opened_services
@@ -15,6 +14,7 @@ from hhh.cli.typed_urls import STANDARD_INPUT, has_password, note_typed_password
 from hhh.schemas.target import RemovedTarget, TargetResource
 from hhh.services.container import Services
 from hhh.services.policies import TargetPolicy
+from hhh.services.targets import resource
 
 app = typer.Typer(help="The databases that are backed up.", no_args_is_help=True)
 

@@ -22,9 +22,10 @@ from hhh.core.errors import InvalidInput
 from hhh.core.files import needed
 from hhh.core.logging import mask
 from hhh.core.text import listed
+from hhh.schemas.storage import StorageResource
 from hhh.services.container import Services
 from hhh.services.policies import TargetPolicy, resolved
-from hhh.services.stores import DEFAULT_STORE, ListedStore
+from hhh.services.stores import DEFAULT_STORE
 from hhh.services.trust import further_keys
 from hhh.storages.registry import open_storage
 
@@ -121,7 +122,7 @@ def _introduction(services: Services) -> Iterator[str]:
     yield "```"
 
 
-def _store(store: ListedStore) -> str:
+def _store(store: StorageResource) -> str:
     """A registered store: where it is, and what else one must have to read it."""
     options = "".join(f", {name} `{mask(value)}`" for name, value in store.options.items())
     secrets = f"; needs its {listed(store.secrets)}, kept elsewhere" if store.secrets else ""

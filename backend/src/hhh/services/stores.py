@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -22,7 +22,7 @@ from hhh.repositories import policies as policy_rows
 from hhh.repositories import sealing
 from hhh.repositories import stores as rows
 from hhh.repositories.stores import CopyCounts
-from hhh.schemas.storage import CopiesOfStore, RemovedStorage, StorageStep, TestedStorage
+from hhh.schemas.storage import CopiesOfStore, RemovedStorage, StorageResource, StorageStep, TestedStorage
 from hhh.services import store_options
 from hhh.services.opened_stores import OpenedStores
 from hhh.services.sealing import Sealing
@@ -35,23 +35,6 @@ from hhh.storages.registry import identity, open_storage
 DEFAULT_STORE = "default"
 #: Seconds for which a store that is tried is asked again: somebody sits in front of it.
 _TEST_PATIENCE = 5
-
-
-@dataclass(frozen=True, slots=True)
-class ListedStore:
-    """A store as it may be shown."""
-
-    name: str
-    url: str
-    #: Those that are no secret.
-    options: Mapping[str, str]
-    #: The names of the secret ones that are set.
-    secrets: Sequence[str]
-    #: Why it can't be opened, and what to do.
-    problem: str | None
-    #: None for `DEFAULT_STORE`, as the next one.
-    created_at: datetime | None
-    updated_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +94,13 @@ class StoreService:
         """
         return [self.find(name) for name in names] or [self._default]
 
-    def list(self) -> Sequence[ListedStore]:
+    def list(self) -> Sequence[StorageResource]:
         """`DEFAULT_STORE`, then all registered ones in the order of their names; one that can't be opened says so."""
         with self._database.snapshot() as session:
             registered = rows.all_by_name(session)
         return [self._listed_default(), *map(self._listed, registered)]
 
-    def get(self, name: str) -> ListedStore:
+    def get(self, name: str) -> StorageResource:
         """The store of that name as it may be shown, also one that can't be opened.
 
         Raises:
@@ -128,7 +111,7 @@ class StoreService:
         with self._database.snapshot() as session:
             return self._listed(self._row(session, name))
 
-    def add(self, name: str, url: str, options: Options = NONE) -> ListedStore:
+    def add(self, name: str, url: str, options: Options = NONE) -> StorageResource:
         """Registers a store; its options are kept encrypted. The store itself is not asked.
 
         Raises:
@@ -156,7 +139,7 @@ class StoreService:
             raise taken from None
         return self._listed(row)
 
-    def update(self, name: str, change: StoreChange) -> ListedStore:
+    def update(self, name: str, change: StoreChange) -> StorageResource:
         """Changes a store; secrets that are not named are kept, as far as that is safe (`merged`).
 
         Raises:
@@ -261,15 +244,35 @@ class StoreService:
                     hint="two copies in one place are one; name another prefix",
                 )
 
-    def _listed_default(self) -> ListedStore:
-        return ListedStore(DEFAULT_STORE, self._settings.default_storage_url, NONE, (), None, None, None)
+    def _listed_default(self) -> StorageResource:
+        return _resource(DEFAULT_STORE, self._settings.default_storage_url)
 
-    def _listed(self, row: Store) -> ListedStore:
+    def _listed(self, row: Store) -> StorageResource:
         try:
             options, secrets = store_options.shown(row.url, store_options.opened(self._sealing, row))
         except ConfigurationError as error:
-            return ListedStore(row.name, row.url, NONE, (), str(error), row.created_at, row.updated_at)
-        return ListedStore(row.name, row.url, options, secrets, None, row.created_at, row.updated_at)
+            return _resource(row.name, row.url, row=row, problem=str(error))
+        return _resource(row.name, row.url, options, secrets, row=row)
+
+
+def _resource(
+    name: str,
+    url: str,
+    options: Options = NONE,
+    secrets: Sequence[str] = (),
+    *,
+    row: Store | None = None,
+    problem: str | None = None,
+) -> StorageResource:
+    return StorageResource(
+        name=name,
+        url=url,
+        options=dict(options),
+        secrets=list(secrets),
+        problem=problem,
+        created_at=row.created_at if row is not None else None,
+        updated_at=row.updated_at if row is not None else None,
+    )
 
 
 def _refuse_unusable(url: str, options: Options) -> None:

@@ -24,7 +24,7 @@ from hhh.repositories import policies as policy_rows
 from hhh.repositories import sealing
 from hhh.repositories import targets as rows
 from hhh.schemas.policy import PolicyFields
-from hhh.schemas.target import RemovedSchedule, RemovedTarget, TestedTarget
+from hhh.schemas.target import RemovedSchedule, RemovedTarget, TargetResource, TestedTarget
 from hhh.services import policies
 from hhh.services.jobs_database import refuse_as_target
 from hhh.services.sealing import Sealing, target_owner
@@ -267,3 +267,20 @@ class TargetService:
 
 def _failed(name: str, error: HHHError) -> TestedTarget:
     return TestedTarget(name=name, ok=False, description=None, size=None, error=str(error))
+
+
+def resource(target: ListedTarget, policy: policies.TargetPolicy) -> TargetResource:
+    """What is told of a target and its policy."""
+    return TargetResource(
+        name=target.name,
+        engine=target.engine,
+        url=target.url,
+        problem=target.problem,
+        created_at=target.created_at,
+        updated_at=target.updated_at,
+        storages=list(policies.resolved(policy)),
+        minimum_copies=policy.minimum_copies,
+        retries=policy.retries,
+        time_limit_seconds=policy.time_limit_seconds,
+        retention=policy.retention,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -15,7 +16,7 @@ from hhh.schemas.storage import (
     StorageUpdate,
     TestedStorage,
 )
-from hhh.services.stores import ListedStore, StoreChange
+from hhh.services.stores import StoreChange
 from hhh.web.session import super_admin
 from hhh.web.state import services
 
@@ -36,19 +37,19 @@ def add(request: Request, response: Response, body: StorageRequest) -> StorageRe
     options = {name: value for name, value in _plain(body.options).items() if value is not None}
     added = services(request).stores.add(body.name, body.url, options)
     response.headers["Location"] = f"/api/v1/storages/{added.name}"
-    return resource(added)
+    return added
 
 
 @router.get("")
-def index(request: Request) -> list[StorageResource]:
+def index(request: Request) -> Sequence[StorageResource]:
     """`default`, then all registered stores."""
-    return [resource(store) for store in services(request).stores.list()]
+    return services(request).stores.list()
 
 
 @router.get("/{name}")
 def show(request: Request, name: str) -> StorageResource:
     """One store."""
-    return resource(services(request).stores.get(name))
+    return services(request).stores.get(name)
 
 
 @router.patch("/{name}")
@@ -75,22 +76,9 @@ def test(request: Request, name: str) -> TestedStorage:
     return services(request).stores.test(name)
 
 
-def resource(store: ListedStore) -> StorageResource:
-    """What is told of a store."""
-    return StorageResource(
-        name=store.name,
-        url=store.url,
-        options=dict(store.options),
-        secrets=list(store.secrets),
-        problem=store.problem,
-        created_at=store.created_at,
-        updated_at=store.updated_at,
-    )
-
-
 def _update(request: Request, name: str, body: StorageUpdate, *, whole: bool) -> StorageResource:
     change = StoreChange(body.url, _plain(body.options), whole=whole, objects_moved=body.objects_moved)
-    return resource(services(request).stores.update(name, change))
+    return services(request).stores.update(name, change)
 
 
 def _plain(options: GivenOptions) -> dict[str, str | None]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from hhh.schemas.target import RemovedTarget, TargetRequest, TargetResource, TargetUpdate, TestedTarget
-from hhh.services.policies import TargetPolicy, resolved
-from hhh.services.targets import ListedTarget
+from hhh.services.policies import TargetPolicy
+from hhh.services.targets import resource
 from hhh.web.session import super_admin
 from hhh.web.state import services
 
@@ -56,23 +56,6 @@ def remove(request: Request, name: str) -> RemovedTarget:
 def test(request: Request, name: str) -> TestedTarget:
     """Opens a database; 200 also if that fails, with `ok` false and the error."""
     return services(request).targets.test(name)
-
-
-def resource(target: ListedTarget, policy: TargetPolicy) -> TargetResource:
-    """What is told of a target."""
-    return TargetResource(
-        name=target.name,
-        engine=target.engine,
-        url=target.url,
-        problem=target.problem,
-        created_at=target.created_at,
-        updated_at=target.updated_at,
-        storages=list(resolved(policy)),
-        minimum_copies=policy.minimum_copies,
-        retries=policy.retries,
-        time_limit_seconds=policy.time_limit_seconds,
-        retention=policy.retention,
-    )
 
 
 def _update(request: Request, name: str, body: TargetUpdate, *, whole: bool) -> TargetResource:
