@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, delete, exists, literal, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, defer, selectinload
 
+from hhh.core.clock import utcnow
 from hhh.core.database import UtcDateTime
 from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Job, JobKind, JobState, Policy, Restore
 from hhh.models.backup_log import DELETED
@@ -218,6 +219,8 @@ def _successful_of(target: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def _newer(row: BackupLog, *conditions: ColumnElement[bool]) -> Select[str]:
+    """What was begun while a clock was wrong, in the future, is newer than nothing."""
     position = tuple_(literal(row.created_at, UtcDateTime()), literal(row.id))
     is_newer = tuple_(BackupLog.created_at, BackupLog.id) > position
-    return select(BackupLog.id).where(*_successful_of(row.target), is_newer, *conditions)
+    has_begun = BackupLog.created_at <= literal(utcnow(), UtcDateTime())
+    return select(BackupLog.id).where(*_successful_of(row.target), is_newer, has_begun, *conditions)

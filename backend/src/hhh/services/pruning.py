@@ -31,6 +31,9 @@ _EVERYTHING = Retention()
 #: For so long a prune that failed is not begun again by itself.
 _PAUSE = timedelta(minutes=15)
 
+#: Of how many newest backups the stores are asked at most.
+_LOOKED_FOR = 20
+
 log = structlog.get_logger(__name__)
 
 
@@ -165,8 +168,9 @@ class Pruning(Upkeep):
         Raises:
             StorageError: a backup that must stay can't be seen in any store; the sweep finds out about its copies.
         """
-        good = [verdict.backup for verdict in verdicts if verdict.backup.good]
-        must_stay = good[: max(1, rules.minimum_kept)] + [backup for backup in good if backup.proven][:1]
+        now = utcnow()
+        good = [each.backup for each in verdicts if each.backup.good and each.backup.created_at <= now]
+        must_stay = good[: min(rules.minimum_kept, _LOOKED_FOR)] + [backup for backup in good if backup.proven][:1]
         for backup in must_stay:
             if reason := reason_against_all(self._database, self._stores, backup.id):
                 raise StorageError(

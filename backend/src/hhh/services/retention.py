@@ -23,6 +23,7 @@ _PERIODS: Mapping[str, Callable[[datetime], object]] = {
 BEING_RESTORED = "being restored"
 LOST = "lost: no store has a copy"
 PINNED = "pinned"
+OF_THE_FUTURE = "begun in the future, by its clock"
 NEWEST_GOOD = "newest good"
 NEWEST_PROVEN = "newest proven"
 NO_RULE_DROPS = "no rule drops it"
@@ -45,7 +46,8 @@ def decide(backups: Sequence[Candidate], policy: Retention, now: datetime) -> Se
     A backup is kept if any counting rule keeps it, or if there is none. What is older than the maximum age is dropped
     all the same, and then the oldest until the rest fits into the maximum size. Whatever the rules say, these stay:
     pinned ones, the newest good one, the newest proven one of the good, the ``minimum_kept`` newest good ones, and what
-    a restore is at. A lost one (no copy) counts for nothing: only its age drops it.
+    a restore is at. A lost one (no copy) counts for nothing: only its age drops it. One of the future, begun while a
+    clock was wrong, is kept and counts for nothing either: it must not be the newest good one for years.
 
     Args:
         backups: in any order.
@@ -56,7 +58,8 @@ def decide(backups: Sequence[Candidate], policy: Retention, now: datetime) -> Se
         One verdict for each, newest first.
     """
     newest_first = sorted(backups, key=lambda backup: (backup.created_at, backup.id), reverse=True)
-    deciding = _Deciding(policy, now, [backup for backup in newest_first if backup.good])
+    good = [backup for backup in newest_first if backup.good and backup.created_at <= now]
+    deciding = _Deciding(policy, now, good)
     deciding.hold(newest_first)
     deciding.count()
     deciding.limit_age(newest_first)
@@ -83,6 +86,8 @@ class _Deciding:
         for backup in backups:
             if backup.pinned:
                 self._hold(backup, PINNED)
+            if backup.created_at > self.now:
+                self._hold(backup, OF_THE_FUTURE)
             if backup.being_restored:
                 self._hold(backup, BEING_RESTORED)
         for backup in self.good[:1]:

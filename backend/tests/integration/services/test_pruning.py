@@ -237,6 +237,16 @@ def test_nothing_is_dropped_for_a_backup_that_only_the_catalogue_has(services: S
     assert (row_of(services, kept) is not None) is (gone == "*.zst")
 
 
+def test_a_backup_of_a_clock_that_was_ahead_is_not_the_newest_for_years(services: Services) -> None:
+    ahead, older, newest = take(services), take(services), take(services)
+    mark(services, ahead, created_at=utcnow() + timedelta(days=365))
+    keep(services, Retention(keep_last=1))
+    prune(services)
+    assert [row_of(services, each) is not None for each in (ahead, older, newest)] == [True, False, True]
+    with pytest.raises(BackupProtected):
+        services.deletion.delete(newest, by="root", force=None)
+
+
 def test_a_backup_whose_copies_are_all_missing_is_not_the_newest_good_one(services: Services) -> None:
     good, lost = (made_up(services, at=NOON + timedelta(hours=hour)) for hour in (0, 1))
     with services.database.transaction() as session:

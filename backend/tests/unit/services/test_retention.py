@@ -207,9 +207,12 @@ def test_a_lost_backup_is_kept_as_a_record_until_it_is_too_old() -> None:
     ]
 
 
-def test_a_backup_of_a_clock_that_was_ahead_is_the_newest() -> None:
-    history = [backup(NOW + timedelta(hours=1)), backup(NOW)]
-    assert kept(decide(history, Retention(keep_last=1, maximum_age_days=0.01), NOW)) == [NOW + timedelta(hours=1)]
+def test_a_backup_of_a_clock_that_was_ahead_is_kept_and_takes_the_place_of_none() -> None:
+    ahead = NOW + timedelta(hours=1)
+    history = [backup(ahead), backup(NOW), backup(ago(hours=1))]
+    verdicts = decide(history, Retention(keep_last=1, maximum_age_days=0.01), NOW)
+    assert kept(verdicts) == [ahead, NOW]
+    assert reasons(verdicts)[0] == "+ begun in the future, by its clock"
 
 
 def test_of_one_moment_the_id_tells_which_is_newer_as_in_the_listings() -> None:
