@@ -61,18 +61,29 @@ class BackupService:
         self._policies = policies
         self._recipients = Recipients(settings.age_recipients)
 
-    def request(self, target: str) -> NewJob:
+    def request(self, target: str, *, schedule_id: str | None = None) -> NewJob:
         """A backup of the target, to be handed to a queue.
+
+        Only one that a schedule asks for is tried again: of any other, somebody waits to hear that it failed.
 
         Raises:
             NotFound: no such target.
+            ConfigurationError: the target's URL can't be opened.
         """
         self._targets.find(target)
+        policy = self._policies.of(target)
 
         def write(session: Session, backup_id: str, now: datetime) -> None:
             catalogue.begin(session, backup_id, target=target, created_at=now)
 
-        return NewJob(JobKind.BACKUP, target, write)
+        return NewJob(
+            JobKind.BACKUP,
+            target,
+            write,
+            retries=policy.retries if schedule_id is not None else 0,
+            time_limit_seconds=policy.time_limit_seconds,
+            schedule_id=schedule_id,
+        )
 
     def begin(self, session: Session, job: Job) -> bool:
         """See `hhh.services.work.Work`."""

@@ -110,7 +110,7 @@ def assemble(settings: Settings, database: Database) -> Services:
         policies=policies,
         catalogue=catalogue,
         backups=backups,
-        schedules=ScheduleService(database, targets, policies, backups),
+        schedules=ScheduleService(database, targets, backups),
         restores=RestoreService(settings, database, orders, records),
         restore_work=RestoreWork(settings, database, targets, orders, places, own_database),
         contents=Contents(settings, copies),

@@ -20,7 +20,6 @@ from hhh.schemas.schedule import ScheduleChange, SchedulePreview, ScheduleReques
 from hhh.services.backup import BackupService
 from hhh.services.cron import Cron
 from hhh.services.cursors import is_id
-from hhh.services.policies import PolicyService
 from hhh.services.targets import TargetService
 from hhh.services.work import NewJob
 
@@ -35,12 +34,9 @@ _PATIENCE = timedelta(hours=6)
 class ScheduleService:
     """Sets schedules up, changes them, and says what they ask for. `hhh.jobs.ticker` begins their runs."""
 
-    def __init__(
-        self, database: Database, targets: TargetService, policies: PolicyService, backups: BackupService
-    ) -> None:
+    def __init__(self, database: Database, targets: TargetService, backups: BackupService) -> None:
         self._database = database
         self._targets = targets
-        self._policies = policies
         self._backups = backups
 
     def add(self, asked: ScheduleRequest) -> ScheduleResource:
@@ -147,7 +143,7 @@ class ScheduleService:
             NotFound: none has that id, or its target was removed.
         """
         schedule = self.get(schedule_id)
-        return self._job(schedule.target, schedule.id)
+        return self._backups.request(schedule.target, schedule_id=schedule.id)
 
     def due_job(self, row: Schedule) -> NewJob:
         """The job of a schedule's planned run; the same instant has the same id, whoever asks.
@@ -156,17 +152,8 @@ class ScheduleService:
             NotFound: its target was removed.
             ConfigurationError: the target's URL can't be opened.
         """
-        job_id = job_id_of(row.id, _planned(row))
-        return dataclasses.replace(self._job(row.target, row.id), job_id=job_id)
-
-    def _job(self, target: str, schedule_id: str) -> NewJob:
-        policy = self._policies.of(target)
-        return dataclasses.replace(
-            self._backups.request(target),
-            retries=policy.retries,
-            time_limit_seconds=policy.time_limit_seconds,
-            schedule_id=schedule_id,
-        )
+        asked = self._backups.request(row.target, schedule_id=row.id)
+        return dataclasses.replace(asked, job_id=job_id_of(row.id, _planned(row)))
 
     def _locked(self, session: Session, schedule_id: str) -> Schedule:
         return _there(rows.locked(session, schedule_id) if is_id(schedule_id) else None)

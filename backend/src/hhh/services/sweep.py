@@ -20,7 +20,7 @@ from hhh.services import sweep_rows
 from hhh.services.installation import Identity
 from hhh.services.inventory import Inventory
 from hhh.services.pruning import Pruning
-from hhh.services.stores import StoreService
+from hhh.services.stores import DEFAULT_STORE, StoreService
 from hhh.services.sweep_copies import check_copies
 from hhh.services.sweep_leftovers import add_backups, drop_uploads, remove_objects
 from hhh.services.sweep_report import FindingKind, SweepReport
@@ -35,6 +35,8 @@ EVERYTHING = "*"
 _EVERY = timedelta(days=1)
 #: The same after one that failed.
 _AGAIN = timedelta(hours=1)
+_IF_LOST = "If it is lost, see `hhh storage remove`"
+_IF_MOVED = "If HHH_STORAGE_URL was changed: `hhh storage add` the old one, and `hhh catalogue rebuild --storage` it"
 
 log = structlog.get_logger(__name__)
 
@@ -166,7 +168,7 @@ class Sweep(Upkeep):
             # Of a disk that is not mounted, or a bucket of another name, nothing is believed.
             detail = (
                 f"Nothing is there of {expected} backup(s) that the catalogue has in {scope.storage.address}: "
-                "is it the right place, and mounted? If it is lost, see `hhh storage remove`"
+                f"is it the right place, and mounted? {_IF_LOST if scope.store != DEFAULT_STORE else _IF_MOVED}"
             )
             scope.tell(FindingKind.STORE_EMPTY, "", detail)
             return

@@ -152,6 +152,13 @@ def test_an_instant_that_had_its_run_has_no_other_after_the_clock_was_set_back(
     assert schedules.change(added.id, ScheduleChange(jitter_seconds=0)).next_runs[0] == ran + _HOUR
 
 
+def test_a_backup_that_no_schedule_asks_for_has_the_time_limit_and_is_not_tried_again(services: Services) -> None:
+    with services.database.transaction() as session:
+        session.add(Policy(target="source", stores=[], retries=4, time_limit_seconds=60, updated_at=datetime.now(UTC)))
+    new = services.backups.request("source")
+    assert (new.retries, new.time_limit_seconds, new.schedule_id) == (0, 60, None)
+
+
 def test_a_run_asked_for_by_hand_is_the_target_s_backup_by_its_policy(
     services: Services, schedules: ScheduleService
 ) -> None:
