@@ -129,10 +129,10 @@ def test_a_service_that_is_killed_while_it_prunes_goes_on_after_its_start(
         ("POST", f"{TARGETS}/app/prune"),
     ],
 )
-def test_nobody_but_a_super_admin_may_look_or_remove(service: Service, method: str, path: str) -> None:
-    with service.client() as client:
+def test_nobody_but_a_super_admin_may_look_or_remove(shared_service: Service, method: str, path: str) -> None:
+    with shared_service.client() as client:
         assert client.request(method, path).status_code == 403
-    with service.signed_in_client() as client:
+    with shared_service.signed_in_client() as client:
         if method != "GET":
             del client.headers["X-CSRF-Token"]
             assert client.request(method, path).json()["error"]["code"] == "ERR_CSRF_INVALID"

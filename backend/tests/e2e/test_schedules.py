@@ -156,21 +156,16 @@ def test_what_was_missed_while_the_service_was_away_is_caught_up_once(
         assert ended(client, after["last_job_id"])["status"] == "success"
 
 
-def test_the_command_line_does_it_all(service: Service, client: httpx.Client) -> None:
+def test_the_command_line_does_the_same_beside_it(service: Service, client: httpx.Client) -> None:
     def told(*arguments: str) -> Any:
         done = hhh(service, "schedule", *arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     added = told("add", "app", "0 12 1 1 *", "--time-zone", "Europe/Berlin", "--jitter", "5m")
-    assert added == shown(client, added) == told("show", added["id"])
-    assert added in told("list")
-    assert told("set", added["id"], "--cron", "@yearly")["cron"] == "@yearly"
-    assert told("pause", added["id"])["paused"]
-    assert not told("resume", added["id"])["paused"]
+    assert added == shown(client, added)
     taken = told("run", added["id"])
     assert (taken["status"], taken["target"]) == ("success", "app")
-    assert len(told("preview", "@daily")["next_runs"]) == 5
     assert hhh(service, "schedule", "remove", added["id"]).returncode == 0
     assert client.get(f"{SCHEDULES}/{added['id']}").status_code == 404
     refused = hhh(service, "schedule", "add", "app", "0 0 30 2 *")

@@ -1,8 +1,10 @@
 """`hhh schedule`, where no server runs: what people see."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 from hhh.cli import schedule as command
 from hhh.core.config import Settings
 from hhh.core.database import Database
+from hhh.core.errors import InvalidInput
 from hhh.models import Schedule
 from hhh.services.container import Services
 from support.local_services import services_with_a_target
@@ -30,7 +33,7 @@ def run(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     environment = {"HHH_DATA_DIR": str(settings.data_dir)}
 
     def run(*arguments: str) -> str:
-        result = CliRunner().invoke(command.app, [*arguments], env=environment)
+        result = CliRunner().invoke(command.app, [*arguments], env=environment, catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return result.output
 
@@ -83,3 +86,28 @@ def test_a_preview_needs_no_installation_and_makes_none(run: Run, tmp_path: Path
     assert run("preview", "30 2 * * *").count(" 02:30:00 UTC") == 5
     assert run("preview", "30 2 29 3 *", "--time-zone", "Asia/Tokyo").count("03-29 02:30:00 JST (") == 5
     assert not list(tmp_path.glob("**/hhh.db"))
+
+
+def test_programs_can_do_all_that_people_can(services: Services, run: Run) -> None:
+    def told(*arguments: str) -> Any:
+        return json.loads(run(*arguments, "--json"))
+
+    added = told("add", "source", "0 12 1 1 *", "--time-zone", "Europe/Berlin", "--jitter", "5m")
+    assert added["jitter_seconds"] == 300
+    assert added == told("show", added["id"])
+    assert added in told("list")
+    assert added not in told("list", "--target", "app")
+    changed = told("set", added["id"], "--cron", "@yearly", "--jitter", "0")
+    assert (changed["cron"], changed["jitter_seconds"], changed["time_zone"]) == ("@yearly", 0, "Europe/Berlin")
+    assert told("pause", added["id"])["paused"]
+    assert not told("resume", added["id"])["paused"]
+    assert len(told("preview", "@daily")["next_runs"]) == 5
+    run("remove", added["id"])
+    assert services.schedules.page(limit=9) == []
+
+
+@pytest.mark.parametrize(("jitter", "problem"), [("60", "no duration"), ("2d", "longer than a day")])
+def test_a_jitter_has_a_unit_and_is_a_day_at_most(services: Services, run: Run, jitter: str, problem: str) -> None:
+    with pytest.raises(InvalidInput, match=problem):
+        run("add", "source", "@daily", "--jitter", jitter)
+    assert services.schedules.page(limit=9) == []
