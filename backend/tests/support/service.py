@@ -84,6 +84,11 @@ class Service:
             raise
         return self
 
+    def running(self, *command: str) -> Self:
+        """Start it with another command."""
+        self._command = [*command]
+        return self.start()
+
     @property
     def pid(self) -> int:
         """The process id of the running service, or of the one that ran last."""
