@@ -1,6 +1,7 @@
 """Processes that end, or freeze, at every stage of a backup: afterwards the catalogue and the stores agree."""
 
 import contextlib
+import functools
 import os
 import random
 import signal
@@ -158,7 +159,7 @@ def test_a_worker_that_ends_at_each_stage(many_machines: Founding, tmp_path: Pat
         for number, stage in enumerate(STAGES):
             worker = machines.worker(f"a{number}", command=halting(stage, how), elsewhere=True)
             backup_id = trigger(client, "shop", respond_async=True).json()["backup_id"]
-            wait_until(lambda pid=worker.pid: has_halted(pid), seconds=30, what=f"the end at {stage}")
+            wait_until(functools.partial(has_halted, worker.pid), seconds=30, what=f"the end at {stage}")
             other = machines.worker(f"b{number}", command=BRISK, elsewhere=True)
             found = wait_for_end(client, backup_id, seconds=60)
             assert (stage, found["status"]) == (stage, "success")
