@@ -13,7 +13,7 @@ _SCRIPT = """#!/bin/bash
 # Only the main dump is held: --version and the schema-only dump pass.
 case "$*" in *--version* | *--schema-only*) exec {pg_dump} "$@" ;; esac
 set -o pipefail
-{pg_dump} "$@" | {{ head -c {first}; echo > {held}; until [ -e {free} ]; do sleep 0.02; done; exec cat; }}
+{pg_dump} "$@" | {{ head -c {first}; echo > {held}; until [ -e {free} ] || ! kill -0 $PPID; do sleep 0.02; done; exec cat; }}
 """
 
 
