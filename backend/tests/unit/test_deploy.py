@@ -41,6 +41,7 @@ def test_a_unit_starts_a_command_and_lets_it_drain(unit: Path) -> None:
 @pytest.mark.parametrize("name", ["web", "worker"])
 def test_a_container_has_settings_that_fit_and_a_command(name: str, tmp_path: Path) -> None:
     container = containers()[name]
+    assert container["env_file"] == ".env"
     assert_is_a_command(container["command"])
     values = {"HHH_SECRET_KEY": "s" * 32, "POSTGRES_PASSWORD": "word"}
     environment = {
@@ -60,6 +61,13 @@ def test_both_databases_are_made_with_the_server() -> None:
     assert server["environment"]["POSTGRES_DB"] == "hhh"
     assert "CREATE DATABASE hhh_jobs;" in (DEPLOY / "jobs-database.sql").read_text()
     assert any(volume.startswith("./jobs-database.sql:/docker-entrypoint-initdb.d/") for volume in server["volumes"])
+
+
+def test_the_command_is_on_the_path_of_the_image() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert "ENV PATH=/opt/hhh/bin:$PATH\n" in text
+    assert 'ENTRYPOINT ["/opt/hhh/bin/hhh"]' in text
+    assert "docker compose exec web hhh doctor" in (ROOT / "docs/many-machines.md").read_text()
 
 
 def test_the_image_is_made_of_files_that_there_are() -> None:

@@ -55,10 +55,12 @@ def take(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
         backup_id = worker.create(new)
         with progress_bar(new.target, STAGES) as observer:
             worker.execute(backup_id, observer)
-        prune_if_due(services, worker, new.target)
+        dropped = prune_if_due(services, worker, new.target)
         worker.sweep()
         backup = services.catalogue.get(backup_id)
     tell_end(backup, as_json=as_json)
+    for verdict in () if as_json else dropped:
+        console.print(f"Dropped {verdict.backup_file}: {', '.join(verdict.reasons)}", markup=False)
 
 
 def leave(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
@@ -101,7 +103,16 @@ def tell_end(backup: BackupResource, *, as_json: bool) -> None:
     if backup.status != "success":
         raise BackupFailed(backup.error or f"it is {backup.status}")
     if not as_json:
-        console.print(f"Stored {backup.backup_file} of {backup.target}: {size(backup.stored_size)}, id {backup.id}")
+        stored = f"Stored {backup.backup_file} of {backup.target}: {size(backup.stored_size)}, id {backup.id}"
+        console.print(f"{stored}{_lacking(backup)}", markup=False)
+
+
+def _lacking(backup: BackupResource) -> str:
+    missing = [f"; missing in {copy.storage}: {copy.error}" for copy in backup.copies if copy.status != "stored"]
+    if not missing:
+        return ""
+    count = len(backup.copies)
+    return f", in {count - len(missing)} of {count} stores{''.join(missing)}"
 
 
 @app.command("list")
@@ -154,7 +165,8 @@ def _description(backup: BackupResource) -> Iterator[tuple[str, str]]:
     if backup.status == "success":
         yield "size", f"{size(backup.raw_size)} dumped, {size(backup.stored_size)} stored"
     for copy in backup.copies:
-        yield "copy", f"{copy.storage}: {copy.key} ({copy.status}, sha256 {copy.sha256})"
+        reason = f": {copy.error}" if copy.error else ""
+        yield "copy", f"{copy.storage}: {copy.key} ({copy.status}, sha256 {copy.sha256}){reason}"
     manifest = backup.manifest or {}
     for part in filter(None, (manifest.get("facts"), *manifest.get("attachments", ()))):
         yield "beside it", f"{part['key']} (sha256 {part['sha256']})"

@@ -12,7 +12,9 @@ from hhh.cli.output import JsonOption, console, print_json
 from hhh.cli.progress import progress_bar
 from hhh.cli.session import opened_services
 from hhh.core.errors import HHHError
+from hhh.core.text import counted, listed
 from hhh.jobs.worker import Worker, working
+from hhh.models import CopyStatus
 from hhh.schemas.repair import RepairOutcome
 from hhh.services.container import Services
 
@@ -41,7 +43,7 @@ def repair(
         print_json(outcomes)
     for outcome in outcomes:
         if not as_json:
-            console.print(f"{outcome.target}: {outcome.error or 'no copy is missing'}", markup=False)
+            _print(outcome)
     if any(outcome.status != "success" for outcome in outcomes):
         raise HHHError("Not every copy could be made", hint="see to the store, then run it again")
     if not outcomes and not as_json:
@@ -56,7 +58,18 @@ def _targets(services: Services, target: str | None, *, new_stores: bool) -> Seq
 
 def _repair(services: Services, worker: Worker, target: str, *, new_stores: bool) -> RepairOutcome:
     job_id = worker.create(services.repair.request(target, new_stores=new_stores))
+    missing = services.repair.copies(target, CopyStatus.MISSING)
     with progress_bar(target, _STAGES) as observer:
         worker.execute(job_id, observer)
     state, error = services.repair.outcome(job_id)
-    return RepairOutcome(target=target, job_id=job_id, status=state.value, error=error)
+    stored = set(services.repair.copies(target, CopyStatus.STORED)) if missing else set()
+    made = [f"{file} in {store}" for file, store in missing if (file, store) in stored]
+    return RepairOutcome(target=target, job_id=job_id, status=state.value, error=error, made=made)
+
+
+def _print(outcome: RepairOutcome) -> None:
+    if outcome.made:
+        made = f"{counted(len(outcome.made), 'copy', 'copies')} made: {listed(outcome.made)}"
+        console.print(f"{outcome.target}: {made}", markup=False)
+    if outcome.error or not outcome.made:
+        console.print(f"{outcome.target}: {outcome.error or 'no copy is missing'}", markup=False)

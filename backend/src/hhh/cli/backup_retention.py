@@ -16,7 +16,7 @@ from hhh.cli.session import opened_services
 from hhh.core.errors import BackupInProgress, HHHError, InvalidInput
 from hhh.jobs.worker import Worker, working
 from hhh.models import JobState
-from hhh.schemas.retention import RemovalResource, Retention, RetentionPlan
+from hhh.schemas.retention import RemovalResource, Retention, RetentionPlan, VerdictResource
 from hhh.services.container import Services
 from hhh.services.removal import Left
 from hhh.services.restore_orders import COMMAND_LINE
@@ -49,13 +49,14 @@ def delete(
 ) -> None:
     """Remove a backup from every store. There is no undo."""
     with opened_services() as services:
+        backup = services.catalogue.get(backup_id)
         services.deletion.delete(backup_id, by=COMMAND_LINE, force=force)
         removed = services.pruning.remove(backup_id)
     if removed is not None and removed.left:
         console.print("It is gone from the catalogue, but not from every store; what is left is tried again by itself")
         _print_left(removed.left)
     else:
-        console.print("Removed")
+        console.print(f"Removed {backup.backup_file} of {backup.target}", markup=False)
     if removed is not None and removed.unknown:
         names = escape(", ".join(removed.unknown))
         problems.print(f"[yellow]Note:[/] Its copies in stores that are not known here were not touched: {names}")
@@ -83,11 +84,15 @@ def prune(
         _print(found, done=not plan)
 
 
-def prune_if_due(services: Services, worker: Worker, target: str) -> None:
-    """Prunes a target that a backup was taken of: where no server runs, nobody else does."""
-    if services.pruning.is_due(target):
-        with contextlib.suppress(BackupInProgress):  # a server was faster
-            worker.execute(worker.create(services.pruning.removals_of(target)))
+def prune_if_due(services: Services, worker: Worker, target: str) -> Sequence[VerdictResource]:
+    """Prunes a target that a backup was taken of: where no server runs, nobody else does. Answers what is gone."""
+    if not services.pruning.is_due(target):
+        return ()
+    before = services.pruning.plan(target).backups
+    with contextlib.suppress(BackupInProgress):  # a server was faster
+        worker.execute(worker.create(services.pruning.removals_of(target)))
+    left = {verdict.backup_id for verdict in services.pruning.plan(target).backups}
+    return [verdict for verdict in before if not verdict.keep and verdict.backup_id not in left]
 
 
 def _prune(services: Services, target: str) -> list[RemovalResource]:

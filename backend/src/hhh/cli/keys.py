@@ -14,7 +14,7 @@ from hhh.cli.output import JsonOption, console, print_json
 from hhh.cli.secret_rotation import rotate_secret
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput
-from hhh.core.files import needed, write_private
+from hhh.core.files import chosen, write_private
 from hhh.services.recovery_kit import Keys, public_keys, recovery_kit
 
 app = typer.Typer(help="The keys, and a kit to recover without this service.", no_args_is_help=True)
@@ -54,7 +54,7 @@ def kit(
     if to is None:
         sys.stdout.write(text)
         return
-    with needed(to):
+    with chosen(to):
         write_private(to, text.encode(), exclusive=True)
     console.print(f"Wrote the recovery kit to {escape(str(to))}. Print it, or keep it on another machine.")
 
@@ -70,7 +70,11 @@ def _described(keys: Keys) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _refuse_existing(path: Path | None) -> None:
-    if path is not None and path.exists():
+    if path is None:
+        return
+    with chosen(path):
+        exists = path.exists()
+    if exists:
         raise InvalidInput(f"{path} exists already", hint="name a new file; an older kit may hold older keys")
 
 

@@ -14,4 +14,10 @@ def agree() -> None:
     with opened_services() as services:
         services.identity.agree()
         path = services.settings.signing_key_path
-    console.print(f"Agreed. Now copy {path} to every other machine, and set the same HHH_SECRET_KEY there.")
+        several = bool(services.settings.jobs_database_url.get_secret_value())
+    if several:
+        console.print(
+            f"Agreed. Now copy {path} to every other machine, and set the same HHH_SECRET_KEY there.", markup=False
+        )
+    else:
+        console.print("Agreed. No other machine works for this installation: nothing else is to be done.")

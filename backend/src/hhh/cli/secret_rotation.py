@@ -15,7 +15,7 @@ from hhh.cli.session import own_database, settings
 from hhh.cli.typed_urls import STANDARD_INPUT
 from hhh.core.config import Settings
 from hhh.core.errors import InvalidInput
-from hhh.core.files import needed, write_private
+from hhh.core.files import chosen, needed, write_private
 from hhh.services.secret_rotation import Rotation, kept_key, new_key, rotate
 
 
@@ -51,9 +51,10 @@ def _read_or_make(loaded: Settings, file: str | None) -> str:
         return _checked(sys.stdin.readline(), "standard input")
     if file is not None:
         path = Path(file)
-        with needed(path):
+        with chosen(path):
             if not path.exists():
                 write_private(path, f"{new_key()}\n".encode(), exclusive=True)
+        with needed(path):
             return _checked(path.read_text(), file)
     if kept_key(loaded) is None:
         raise InvalidInput(

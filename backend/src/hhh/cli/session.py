@@ -13,18 +13,23 @@ from hhh.cli.output import problems
 from hhh.core import logging
 from hhh.core.config import Settings, load_settings, read_settings
 from hhh.core.database import Database
-from hhh.core.errors import MigrationsPending
+from hhh.core.errors import DatabaseUnavailable, MigrationsPending
+from hhh.core.files import accounts, needed
 from hhh.services.container import Services, assemble
 from hhh.services.secret_rotation import finish_interrupted
 
 #: Log events that a command reports itself, as its error.
 _TOLD = frozenset({"job_failed", "sweep_finding"})
+#: What removes a backup or makes a copy is logged by commands as by a server: who did it must be found later.
+_KEPT_RECORD_OF = ("hhh.services.deletion", "hhh.services.copy_repair")
 
 
 def settings(*, level: int = WARNING) -> Settings:
     """The settings, with logging set up by them: commands say what they did themselves, so only trouble is logged."""
     loaded = load_settings()
     logging.configure(loaded.env, level=level, told=_TOLD if level >= WARNING else ())
+    for name in _KEPT_RECORD_OF:
+        logging.keep_record_of(name)
     return loaded
 
 
@@ -41,9 +46,10 @@ def own_database(loaded: Settings) -> Iterator[Database]:
 
     Raises:
         MigrationsPending: it is older than this version and may not be migrated here.
+        DatabaseUnavailable: it can't be opened; of a file the message tells whose it is.
     """
     with contextlib.closing(Database(loaded.own_database_url)) as database:
-        if migrations.pending(database):
+        if _pending(database):
             if not loaded.auto_migrate:
                 raise MigrationsPending("The database is older than this version", hint="run `hhh migrate`")
             migrations.upgrade(database)
@@ -51,12 +57,25 @@ def own_database(loaded: Settings) -> Iterator[Database]:
         yield database
 
 
+def _pending(database: Database) -> bool:
+    try:
+        return migrations.pending(database)
+    except DatabaseUnavailable as error:
+        if database.file is None:
+            raise
+        raise DatabaseUnavailable(
+            f"{error.message}; {accounts(database.file)}",
+            hint="run it as the account that it belongs to; see HHH_DATABASE_URL and HHH_DATA_DIR",
+        ) from error
+
+
 @contextlib.contextmanager
 def opened_services() -> Iterator[Services]:
     """All services, for one command."""
     loaded = settings()
     file = loaded.default_database_file
-    new = file is not None and not file.exists()
+    with needed(loaded.data_dir):
+        new = file is not None and not file.exists()
     with own_database(loaded) as database:
         # As a rule a command in a wrong folder, e.g. of cron: it must not look as if it had worked on the right one.
         if new:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import secrets
 import stat
 from collections.abc import Iterator
@@ -22,8 +23,27 @@ def needed(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        reason = error.strerror
+        if isinstance(error, PermissionError) and (whose := accounts(path)):
+            reason = f"{reason}; {whose}"
         raise ConfigurationError(
-            f"{path} can't be used: {error.strerror}", hint="see HHH_DATA_DIR, and who may write where"
+            f"{path} can't be used: {reason}", hint="see HHH_DATA_DIR, and who may write where"
+        ) from error
+
+
+@contextlib.contextmanager
+def chosen(path: Path) -> Iterator[None]:
+    """For a new file at a place that somebody just named: what the system says of it becomes ours.
+
+    Raises:
+        ConfigurationError: instead of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path.absolute().parent} can't be written by this account: {error.strerror}",
+            hint="name a file in another folder",
         ) from error
 
 
@@ -51,6 +71,22 @@ def write_private(path: Path, content: bytes, *, exclusive: bool = False) -> Non
         fsync_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def accounts(path: Path) -> str:
+    """Whose the path is, or the nearest of its folders that can be seen, and who asks; empty where none can be."""
+    for each in (path, *path.absolute().parents):
+        with contextlib.suppress(OSError):
+            owner = each.stat().st_uid
+            return f"{each} belongs to {_account(owner)}, and this is {_account(os.geteuid())}"
+    return ""
+
+
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"the account {uid}"
 
 
 def readable_by_others(path: Path) -> bool:

@@ -92,6 +92,11 @@ def configure(
     )
 
 
+def keep_record_of(name: str) -> None:
+    """Has a logger write what it did, whatever the level of the process is."""
+    logging.getLogger(name).setLevel(logging.INFO)
+
+
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """A structlog processor: masks what is named like a secret, and what looks like one in any text."""
     return {name: _masked(name, value) for name, value in event.items()}

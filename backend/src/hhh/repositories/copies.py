@@ -33,6 +33,14 @@ def backups_with_missing(session: Session, target: str) -> Sequence[str]:
     return session.scalars(statement.order_by(BackupLog.created_at.desc(), BackupLog.id.desc())).all()
 
 
+def copies_of(session: Session, target: str, status: CopyStatus) -> Sequence[tuple[str, str]]:
+    """The file of the backup and the store of each copy in this state, the newest first."""
+    statement = select(BackupLog.backup_file, BackupCopy.storage).join(BackupCopy)
+    statement = statement.where(BackupLog.target == target, BackupCopy.status == status, *_THERE)
+    ordered = statement.order_by(BackupLog.created_at.desc(), BackupLog.id.desc(), BackupCopy.storage)
+    return [(file, storage) for file, storage in session.execute(ordered)]
+
+
 def add_missing(session: Session, target: str, storage: str, reason: str) -> None:
     """Has the store lack a copy of every backup of the target that it was never to have."""
     has_row = select(BackupCopy.backup_id).where(BackupCopy.backup_id == BackupLog.id, BackupCopy.storage == storage)

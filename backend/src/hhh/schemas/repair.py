@@ -23,3 +23,4 @@ class RepairOutcome(ApiModel):
     job_id: str
     status: State
     error: str | None
+    made: list[str] = Field(description="Each copy that was made: `FILE in STORE`.")

@@ -114,7 +114,7 @@ def _refuse(session: Session, row: BackupLog, force: str | None) -> None:
         raise BackupProtected(
             f"The backup is protected: {', '.join(reasons)}",
             reasons=reasons,
-            hint=f"to remove it all the same, force it by its name: {row.backup_file}",
+            hint=f"to remove it all the same: --force {row.backup_file} (over HTTP `force`)",
         )
 
 

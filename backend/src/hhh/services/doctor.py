@@ -95,7 +95,7 @@ def swept(report: SweepReport) -> Iterator[Finding]:
         )
     if not report.total:
         young = f"; {report.left_alone} object(s) may be of something under way" if report.left_alone else ""
-        yield Finding("sweep", ok=True, detail=f"nothing is left over, and nothing lacks anything{young}")
+        yield Finding("sweep", ok=True, detail=f"nothing is left over, and what counts as stored is there{young}")
 
 
 def attempted(subject: str, look: Callable[[], str]) -> Finding:
@@ -115,7 +115,8 @@ def _own_database(database: Database) -> str:
                 f"{file} holds hashes of passwords, and other accounts of this machine may read it",
                 hint=f"chmod 600 {file}*",
             )
-    return f"{shown(database.url)}, migrations are done"
+    url = database.url.set(drivername=database.url.get_backend_name())
+    return f"{shown(url)}, migrations are done"
 
 
 def _scratch(settings: Settings) -> str:

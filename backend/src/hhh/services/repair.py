@@ -14,7 +14,8 @@ from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import StorageError
 from hhh.core.run import Progress, Run
-from hhh.models import JobKind
+from hhh.core.text import counted
+from hhh.models import CopyStatus, JobKind
 from hhh.repositories import copies as rows
 from hhh.services.copy_repair import CopyRepair
 from hhh.services.installation import Identity
@@ -81,6 +82,11 @@ class Repair(Upkeep):
             stores = rows.stores_with_missing(session)
             return rows.targets_with_missing(session, self._known(stores)) if stores else ()
 
+    def copies(self, target: str, status: CopyStatus) -> Sequence[tuple[str, str]]:
+        """The file of the backup and the store of each copy in this state, the newest first."""
+        with self._database.snapshot() as session:
+            return rows.copies_of(session, target, status)
+
     def due(self) -> Sequence[NewJob]:
         """See `hhh.services.work.Work`: targets that lack a copy in a store that is not known to be down."""
         with self._database.snapshot() as session:
@@ -111,7 +117,9 @@ class Repair(Upkeep):
             for name in copies.down:
                 self._later.put_off(_store_key(name))
         if copies.failed:
-            raise StorageError(f"{len(copies.failed)} copies could not be made: {copies.failed[-1]}")
+            raise StorageError(
+                f"{counted(len(copies.failed), 'copy', 'copies')} could not be made: {copies.failed[-1]}"
+            )
         self._succeed(attempt)
         log.info("repaired", target=attempt.target, copies=copies.made)
 

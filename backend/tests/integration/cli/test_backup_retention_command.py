@@ -28,13 +28,18 @@ class Command:
     def run(self, *arguments: str) -> Result:
         return CliRunner().invoke(app, ["backup", *arguments], env=self._environment)
 
+    def lines(self, *arguments: str) -> Sequence[str]:
+        result = self.run(*arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout.splitlines()
+
     def output(self, *arguments: str) -> str:
         result = self.run(*arguments)
         assert result.exit_code == 0, result.output
         return result.output
 
     def json(self, *arguments: str) -> Any:
-        return json.loads(self.output(*arguments, "--json"))
+        return json.loads("\n".join(self.lines(*arguments, "--json")))
 
     def taken(self, count: int) -> Sequence[dict[str, Any]]:
         return [self.json("run", TARGET) for _ in range(count)]
@@ -81,8 +86,14 @@ def test_a_prune_removes_what_the_rules_drop(hhh: Command, sqlite_database: Data
 
 def test_without_a_server_a_backup_prunes_its_target_by_itself(hhh: Command, sqlite_database: Database) -> None:
     keep(sqlite_database, Retention(keep_last=2))
-    taken = hhh.taken(4)
-    assert [each["id"] for each in hhh.json("list")] == [taken[3]["id"], taken[2]["id"]]
+    taken = hhh.taken(3)
+    assert [each["id"] for each in hhh.json("list")] == [taken[2]["id"], taken[1]["id"]]
+    done = hhh.run("run", TARGET)
+    stored, dropped = done.stdout.splitlines()
+    assert stored.startswith("Stored backup_")
+    assert dropped == f"Dropped {taken[1]['backup_file']}: no rule keeps it"
+    [logged] = [line for line in done.stderr.splitlines() if "backup_dropped" in line]
+    assert "retention: no rule keeps it" in logged
 
 
 def test_rules_can_only_be_tried_with_a_plan(hhh: Command) -> None:
@@ -105,8 +116,11 @@ def test_a_pinned_backup_is_deleted_only_by_its_name(hhh: Command) -> None:
     assert "no rule drops it" in hhh.output("pin", old["id"])
     refused = hhh.run("delete", old["id"]).exception
     assert isinstance(refused, BackupProtected)
-    assert old["backup_file"] in str(refused)
+    assert f"--force {old['backup_file']}" in str(refused)
     assert "the rules decide" in hhh.output("unpin", old["id"])
     hhh.output("pin", old["id"])
-    assert hhh.output("delete", old["id"], "--force", old["backup_file"]).strip() == "Removed"
+    done = hhh.run("delete", old["id"], "--force", old["backup_file"])
+    assert done.stdout == f"Removed {old['backup_file']} of {TARGET}\n"
+    assert "backup_dropped" in done.stderr
+    assert "by=cli" in done.stderr
     assert len(hhh.json("list")) == 1

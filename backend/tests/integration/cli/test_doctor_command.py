@@ -55,7 +55,7 @@ def test_where_all_is_well_it_says_so(services: Services) -> None:
     result = doctor()
 
     assert result.exit_code == 0, result.output
-    assert "ok   sweep: nothing is left over, and nothing lacks anything\n" in result.stdout
+    assert "ok   sweep: nothing is left over, and what counts as stored is there\n" in result.stdout
     assert result.stdout.endswith("All is well.\n")
 
 

@@ -11,7 +11,7 @@ from hhh.cli import app as root
 from hhh.cli import keys as command
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import InvalidInput
+from hhh.core.errors import ConfigurationError, InvalidInput
 
 PASSPHRASE = "six words that are not random"
 
@@ -54,6 +54,23 @@ def test_a_file_that_exists_is_kept(tmp_path: Path) -> None:
 
     assert isinstance(result.exception, InvalidInput)
     assert (tmp_path / "kit.md").read_text() == "an older one"
+
+
+def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    result = CliRunner().invoke(command.app, ["kit", "--to", "file/kit.md"])
+
+    assert isinstance(result.exception, ConfigurationError)
+    assert f"{tmp_path}/file can't be written by this account" in str(result.exception)
+    assert "another folder" in str(result.exception)
+
+
+def test_on_one_machine_agreeing_asks_for_no_copy_of_the_key() -> None:
+    result = CliRunner().invoke(root.app, ["keys", "agree"])
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "Agreed. No other machine works for this installation: nothing else is to be done.\n"
 
 
 def test_secrets_are_encrypted_by_the_first_line_of_standard_input() -> None:

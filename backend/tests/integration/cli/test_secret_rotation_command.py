@@ -51,6 +51,15 @@ def test_a_key_that_the_service_made_is_made_anew(settings: Settings) -> None:
     assert problem() is None
 
 
+def test_a_folder_that_no_new_key_can_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    refused = rotate("--new-key-file", "file/new.key").exception
+
+    assert isinstance(refused, ConfigurationError)
+    assert f"{tmp_path}/file can't be written by this account" in str(refused)
+
+
 def test_a_key_of_the_operator_is_made_in_a_file_for_them_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

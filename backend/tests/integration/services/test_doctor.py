@@ -32,5 +32,5 @@ def test_a_database_in_a_folder_that_nobody_else_may_enter_is_well(tmp_path: Pat
 
 def test_what_it_shows_of_the_url_holds_no_password(tmp_path: Path) -> None:
     found = finding_about(Database("postgresql://ann:s3cret@db/hhh?sslpassword=s3cret"), tmp_path)
-    assert "ann:***@db/hhh" in found.detail
+    assert found.detail.startswith("postgresql://ann:***@db/hhh")
     assert "s3cret" not in found.detail
