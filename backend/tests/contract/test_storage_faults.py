@@ -108,6 +108,33 @@ def test_a_folder_that_is_a_file_is_told_with_its_path(tmp_path: Path) -> None:
         write_small(LocalStorage(tmp_path / "store"))
 
 
+def test_a_folder_that_was_made_before_and_is_gone_is_neither_made_again_nor_empty(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path / "mount" / "store", must_exist=True)
+    attempts: dict[str, Callable[[], object]] = {
+        "write": lambda: write_small(storage),
+        "create": lambda: storage.create("a/b", b"1"),
+        "read": lambda: [*storage.read("a/b")],
+        "read a range": lambda: [*storage.read_range("a/b", 0, 1)],
+        "head": lambda: storage.head("a/b"),
+        "list": lambda: [*storage.list()],
+        "list a folder": lambda: [*storage.list("a")],
+        "unfinished": lambda: [*storage.unfinished()],
+        "delete": lambda: storage.delete("a/b"),
+    }
+    storage.make_root()
+    storage.create("a/b", b"1")
+    (tmp_path / "mount").rename(tmp_path / "elsewhere")
+
+    for attempt in attempts.values():
+        with pytest.raises(StorageUnavailable, match=f"{tmp_path}/mount/store is gone: is its disk mounted?"):
+            attempt()
+
+    assert not (tmp_path / "mount").exists()
+    (tmp_path / "elsewhere").rename(tmp_path / "mount")
+    assert b"".join(storage.read("a/b")) == b"1"
+    assert [*storage.list("of nothing")] == []
+
+
 def test_what_a_killed_write_left_is_no_object(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     writing = storage.open_writer("a/b")

@@ -106,6 +106,30 @@ def test_a_cloud_that_fails_is_gone_on_without_and_repaired_by_itself(
     assert cloud_files(faulty_s3) == folder_files(tmp_path / "second")
 
 
+def test_a_folder_whose_disk_is_not_mounted_is_gone_on_without_and_not_made_anew(
+    service: Service, faulty_s3: FaultyS3, tmp_path: Path
+) -> None:
+    with service.signed_in_client() as client:
+        set_up(service, client, faulty_s3, tmp_path, megabytes=1)
+        assert_stored(trigger(client, "shop"))
+        (tmp_path / "second").rename(tmp_path / "unmounted")
+
+        answer = assert_stored(trigger(client, "shop"))
+
+        found = backup(client, answer["backup_id"])
+        assert states(found) == {"cloud": "stored", "default": "stored", "second": "missing"}
+        assert any("is its disk mounted?" in (copy["error"] or "") for copy in found["copies"])
+        assert not (tmp_path / "second").exists()
+        told = hhh(service, "doctor", "--repair")
+        assert "is its disk mounted?" in told.stdout
+        (tmp_path / "unmounted").rename(tmp_path / "second")
+        client.post("/api/v1/targets/shop/repair")
+        wait_until(
+            lambda: states(backup(client, answer["backup_id"]))["second"] == "stored", seconds=60, what="the repair"
+        )
+    assert cloud_files(faulty_s3) == folder_files(tmp_path / "second")
+
+
 def test_a_cloud_that_is_needed_fails_the_backup_and_nothing_is_left(
     service: Service, faulty_s3: FaultyS3, tmp_path: Path
 ) -> None:
@@ -148,12 +172,13 @@ def test_the_command_repairs_and_tells_what_it_could_not(service: Service, fault
     service.terminate()
     failed = hhh(service, "backup", "repair", "shop")
     assert failed.returncode == 1
-    assert "1 copies could not be made" in failed.stdout
+    assert "1 copy could not be made" in failed.stdout
 
     faulty_s3.proxy.clear()
     done = hhh(service, "backup", "repair")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "shop: no copy is missing" in done.stdout
+    assert (done.returncode, done.stderr.count("copy_made")) == (0, 1), done.stderr
+    assert "shop: 1 copy made: backup_" in done.stdout
+    assert done.stdout.endswith(".sql in cloud\n")
     shown = hhh(service, "backup", "show", answer["backup_id"])
     assert shown.stdout.count("(stored,") == 3
     assert cloud_files(faulty_s3) == folder_files(tmp_path / "second")

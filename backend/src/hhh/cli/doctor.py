@@ -55,7 +55,7 @@ def _examined(services: Services, *, repair: bool) -> Iterator[Finding]:
     if services.settings.jobs_database_url.get_secret_value():
         yield attempted("jobs database", lambda: _jobs_database(services))
     with working(services) as worker:
-        report = services.sweep.look(repair=repair, tidy=lambda: _tidy(services, worker), without=down)
+        report = services.sweep.look(repair=repair, tidy=lambda: _tidy(services, worker), without=down, believe=repair)
     yield from swept(report)
     yield from examine_upkeep(services)
 

@@ -38,7 +38,5 @@ class Inventory:
                 if name in self._folders[folder]:
                     yield f"{folder}/{name}" if folder else name
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is in it."""
-        return not any(self._folders.values())
+    def __len__(self) -> int:
+        return sum(map(len, self._folders.values()))

@@ -59,7 +59,8 @@ class OpenedStores:
         return known if known and (known.row_id, known.updated_at) == (row.id, row.updated_at) else None
 
     def _open(self, row: Store) -> Destination:
-        destination = Destination(row.name, open_storage(row.url, options=store_options.opened(self._sealing, row)))
+        options = store_options.opened(self._sealing, row)
+        destination = Destination(row.name, open_storage(row.url, options=options, must_exist=True))
         self._known[row.name] = _Opened(row.id, row.updated_at, destination)
         return destination
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -15,7 +16,15 @@ from hhh.artifacts.publication import Destination
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import ConfigurationError, HHHError, InUse, InvalidInput, NotFound, StorageUnavailable
+from hhh.core.errors import (
+    ConfigurationError,
+    HHHError,
+    InUse,
+    InvalidInput,
+    NotFound,
+    StorageError,
+    StorageUnavailable,
+)
 from hhh.core.text import listed
 from hhh.models import Store
 from hhh.repositories import policies as policy_rows
@@ -29,12 +38,14 @@ from hhh.services.sealing import Sealing
 from hhh.storages.base import Storage
 from hhh.storages.check import check_storage
 from hhh.storages.options import NONE, Options
-from hhh.storages.registry import identity, open_storage
+from hhh.storages.registry import identity, make_place, open_storage
 
 #: The name of the store of ``HHH_STORAGE_URL``; it is always there.
 DEFAULT_STORE = "default"
 #: Seconds for which a store that is tried is asked again: somebody sits in front of it.
 _TEST_PATIENCE = 5
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,9 @@ class StoreChange:
 
 class StoreService:
     """Registers, finds, opens, changes and tries stores. Only `test` reads and writes in one by itself.
+
+    The folder of a ``file://`` store is made when it is registered, or becomes another, and never later: one that is
+    gone is on a disk that is not mounted.
 
     Args:
         settings: have the key that credentials are sealed with.
@@ -112,7 +126,7 @@ class StoreService:
             return self._listed(self._row(session, name))
 
     def add(self, name: str, url: str, options: Options = NONE) -> StorageResource:
-        """Registers a store; its options are kept encrypted. The store itself is not asked.
+        """Registers a store; its options are kept encrypted. The store itself is not asked; a folder is made.
 
         Raises:
             InvalidInput: the name, the URL or the options can't be used, or the name or the place is taken.
@@ -137,6 +151,7 @@ class StoreService:
                 session.add(row)
         except IntegrityError:
             raise taken from None
+        _make_folder(name, url)
         return self._listed(row)
 
     def update(self, name: str, change: StoreChange) -> StorageResource:
@@ -155,13 +170,16 @@ class StoreService:
             known, url = self._known_options(row), change.url or row.url
             options = store_options.merged(row, known or NONE, url, change.options, whole=change.whole)
             _refuse_unusable(url, options)
-            if self._is_moved(row, known, url, options):
+            moved = self._is_moved(row, known, url, options)
+            if moved:
                 self._refuse_taken(session, name, identity(url, options))
                 if not change.objects_moved:
                     _refuse_move(name, rows.count_copies(session, name))
             # Others know by it that theirs is outdated.
             row.url, row.updated_at = url, max(utcnow(), row.updated_at + timedelta(microseconds=1))
             row.sealed_options = store_options.sealed(self._sealing, session, name, options)
+        if moved and not change.objects_moved:  # where objects were moved to, a folder is
+            _make_folder(name, url)
         return self._listed(row)
 
     def remove(self, name: str, copies: CopiesOfStore | None = None) -> RemovedStorage:
@@ -212,7 +230,8 @@ class StoreService:
     def _to_be_tried(self, row: Store | None) -> Storage:
         if row is None:
             return open_storage(self._settings.default_storage_url, retry_seconds=_TEST_PATIENCE)
-        return open_storage(row.url, options=store_options.opened(self._sealing, row), retry_seconds=_TEST_PATIENCE)
+        options = store_options.opened(self._sealing, row)
+        return open_storage(row.url, options=options, retry_seconds=_TEST_PATIENCE, must_exist=True)
 
     def _row(self, session: Session, name: str) -> Store:
         # Another name may hold what no database takes as a text.
@@ -280,6 +299,14 @@ def _refuse_unusable(url: str, options: Options) -> None:
         open_storage(url, options=options)
     except StorageUnavailable as error:  # nobody was asked yet: it is what was given
         raise InvalidInput(error.message, hint=error.hint) from None
+
+
+def _make_folder(name: str, url: str) -> None:
+    """Also where it can't be made the store is registered: `StoreService.test` tells why."""
+    try:
+        make_place(url)
+    except StorageError as error:
+        log.warning("store_folder_not_made", store=name, error=str(error))
 
 
 def _refuse_default(name: str) -> None:

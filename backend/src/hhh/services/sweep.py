@@ -35,8 +35,11 @@ EVERYTHING = "*"
 _EVERY = timedelta(days=1)
 #: The same after one that failed.
 _AGAIN = timedelta(hours=1)
+#: Of fewer copies it is no sign of another place that most are gone.
+_TELLING = 5
 _IF_LOST = "If it is lost, see `hhh storage remove`"
 _IF_MOVED = "If HHH_STORAGE_URL was changed: `hhh storage add` the old one, and `hhh catalogue rebuild --storage` it"
+_IF_RIGHT = "If it is the right one, `hhh doctor --repair` marks what is not there as missing"
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +68,7 @@ class Sweep(Upkeep):
         run: Run | None = None,
         tidy: Callable[[], None] | None = None,
         without: Collection[str] = (),
+        believe: bool = False,
     ) -> SweepReport:
         """Looks for all of it. A second look after a repair finds only what a person has to see to.
 
@@ -75,12 +79,14 @@ class Sweep(Upkeep):
             run: may end it between two objects.
             tidy: has a worker see to the jobs of dead ones; first, so that what they left is nobody's.
             without: names of stores that are left out, as they are known to be down.
+            believe: whether most copies of a store may be marked as missing at once, as somebody who looks there asks
+                for it.
 
         Raises:
             Cancelled, LeaseLost, Interrupted: the run is over; what was repaired stays.
             DatabaseUnavailable: the own database does not answer.
         """
-        report, run = SweepReport(repair), run or Unattended()
+        report, run = SweepReport(repair, believe), run or Unattended()
         sweep_rows.check_scratch(self._settings, report)
         if repair and tidy is not None:
             tidy()
@@ -164,17 +170,29 @@ class Sweep(Upkeep):
             expected = rows.stored_in(session, scope.store)
             installations = {scope.installation, *rows.installations_in(session, scope.store)}
         inventory = Inventory(_listed(scope, sorted(installations)))
-        if inventory.is_empty and expected:
+        if (left := _left_of(expected, len(inventory), believe=scope.report.believe)) is not None:
             # Of a disk that is not mounted, or a bucket of another name, nothing is believed.
             detail = (
-                f"Nothing is there of {expected} backup(s) that the catalogue has in {scope.storage.address}: "
+                f"{left} of {expected} backup(s) that the catalogue has in {scope.storage.address}: "
                 f"is it the right place, and mounted? {_IF_LOST if scope.store != DEFAULT_STORE else _IF_MOVED}"
             )
-            scope.tell(FindingKind.STORE_EMPTY, "", detail)
+            scope.tell(FindingKind.STORE_EMPTY, "", detail if not len(inventory) else f"{detail}. {_IF_RIGHT}")
             return
         check_copies(scope, inventory)
         add_backups(scope, inventory)
         remove_objects(scope, inventory)
+
+
+def _left_of(expected: int, objects: int, *, believe: bool) -> str | None:
+    """What to say of a place that has too little of these copies to be believed; None: it is believed.
+
+    Each copy is two objects at least, so that of fewer objects than copies less than half of them can be whole.
+    """
+    if expected and not objects:
+        return "Nothing is there"
+    if expected >= _TELLING and objects < expected and not believe:
+        return f"Only {objects} object(s) are there"
+    return None
 
 
 def _listed(scope: Scope, installations: Sequence[str]) -> Iterator[ObjectInfo]:

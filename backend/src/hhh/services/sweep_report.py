@@ -33,7 +33,7 @@ class FindingKind(StrEnum):
     UNFINISHED_UPLOAD = "unfinished_upload"
     #: It is in the installation's folder and named like nothing of ours.
     UNKNOWN_OBJECT = "unknown_object"
-    #: Nothing of what the catalogue has there is there: it is taken for another place.
+    #: Nothing, or very little, of what the catalogue has there is there: it is taken for another place.
     STORE_EMPTY = "store_empty"
     #: It could not be looked at, or did not let something be done.
     STORE_FAILED = "store_failed"
@@ -66,6 +66,8 @@ class SweepReport:
 
     #: Whether it was to repair.
     repair: bool
+    #: Whether a place that has less than half of its copies is believed.
+    believe: bool = False
     #: Some of each kind.
     findings: list[SweepFinding] = field(default_factory=list)
     #: How many of each kind there were.

@@ -38,12 +38,18 @@ class LocalStorage(Storage):
     Folders are made with mode 0700 and files with 0600. An object is written aside, in its own folder under a name
     that begins with `UNFINISHED`, made durable and then renamed; a killed process leaves such a file behind, which
     `list` leaves out and `unfinished` finds.
+
+    Args:
+        root: the folder.
+        must_exist: whether it was made before (`make_root`), so that without it nothing is written, read or empty: its
+            disk is not mounted. Otherwise the first write makes it.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, must_exist: bool = False) -> None:
         if not root.is_absolute():
             raise InvalidInput(f"A local store needs an absolute path, not {str(root)!r}")
         self._root = root
+        self._must_exist = must_exist
 
     def __repr__(self) -> str:
         return f"LocalStorage({self.address})"
@@ -51,6 +57,15 @@ class LocalStorage(Storage):
     @property
     def address(self) -> str:
         return self._root.as_uri()
+
+    def make_root(self) -> None:
+        """Makes the folder, if it is not there.
+
+        Raises:
+            StorageFull, StorageUnavailable: it can't be made.
+        """
+        with _mapped_errors(self._root):
+            _make_folder(self._root)
 
     @contextlib.contextmanager
     def open_writer(
@@ -119,6 +134,7 @@ class LocalStorage(Storage):
         if not name.startswith(UNFINISHED):
             raise InvalidInput(f"{unfinished.key!r} is no unfinished write")
         path = self._root / checked_folder(folder) / name
+        self._check_root()
         with _mapped_errors(path):
             path.unlink(missing_ok=True)
 
@@ -129,7 +145,21 @@ class LocalStorage(Storage):
             fsync_folder(path.parent)
 
     def _path(self, key: str) -> Path:
-        return self._root / checked_key(key)
+        path = self._root / checked_key(key)
+        self._check_root()
+        return path
+
+    def _check_root(self) -> None:
+        if not self._must_exist:
+            return
+        with _mapped_errors(self._root):
+            try:
+                self._root.stat()
+            except FileNotFoundError:
+                raise StorageUnavailable(
+                    f"The store's folder {self._root} is gone: is its disk mounted?",
+                    hint="mount it; the folder of a store that is new is made by hand",
+                ) from None
 
     def _missing(self, key: str) -> ObjectMissing:
         return ObjectMissing(f"{self.address} has no object {key!r}")
@@ -151,6 +181,7 @@ class LocalStorage(Storage):
 
     def _files(self, prefix: str) -> Iterator[Path]:
         top = self._root / checked_folder(prefix)
+        self._check_root()
 
         def fail(error: OSError) -> None:
             raise error

@@ -14,18 +14,18 @@ from hhh.storages.local import LocalStorage
 from hhh.storages.objectstore import Patience, Place, open_azure, open_gcs, open_s3
 from hhh.storages.options import NONE, Options, check_options, identity_of
 
-Opener = Callable[[SplitResult, Patience, Options], Storage]
+Opener = Callable[[SplitResult, Patience, Options, bool], Storage]
 
 #: It may become a part of a host's name.
 _BUCKET = re.compile(r"[A-Za-z0-9$._-]+")
 _EXAMPLES = "file:///folder, s3://bucket/prefix, az://container/prefix, gs://bucket/prefix"
 
 
-def _open_local(url: SplitResult) -> Storage:
+def _open_local(url: SplitResult, *, must_exist: bool) -> LocalStorage:
     folder = Path(unquote(url.path))
     if url.netloc or not folder.is_absolute() or ".." in folder.parts or "\0" in str(folder):
         raise InvalidInput("A file:// storage URL needs three slashes and an absolute path", hint="e.g. file:///folder")
-    return LocalStorage(folder)
+    return LocalStorage(folder, must_exist=must_exist)
 
 
 def _place(url: SplitResult) -> Place:
@@ -37,14 +37,14 @@ def _place(url: SplitResult) -> Place:
 
 
 OPENERS: dict[str, Opener] = {
-    "file": lambda url, _, __: _open_local(url),
-    "s3": lambda url, patience, options: open_s3(_place(url), patience, options),
-    "az": lambda url, patience, options: open_azure(_place(url), patience, options),
-    "gs": lambda url, patience, options: open_gcs(_place(url), patience, options),
+    "file": lambda url, _, __, must_exist: _open_local(url, must_exist=must_exist),
+    "s3": lambda url, patience, options, _: open_s3(_place(url), patience, options),
+    "az": lambda url, patience, options, _: open_azure(_place(url), patience, options),
+    "gs": lambda url, patience, options, _: open_gcs(_place(url), patience, options),
 }
 
 
-def open_storage(url: str, *, options: Options = NONE, retry_seconds: float = 60) -> Storage:
+def open_storage(url: str, *, options: Options = NONE, retry_seconds: float = 60, must_exist: bool = False) -> Storage:
     """The store of a URL. Nothing is written and nobody is asked; a bucket that is missing shows at first use.
 
     Args:
@@ -52,6 +52,8 @@ def open_storage(url: str, *, options: Options = NONE, retry_seconds: float = 60
         options: who may enter, and another endpoint (`hhh.storages.options`). Without credentials among them both are
             read from the process's environment (``AWS_…``, ``AZURE_…``, ``GOOGLE_…``).
         retry_seconds: how long a failed request is sent again before the store counts as unavailable.
+        must_exist: whether a folder that is not there is a store that is unavailable; if not, it is empty, and the
+            first write makes it. A bucket always has to be there.
 
     Raises:
         InvalidInput: the URL is not of these forms, or has a user, a password, a query or a fragment; or an option is
@@ -61,7 +63,19 @@ def open_storage(url: str, *, options: Options = NONE, retry_seconds: float = 60
     """
     parts = _parsed(url)
     check_options(parts.scheme, options)
-    return OPENERS[parts.scheme](parts, Patience(retry_seconds), options)
+    return OPENERS[parts.scheme](parts, Patience(retry_seconds), options, must_exist)
+
+
+def make_place(url: str) -> None:
+    """Makes the folder of a ``file://`` URL, if it is not there; nothing is made for others.
+
+    Raises:
+        InvalidInput: as for `open_storage`.
+        StorageFull, StorageUnavailable: it can't be made.
+    """
+    parts = _parsed(url)
+    if parts.scheme == "file":
+        _open_local(parts, must_exist=False).make_root()
 
 
 def scheme_of(url: str) -> str:

@@ -1,6 +1,7 @@
 """Registered stores, on each kind of own database."""
 
 import contextlib
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from hhh.core.database import Database
-from hhh.core.errors import ConfigurationError, InUse, InvalidInput, NotFound
+from hhh.core.errors import ConfigurationError, InUse, InvalidInput, NotFound, StorageUnavailable
 from hhh.models import BackupTotals, CopyStatus, Store
 from hhh.schemas.policy import PolicyFields
 from hhh.services import store_options
@@ -273,6 +274,27 @@ def test_a_store_with_copies_is_another_place_only_when_they_were_moved(services
         services.stores.update("other", StoreChange(url=f"file://{tmp_path}/two"))
     services.stores.update("other", StoreChange(url=f"file://{tmp_path}/./one/"))
     services.stores.update("other", StoreChange(url=f"file://{tmp_path}/two", objects_moved=True))
+
+
+def test_a_folder_is_made_when_its_store_is_added_or_another_and_never_later(
+    services: Services, tmp_path: Path
+) -> None:
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    services.stores.add("other", one.as_uri())
+    assert services.stores.test("other").ok
+    services.stores.update("other", StoreChange(url=two.as_uri()))
+    assert (one.is_dir(), two.is_dir()) == (True, True)
+
+    shutil.rmtree(two)
+    services.stores.update("other", StoreChange(url=two.as_uri()))
+    assert "two is gone: is its disk mounted?" in str(services.stores.test("other").error)
+    with pytest.raises(StorageUnavailable, match="is its disk mounted"):
+        services.stores.find("other").storage.create("a/b", b"1")
+    assert not two.exists()
+
+    services.stores.update("other", StoreChange(url=three.as_uri(), objects_moved=True))
+    assert not services.stores.test("other").ok  # the objects are not where they were moved to
+    assert not three.exists()
 
 
 def test_a_store_is_tried_with_its_own_credentials(services: Services, s3: S3Bucket) -> None:

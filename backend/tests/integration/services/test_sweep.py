@@ -456,6 +456,31 @@ def test_a_store_that_shows_nothing_at_all_is_not_believed(services: Services) -
     assert found(look(services)) == []
 
 
+def test_a_store_that_shows_next_to_nothing_is_believed_only_by_hand(services: Services) -> None:
+    before = [take(services) for _ in range(4)]
+    folder(services).rename(folder(services).with_name("elsewhere"))  # as a disk that is not mounted
+    take(services)  # in the folder below it
+
+    for repair in (False, True):
+        report = look(services, repair=repair)
+        assert found(report) == [("store_empty", "", False)]
+        assert "of 5 backup(s)" in report.findings[0].detail
+    assert {status_of(services, backup_id) for backup_id in before} == {"stored"}
+
+    by_hand = services.sweep.look(repair=True, believe=True)
+
+    assert by_hand.counts[FindingKind.COPY_INCOMPLETE] == 4
+    assert {status_of(services, backup_id) for backup_id in before} == {"missing"}
+
+
+def test_a_store_that_lacks_some_copies_is_believed(services: Services) -> None:
+    backup_ids = [take(services) for _ in range(5)]
+    object_of(services, backup_ids[0]).unlink()
+    object_of(services, backup_ids[1]).unlink()
+
+    assert look(services).counts[FindingKind.COPY_INCOMPLETE] == 2
+
+
 def test_a_backup_that_ends_while_the_store_is_listed_is_whole(services: Services) -> None:
     class Backing(LocalStorage):
         """Lists what there was before a backup."""
