@@ -287,7 +287,7 @@ def test_the_calls_plan_restore_replace_and_take_back(at_the_shop: Operator, ser
     assert ended(operator, after_csrf(operator, "http-replace"))["status"] == "success"
     assert shop.rows() == then
     late = after_csrf(operator, "http-cancel")
-    assert (late.status, is_documented(late.detail, RESTORE)) == (422, True)
+    assert (late.status, late.code, is_documented(late.detail, RESTORE)) == (409, "ERR_ALREADY_ENDED", True)
     assert ended(operator, after_csrf(operator, "http-undo"))["status"] == "success"
     assert shop.rows() == changed
 

@@ -67,6 +67,7 @@ def test_what_was_done_is_told_to_programs(services: Services) -> None:
         "completed": 0,
         "known": 1,
         "busy": 0,
+        "removed": 0,
         "problems": [],
     }
 
@@ -153,8 +154,8 @@ def test_a_store_without_backups_is_told(services: Services) -> None:
 
 
 def test_a_store_that_can_not_be_read_is_an_error(services: Services) -> None:
-    loop = services.settings.data_dir / "backups" / "loop"
-    loop.symlink_to(loop)  # what even root can't read
+    [known] = (services.settings.data_dir / "backups").glob("*/*/*.sql.json")
+    known.with_name("backup_20250101_000000.sql.json").symlink_to("/proc/self/mem")  # what even root can't read
 
     result = rebuild()
 
