@@ -73,8 +73,15 @@ def states(backup: BackupResource) -> dict[str, str]:
 
 
 def break_store(folder: Path) -> None:
-    """A file where the folder should be: nothing can be written there."""
+    """A file where the folder should be: nothing can be written or read there."""
+    folder.rename(folder.with_name(f"{folder.name}-away"))
     folder.touch()
+
+
+def mend_store(folder: Path) -> None:
+    """The folder is back, as it was."""
+    folder.unlink()
+    folder.with_name(f"{folder.name}-away").rename(folder)
 
 
 def test_a_backup_is_the_same_in_all_stores_of_the_policy(services: Services) -> None:
@@ -101,7 +108,7 @@ def test_a_store_that_is_down_is_missing_with_its_error_and_repaired_later(servi
     assert repair(services)[0] == "failed"
     assert states(services.catalogue.get(backup.id))["second"] == "missing"
 
-    down.unlink()
+    mend_store(down)
     assert repair(services) == ("success", None)
 
     repaired = services.catalogue.get(backup.id)
@@ -115,7 +122,7 @@ def test_what_is_due_is_asked_for_by_itself_and_not_again_at_once(sqlite_service
     break_store(folders(services)["second"])
     assert services.repair.due() == []
     backup = back_up(services)
-    folders(services)["second"].unlink()
+    mend_store(folders(services)["second"])
 
     with working(services) as worker:
         [job_id] = worker.create_due()
@@ -171,7 +178,7 @@ def damage(folder: Path) -> None:
 def test_a_damaged_source_is_marked_and_made_again_from_a_good_one(services: Services) -> None:
     break_store(folders(services)["third"])
     backup = back_up(services)
-    folders(services)["third"].unlink()
+    mend_store(folders(services)["third"])
     damage(folders(services)["default"])
 
     assert repair(services) == ("success", None)
@@ -185,7 +192,7 @@ def test_without_a_good_source_nothing_is_made_and_every_copy_says_why(sqlite_se
     services = sqlite_services
     break_store(folders(services)["third"])
     backup = back_up(services)
-    folders(services)["third"].unlink()
+    mend_store(folders(services)["third"])
     damage(folders(services)["default"])
     damage(folders(services)["second"])
 
@@ -203,7 +210,7 @@ def test_a_repair_that_ended_anywhere_is_gone_on_with(sqlite_services: Services)
     break_store(folders(services)["third"])
     backup = back_up(services)
     third = folders(services)["third"]
-    third.unlink()
+    mend_store(third)
     whole = contents(folders(services)["default"])
     # As many objects as a repair that was killed may have left; the last one is the manifest, without a row.
     for count in range(len(whole) + 1):
@@ -223,7 +230,7 @@ def test_a_backup_that_is_removed_while_it_is_repaired_leaves_no_copy(sqlite_ser
     services = sqlite_services
     break_store(folders(services)["third"])
     backup = back_up(services)
-    folders(services)["third"].unlink()
+    mend_store(folders(services)["third"])
 
     def remove(progress: Progress) -> None:
         if progress.raw_bytes:
@@ -255,7 +262,6 @@ def test_what_reads_a_backup_reads_the_next_good_copy(sqlite_services: Services,
         for name in files_below(default):
             (default / name).unlink()
         if fault == "down":
-            default.rename(tmp_path / "away")
             break_store(default)
 
     assert download(services, backup, tmp_path / "again") == whole
