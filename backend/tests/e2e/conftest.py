@@ -20,7 +20,7 @@ def scratch(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.soak])])
 def own(request: pytest.FixtureRequest, tmp_path: Path, any_postgres: PostgresServer) -> Iterator[dict[str, Any]]:
     """Settings of a service whose own database is empty, of each kind in turn, and whose tools fit `any_postgres`."""
     tools = {"pg_bin_dir": any_postgres.bin_dir}

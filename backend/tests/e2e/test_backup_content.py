@@ -226,6 +226,7 @@ def test_the_command_downloads_both_forms(setting: Setting, tmp_path: Path) -> N
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+@pytest.mark.soak
 def test_the_command_leaves_nothing_of_what_is_damaged_and_keeps_what_is_there(
     damaged: Setting, tmp_path: Path
 ) -> None:
@@ -239,6 +240,7 @@ def test_the_command_leaves_nothing_of_what_is_damaged_and_keeps_what_is_there(
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("there", b"kept")]
 
 
+@pytest.mark.soak
 def test_without_the_identity_only_what_is_stored_can_be_had(setting: Setting, tmp_path: Path) -> None:
     without = {"HHH_AGE_IDENTITY_FILE": ""}
     stored = hhh(

@@ -34,6 +34,7 @@ def assert_refused(service: Service, *arguments: str, code: int, saying: str, **
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.soak
 def test_backups_are_taken_listed_and_shown_beside_a_server(service: Service, tmp_path: Path) -> None:
     make_sqlite_database(tmp_path / "shop.db")
     added = hhh(service, "target", "add", "shop", "-", "--json", standard_input=f"sqlite:///{tmp_path / 'shop.db'}\n")
@@ -109,6 +110,7 @@ def test_a_port_in_use_is_told(service: Service, service_factory: ServiceFactory
     assert_refused(service, "serve", code=2, saying="Can't listen on")
 
 
+@pytest.mark.soak
 @pytest.mark.s3
 def test_the_doctor_looks_at_everything_and_says_what_is_wrong(
     service_factory: ServiceFactory, faulty_s3: FaultyS3, tmp_path: Path

@@ -147,7 +147,7 @@ def test_a_service_that_is_asked_to_stop_lets_a_running_backup_end_and_answers(
         assert assert_totals_add_up(client)["total_backups"] == 1
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.soak)])
 def test_a_service_that_is_asked_to_stop_does_not_wait_for_a_store_that_hangs(
     faulty_s3: FaultyS3, scratch: Path, how: signal.Signals
 ) -> None:
@@ -164,6 +164,7 @@ def test_a_service_that_is_asked_to_stop_does_not_wait_for_a_store_that_hangs(
     assert len(manifests(faulty_s3)) == 2
 
 
+@pytest.mark.soak
 def test_the_command_backs_up_without_a_server(service_factory: ServiceFactory) -> None:
     service = service_factory()
     service.terminate()

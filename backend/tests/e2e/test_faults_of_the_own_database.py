@@ -81,7 +81,7 @@ ALLOW = {"sqlite": "DROP TRIGGER refuse", "postgresql": "DROP TRIGGER refuse ON 
 SAID = {"sqlite": "FOREIGN KEY constraint failed", "postgresql": "the catalogue is closed"}
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.soak])])
 def kind(request: pytest.FixtureRequest) -> str:
     """Each kind of own database in turn."""
     return str(request.param)
@@ -138,6 +138,7 @@ def test_an_own_database_that_is_gone_is_told_and_is_found_again(
         assert client.get(STATS).json()["successful_backups"] == 2
 
 
+@pytest.mark.soak
 @pytest.mark.postgres
 @pytest.mark.s3
 def test_an_own_database_that_dies_while_a_backup_is_stored(

@@ -151,6 +151,7 @@ def test_a_backup_is_followed_to_its_end_and_from_where_a_client_left_off(servic
         assert (again.status_code, again.content) == (204, b"")
 
 
+@pytest.mark.soak
 def test_a_restore_is_followed_as_well(service: Service, shop: Shop) -> None:
     shop.dumps.let_go()
     with service.signed_in_client() as client:
@@ -177,6 +178,7 @@ def test_only_a_super_admin_follows_and_cancels(service: Service, shop: Shop) ->
         assert backup(client, backup_id)["status"] == "running"
 
 
+@pytest.mark.soak
 def test_a_stream_ends_with_its_session_and_the_backup_goes_on(service: Service, shop: Shop) -> None:
     with held_backup(service, shop) as (client, backup_id), service.client() as other:
         other.cookies.update(client.cookies)
@@ -222,6 +224,7 @@ def test_a_backup_that_streams_is_cancelled_and_only_then_its_target_is_free(
         assert_stored(trigger(client, "shop"))
 
 
+@pytest.mark.soak
 def test_a_backup_that_waits_for_locks_is_cancelled(service: Service, shop: Shop, scratch: Path) -> None:
     with service.signed_in_client() as client, shop.server.connect(shop.database) as busy:
         register(client, "shop", shop.url)
@@ -239,6 +242,7 @@ def test_a_backup_that_waits_for_locks_is_cancelled(service: Service, shop: Shop
         assert_stored(trigger(client, "shop"))
 
 
+@pytest.mark.soak
 def test_a_backup_that_waits_for_a_worker_is_cancelled_at_once(service: Service, shop: Shop) -> None:
     with held_backup(service, shop) as (client, backup_id):
         waiting = trigger(client, "app", respond_async=True).json()["backup_id"]
@@ -269,6 +273,7 @@ def test_of_a_cancel_and_an_end_at_the_same_time_one_holds(service: Service, sho
         assert len(stored) == ends.count("success") == assert_totals_add_up(client)["successful_backups"]
 
 
+@pytest.mark.soak
 def test_a_backup_of_another_machine_is_followed_and_cancelled(many_machines: Founding, shop: Shop) -> None:
     machines = many_machines()
     web = machines.web(pg_bin_dir=shop.dumps.bin_dir)
@@ -285,7 +290,7 @@ def test_a_backup_of_another_machine_is_followed_and_cancelled(many_machines: Fo
         assert_stored(trigger(client, "shop"))
 
 
-@pytest.mark.parametrize("how", ["success", "cancelled"])
+@pytest.mark.parametrize("how", [pytest.param("success", marks=pytest.mark.soak), "cancelled"])
 def test_the_command_follows_a_backup_of_a_service(service: Service, shop: Shop, how: str) -> None:
     with held_backup(service, shop) as (_, backup_id):
         follower = command(service, "backup", "follow", backup_id)
@@ -305,6 +310,7 @@ def test_the_command_follows_a_backup_of_a_service(service: Service, shop: Shop,
             assert hhh(service, "backup", "cancel", backup_id).returncode == 1
 
 
+@pytest.mark.soak
 def test_the_command_leaves_a_backup_to_the_service_that_runs(service: Service, shop: Shop) -> None:
     shop.dumps.let_go()
     left = hhh(service, "backup", "run", "--detach")

@@ -80,6 +80,7 @@ def dump(file: Path) -> str:
     return subprocess.run(["sqlite3", file, ".dump"], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.soak
 def test_another_secret_key_costs_nothing_where_it_is_kept_and_where_it_is_set(operator: Operator) -> None:
     kept = operator.folder / "var/secret.key"
     before = kept.read_bytes()
@@ -107,6 +108,7 @@ def test_a_lost_secret_key_costs_the_urls_of_targets_and_no_backup(operator: Ope
     check_restorable(operator)
 
 
+@pytest.mark.soak
 def test_a_lost_signing_key_costs_no_backup(operator: Operator) -> None:
     known, old_key = backups(operator), signing_key(operator)
     (operator.folder / "var/signing.key").unlink()
@@ -138,6 +140,7 @@ def remove_catalogue(operator: Operator) -> None:
         file.unlink()
 
 
+@pytest.mark.soak
 def test_a_machine_of_which_the_store_and_the_identity_are_left(operator: Operator) -> None:
     known, old_key = backups(operator), signing_key(operator)
     shutil.rmtree(operator.folder / "var")
@@ -209,6 +212,7 @@ def watch(terminal: int, typed: list[str]) -> str:
     return shown
 
 
+@pytest.mark.soak
 def test_the_passphrase_of_a_kit_is_asked_for_twice_at_a_terminal(operator: Operator) -> None:
     in_terminal(operator, operator.block("kit-with-secrets"), PASSPHRASE, "another", PASSPHRASE, PASSPHRASE)
 

@@ -83,6 +83,7 @@ def assert_one_result(
     assert assert_totals_add_up(client)["total_backups"] == 1
 
 
+@pytest.mark.soak
 def test_a_web_server_hands_over_and_workers_run(many_machines: Founding, any_postgres: PostgresServer) -> None:
     machines = many_machines()
     with asking(machines.web(pg_bin_dir=any_postgres.bin_dir)) as client:
@@ -97,7 +98,9 @@ def test_a_web_server_hands_over_and_workers_run(many_machines: Founding, any_po
         assert attempts(machines) == [("success", 1)] * 2
 
 
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["on one machine", "on two machines"])
+@pytest.mark.parametrize(
+    "elsewhere", [pytest.param(False, marks=pytest.mark.soak), True], ids=["on one machine", "on two machines"]
+)
 def test_the_job_of_a_killed_worker_is_taken_over(many_machines: Founding, held: HeldDumps, *, elsewhere: bool) -> None:
     machines = many_machines()
     with asking(machines.web(pg_bin_dir=held.bin_dir)) as client, triggering(client) as answer:
@@ -143,6 +146,7 @@ def test_a_jobs_database_that_is_restarted_ends_no_backup_and_no_worker(
         assert_stored(trigger(client))
 
 
+@pytest.mark.soak
 def test_a_worker_that_is_asked_to_stop_ends_what_it_runs(many_machines: Founding, held: HeldDumps) -> None:
     machines = many_machines()
     with asking(machines.web(pg_bin_dir=held.bin_dir)) as client, triggering(client) as answer:
@@ -156,6 +160,7 @@ def test_a_worker_that_is_asked_to_stop_ends_what_it_runs(many_machines: Foundin
         assert_one_result(machines, client, stored["backup_id"], attempt=1)
 
 
+@pytest.mark.soak
 def test_what_does_not_end_in_time_is_handed_to_another_worker(many_machines: Founding, held: HeldDumps) -> None:
     machines = many_machines()
     with asking(machines.web(pg_bin_dir=held.bin_dir)) as client, triggering(client) as answer:
@@ -169,6 +174,7 @@ def test_what_does_not_end_in_time_is_handed_to_another_worker(many_machines: Fo
         assert_one_result(machines, client, stored["backup_id"], attempt=2)
 
 
+@pytest.mark.soak
 def test_a_worker_hears_of_its_end_whichever_thread_the_kernel_tells(
     many_machines: Founding, any_postgres: PostgresServer
 ) -> None:
@@ -182,6 +188,7 @@ def test_a_worker_hears_of_its_end_whichever_thread_the_kernel_tells(
     assert worker.wait() == -signal.SIGTERM
 
 
+@pytest.mark.soak
 def test_a_second_signal_ends_a_worker_at_once(many_machines: Founding, held: HeldDumps) -> None:
     machines = many_machines()
     with asking(machines.web(pg_bin_dir=held.bin_dir)) as client:
@@ -219,6 +226,7 @@ def test_never_more_dumps_run_than_the_limit_of_all_workers(
     assert max(seen) <= 4
 
 
+@pytest.mark.soak
 def test_commands_of_many_machines_are_refused_on_one(service: Service) -> None:
     for command in (["worker"], ["serve", "--no-worker"]):
         refused = hhh(service, *command)
@@ -226,6 +234,7 @@ def test_commands_of_many_machines_are_refused_on_one(service: Service) -> None:
         assert "needs HHH_JOBS_DATABASE_URL" in refused.stderr
 
 
+@pytest.mark.soak
 def test_a_worker_that_does_not_fit_the_others_says_why(
     many_machines: Founding, any_postgres: PostgresServer, tmp_path: Path
 ) -> None:

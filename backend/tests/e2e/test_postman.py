@@ -109,6 +109,7 @@ def test_all_its_tests_pass_against_a_running_service(service: Service, newman: 
     assert (tmp_path / "restored.db").exists()
 
 
+@pytest.mark.soak
 def test_it_can_be_run_again_and_adds_and_restores_nothing_unless_it_is_told_what(
     service: Service, newman: list[str], tmp_path: Path
 ) -> None:

@@ -104,6 +104,7 @@ def test_a_service_that_is_killed_at_any_moment(
     assert_swept(service, agreement)
 
 
+@pytest.mark.soak
 @pytest.mark.postgres
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
 def test_a_worker_that_ends_at_any_moment(
@@ -130,6 +131,7 @@ def test_a_worker_that_ends_at_any_moment(
     assert_swept(service, agreement)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_a_service_that_is_killed_at_each_stage(service_factory: ServiceFactory, tmp_path: Path) -> None:
     service = service_factory()
@@ -147,6 +149,7 @@ def test_a_service_that_is_killed_at_each_stage(service_factory: ServiceFactory,
     assert_swept(service, agreement)
 
 
+@pytest.mark.soak
 @pytest.mark.postgres
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])

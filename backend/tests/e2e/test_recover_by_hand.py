@@ -11,7 +11,7 @@ import pytest
 from psycopg import Connection, sql
 
 from support.documentation import README, RECOVERY, Operator, require_programs
-from support.postgres import PostgresServer
+from support.postgres import ONE_MAJOR_AT_FIRST, PostgresServer
 from support.postgres_data import make_realistic_database
 from support.s3 import S3Bucket
 from support.sqlite_data import make_odd_names_sqlite_database, make_sqlite_database, quote_identifier
@@ -73,6 +73,7 @@ def shop(postgres: PostgresServer, postgres_database: str, operator: Operator) -
 
 
 @pytest.mark.postgres
+@ONE_MAJOR_AT_FIRST
 def test_an_encrypted_postgresql_backup(postgres: PostgresServer, shop: str, operator: Operator, key: Path) -> None:
     take_backup(operator, "shop", operator.environment["SHOP_URL"])
 
@@ -91,6 +92,7 @@ def test_an_encrypted_postgresql_backup(postgres: PostgresServer, shop: str, ope
         assert connection.execute(query, (READER, READER)).fetchone() == (True, False)
 
 
+@pytest.mark.soak
 @pytest.mark.postgres
 @pytest.mark.parametrize("postgres", [16], indirect=True)
 def test_a_plain_postgresql_backup(postgres: PostgresServer, shop: str, operator: Operator) -> None:
@@ -140,6 +142,7 @@ def test_rows_that_are_missing_are_told(postgres: PostgresServer, shop: str, ope
     assert "rows as in the facts" not in told
 
 
+@pytest.mark.soak
 @pytest.mark.postgres
 @pytest.mark.parametrize("postgres", [16], indirect=True)
 def test_extensions_that_the_server_lacks_are_told(postgres: PostgresServer, shop: str, operator: Operator) -> None:
@@ -154,6 +157,7 @@ def test_extensions_that_the_server_lacks_are_told(postgres: PostgresServer, sho
     assert operator.must_run("pick", "objects", "extensions") == "not_there\n"
 
 
+@pytest.mark.soak
 @pytest.mark.postgres
 @pytest.mark.s3
 @pytest.mark.parametrize("postgres", [16], indirect=True)
@@ -174,7 +178,7 @@ def test_an_encrypted_backup_in_an_object_store(
     check_same(postgres, shop)
 
 
-@pytest.mark.parametrize("encryption", ["encrypted", "plain"])
+@pytest.mark.parametrize("encryption", ["encrypted", pytest.param("plain", marks=pytest.mark.soak)])
 def test_a_sqlite_backup(encryption: str, operator: Operator, request: pytest.FixtureRequest) -> None:
     require_programs("sqlite3")
     if encryption == "encrypted":
@@ -190,6 +194,7 @@ def test_a_sqlite_backup(encryption: str, operator: Operator, request: pytest.Fi
     check_same_sqlite(source, operator.folder / "restored.db")
 
 
+@pytest.mark.soak
 def test_a_sqlite_backup_with_odd_names(operator: Operator, key: Path) -> None:
     require_programs("sqlite3")
     source = operator.folder / "odd.db"
@@ -265,6 +270,7 @@ def test_the_newest_is_picked_of_all_installations(operator: Operator) -> None:
     assert len(operator.must_run("list").splitlines()) == 5
 
 
+@pytest.mark.soak
 def test_the_objects_of_an_attempt_that_was_given_up_are_not_taken(operator: Operator) -> None:
     require_programs("sqlite3")
     source = operator.folder / "notes.db"

@@ -31,6 +31,7 @@ def test_a_bare_machine_restores_from_a_store_and_makes_nothing_else(
     assert content(machine.home / "new.db") == installation.original
 
 
+@pytest.mark.soak
 @pytest.mark.s3
 def test_a_store_may_be_a_bucket(tmp_path: Path, machine: Machine, s3: S3Bucket) -> None:
     environment = {**s3.environment(), "HHH_STORAGE_URL": s3.url("some/prefix")}

@@ -26,6 +26,14 @@ NO_ID = "5f1f2f0e-0000-4000-8000-000000000000"
 _NAMED = re.compile(r"^\| ((?:`\w+`(?:, )?)+) \|", re.MULTILINE)
 
 
+#: The same restores of PostgreSQL are in test_restore.py, and its commands in integration/cli.
+EACH_SHOP = pytest.mark.parametrize(
+    "shop",
+    ["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.soak])],
+    indirect=True,
+)
+
+
 @pytest.fixture(autouse=True)
 def _programs() -> None:
     require_programs("bash", "curl", "grep", "awk")
@@ -91,6 +99,7 @@ def drop(shop: Shop, *names: str) -> None:
 # ---------------------------------------------------------------------------------------- on the command line
 
 
+@EACH_SHOP
 @pytest.mark.parametrize(
     ("page", "plan", "new", "replace", "undo"),
     [
@@ -129,6 +138,7 @@ def test_the_commands_plan_restore_replace_and_take_back(
     assert is_documented(told.strip().rpartition(": ")[2], RESTORE)
 
 
+@pytest.mark.soak
 @pytest.mark.postgres
 def test_tables_come_back_alone(at_the_server: Operator, postgresql_shop: PostgresqlShop) -> None:
     at_the_server.must_run("tables")
@@ -266,6 +276,7 @@ def after_csrf(operator: Operator, name: str) -> Answer:
     return operator.curl_script(f"{extract}\n{operator.block(name)}")
 
 
+@EACH_SHOP
 def test_the_calls_plan_restore_replace_and_take_back(at_the_shop: Operator, service: Service, shop: Shop) -> None:
     operator = signed_in(at_the_shop, service)
     backup_id = operator.environment.pop("BACKUP_ID")
@@ -303,6 +314,7 @@ REFUSED: list[tuple[dict[str, Any], int]] = [
 ]
 
 
+@pytest.mark.soak
 def test_what_can_not_be_asked_for_is_told_as_documented(
     at_the_file: Operator, service: Service, sqlite_shop: SqliteShop
 ) -> None:
@@ -330,6 +342,7 @@ def test_the_contents_and_the_artifact_come_over_http(
 # ---------------------------------------------------------------------------------------- looked into, taken in
 
 
+@pytest.mark.soak
 def test_a_backup_is_looked_into_and_taken_away(at_the_file: Operator, sqlite_shop: SqliteShop) -> None:
     printed = at_the_file.must_run("look-into")
 

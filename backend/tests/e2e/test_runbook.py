@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from support.documentation import RUNBOOK, Answer, Operator, blocks, require_programs
-from support.postgres import PostgresServer
+from support.postgres import ONE_MAJOR_AT_FIRST, PostgresServer
 from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service, ServiceFactory
 from support.triggers import failure, trigger
 
@@ -59,6 +59,7 @@ def test_the_runbook_works_on_sqlite(service: Service, tmp_path: Path) -> None:
 
 
 @pytest.mark.postgres
+@ONE_MAJOR_AT_FIRST
 def test_the_runbook_works_on_postgresql(
     postgres: PostgresServer, postgres_database: str, service_factory: ServiceFactory, tmp_path: Path
 ) -> None:
@@ -162,6 +163,7 @@ def test_the_commands_of_the_command_line_work_beside_the_service(service: Servi
     assert printed.rstrip().endswith("All is well.")
 
 
+@pytest.mark.soak
 def test_targets_are_added_as_documented_and_listed_without_their_passwords(operator: Operator) -> None:
     operator.environment["SHOP_URL"] = "postgresql://hhh_backup:p%40ss%2Fword@db.example.com/shop"
     operator.environment["NOTES_URL"] = "sqlite:////var/lib/notes/notes.db"

@@ -38,6 +38,7 @@ def backed_up(operator: Operator) -> str:
     return str(json.loads(done.stdout)["id"])
 
 
+@pytest.mark.soak
 def test_a_target_is_changed_as_documented(shopkeeper: Operator) -> None:
     printed = shopkeeper.must_run("change-target")
 
@@ -45,6 +46,7 @@ def test_a_target_is_changed_as_documented(shopkeeper: Operator) -> None:
     assert "time limit  7200 s" in printed
 
 
+@pytest.mark.soak
 def test_a_schedule_is_set_up_changed_run_and_removed_as_documented(shopkeeper: Operator) -> None:
     assert "shop" in shopkeeper.must_run("schedule")
     shopkeeper.environment["SCHEDULE_ID"] = first_id(shopkeeper, "hhh schedule list")
@@ -79,6 +81,7 @@ def test_a_backup_that_has_ended_is_not_cancelled_and_the_answer_is_the_document
     assert (over_http.status, over_http.code) == (409, "ERR_ALREADY_ENDED")
 
 
+@pytest.mark.soak
 def test_rules_are_looked_at_first_and_a_pinned_backup_stays(shopkeeper: Operator) -> None:
     shopkeeper.environment["BACKUP_ID"] = backed_up(shopkeeper)
 
@@ -88,6 +91,7 @@ def test_rules_are_looked_at_first_and_a_pinned_backup_stays(shopkeeper: Operato
     assert "Pinned backup_" in printed
 
 
+@pytest.mark.soak
 def test_a_second_store_gets_the_same_backup(shopkeeper: Operator, tmp_path: Path) -> None:
     folder = tmp_path / "second"
     folder.mkdir()
@@ -99,6 +103,7 @@ def test_a_second_store_gets_the_same_backup(shopkeeper: Operator, tmp_path: Pat
     assert len(list(folder.glob("*/shop/backup_*.sql.json"))) == 1
 
 
+@pytest.mark.soak
 def test_doctor_finds_nothing_left_over_with_and_without_repair(shopkeeper: Operator, tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "notes.db").execute("CREATE TABLE note (text)").connection.close()
 

@@ -226,6 +226,7 @@ def test_a_missing_pg_dump_is_told_as_documented(postgres18: PostgresServer, ser
     assert is_documented(reason)
 
 
+@pytest.mark.soak
 def test_pending_migrations_are_500_until_they_are_run(service_factory: ServiceFactory, tmp_path: Path) -> None:
     service = service_factory(auto_migrate="false")
     operator = Operator(tmp_path, service)
@@ -241,6 +242,7 @@ def test_pending_migrations_are_500_until_they_are_run(service_factory: ServiceF
     assert operator.sign_in(ADMIN_EMAIL, ADMIN_PASSWORD).status == 200
 
 
+@pytest.mark.soak
 @pytest.mark.postgres
 def test_a_database_that_is_gone_is_500_and_told_as_documented(
     private_postgres: PrivatePostgres, service_factory: ServiceFactory, tmp_path: Path

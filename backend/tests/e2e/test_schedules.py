@@ -156,6 +156,7 @@ def test_what_was_missed_while_the_service_was_away_is_caught_up_once(
         assert ended(client, after["last_job_id"])["status"] == "success"
 
 
+@pytest.mark.soak
 def test_the_command_line_does_the_same_beside_it(service: Service, client: httpx.Client) -> None:
     def told(*arguments: str) -> Any:
         done = hhh(service, "schedule", *arguments, "--json")

@@ -79,8 +79,12 @@ def test_a_backup_is_the_same_in_two_folders_and_in_s3(service: Service, faulty_
 
 @pytest.mark.parametrize(
     ("where", "what"),
-    [(any_request, "stall"), (completion, "stall"), (a_manifest, "stall"), (any_request, "drop")],
-    ids=["hangs", "hangs at the end", "hangs at the manifest", "drops everything"],
+    [
+        pytest.param(any_request, "stall", id="hangs", marks=pytest.mark.soak),
+        pytest.param(completion, "stall", id="hangs at the end"),
+        pytest.param(a_manifest, "stall", id="hangs at the manifest", marks=pytest.mark.soak),
+        pytest.param(any_request, "drop", id="drops everything", marks=pytest.mark.soak),
+    ],
 )
 def test_a_cloud_that_fails_is_gone_on_without_and_repaired_by_itself(
     service: Service, faulty_s3: FaultyS3, tmp_path: Path, where: Any, what: str
@@ -163,6 +167,7 @@ def test_after_sigkill_in_the_middle_every_store_has_the_same_and_no_more(
     assert len(first) == 3
 
 
+@pytest.mark.soak
 def test_the_command_repairs_and_tells_what_it_could_not(service: Service, faulty_s3: FaultyS3, tmp_path: Path) -> None:
     with service.signed_in_client() as client:
         set_up(service, client, faulty_s3, tmp_path, megabytes=1)

@@ -111,6 +111,7 @@ def test_backups_of_one_second_have_names_of_their_own(service: Service) -> None
             assert file == first_of_second or (first_of_second in files and int(ordinal[0]) >= 2)
 
 
+@pytest.mark.soak
 def test_sixty_waiting_triggers_slow_nobody_down(
     service_factory: ServiceFactory, faulty_s3: FaultyS3, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from support.postgres_server import PostgresServer, copy_data_dir, make_data_dir
 
 __all__ = [
     "ALL_MAJORS",
+    "ONE_MAJOR_AT_FIRST",
     "PostgresServer",
     "PostgresServers",
     "PrivatePostgres",
@@ -31,6 +32,13 @@ __all__ = [
 
 ANY_MAJOR = 16
 ALL_MAJORS = sorted({*PACKAGED_MAJORS, *find_installs()})
+#: For long tests with the fixture `postgres`: `make test` runs them on one server, `make soak` on the others.
+ONE_MAJOR_AT_FIRST = pytest.mark.parametrize(
+    "postgres",
+    [major if major == ANY_MAJOR else pytest.param(major, marks=pytest.mark.soak) for major in ALL_MAJORS],
+    indirect=True,
+    ids=lambda major: f"pg{major}",
+)
 
 
 class PostgresServers:
