@@ -72,6 +72,7 @@ def test_a_command_in_a_wrong_folder_tells_that_it_began_a_new_installation(stop
     assert second.stderr == ""
 
 
+@pytest.mark.soak
 def test_wrong_usage_ends_with_2_and_failure_with_1(stopped: Service, tmp_path: Path) -> None:
     assert_refused(stopped, "backup", "run", "nobody", code=1, saying="No target is named 'nobody'")
     assert_refused(stopped, "target", "add", "Bad Name", "sqlite:////x", code=2, saying="no name for a target")

@@ -71,6 +71,7 @@ def test_after_sigkill_the_backup_is_taken_again_from_its_start_and_then_the_nex
     assert sorted(key.rsplit("/", 1)[1] for key in manifests(faulty_s3)) == names
 
 
+@pytest.mark.soak
 def test_what_ran_and_what_was_queued_at_sigkill_is_taken_after_the_restart(
     service_factory: ServiceFactory, faulty_s3: FaultyS3, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def sql_of(file: Path) -> list[str]:
         connection.close()
 
 
+@pytest.mark.soak
 def test_a_sqlite_file_becomes_a_backup_like_any_other(service: Service, client: httpx.Client, tmp_path: Path) -> None:
     rows = make_sqlite_database(tmp_path / "foreign ü.db")
     before = client.get(STATS).json()

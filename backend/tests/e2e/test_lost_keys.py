@@ -80,7 +80,6 @@ def dump(file: Path) -> str:
     return subprocess.run(["sqlite3", file, ".dump"], capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.soak
 def test_another_secret_key_costs_nothing_where_it_is_kept_and_where_it_is_set(operator: Operator) -> None:
     kept = operator.folder / "var/secret.key"
     before = kept.read_bytes()
@@ -125,6 +124,7 @@ def test_a_lost_signing_key_costs_no_backup(operator: Operator) -> None:
     check_restorable(operator)
 
 
+@pytest.mark.soak
 def test_a_lost_catalogue_comes_back(operator: Operator) -> None:
     known = backups(operator)
     remove_catalogue(operator)

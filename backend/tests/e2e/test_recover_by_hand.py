@@ -220,6 +220,7 @@ def test_a_changed_object_is_told(operator: Operator) -> None:
     assert printed.count("good") == 1
 
 
+@pytest.mark.soak
 def test_a_missing_object_is_told(operator: Operator) -> None:
     make_sqlite_database(operator.folder / "notes.db")
     take_backup(operator, "shop", f"sqlite:///{operator.folder}/notes.db")

@@ -184,6 +184,7 @@ def test_a_role_that_only_reads_is_refused_and_another_one_restores(
         server.execute("DROP ROLE hhh_reader")
 
 
+@pytest.mark.soak
 def test_the_own_database_comes_back_and_everybody_signs_in_again(
     service_factory: ServiceFactory, own: dict[str, Any], tmp_path: Path
 ) -> None:

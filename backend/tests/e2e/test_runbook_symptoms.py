@@ -13,7 +13,7 @@ import pytest
 
 from hhh.services.tokens import AccessTokens
 from support.documentation import ROOT, RUNBOOK, Answer, Operator, blocks, is_documented, require_programs
-from support.postgres import PostgresServer, PrivatePostgres
+from support.postgres import ONE_MAJOR_AT_FIRST, PostgresServer, PrivatePostgres
 from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service, ServiceFactory
 from support.sqlite_data import make_corrupt, make_sqlite_database
 from support.triggers import failure, trigger
@@ -180,6 +180,7 @@ def test_a_folder_that_cannot_be_written_is_told_as_documented(
 
 
 @pytest.mark.postgres
+@ONE_MAJOR_AT_FIRST
 def test_a_role_without_rights_is_told_as_documented_and_helped_by_the_documented_grants(
     postgres: PostgresServer, postgres_database: str, service_factory: ServiceFactory
 ) -> None:

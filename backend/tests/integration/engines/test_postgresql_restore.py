@@ -18,7 +18,7 @@ from hhh.engines.postgresql.restore import PostgresqlRestorer
 from hhh.engines.restoring import Built, Destination, RestoreMode, RestoreSource
 from hhh.schemas.facts import PostgresqlFacts
 from hhh.services.comparison import compare
-from support.postgres import PostgresServer
+from support.postgres import ONE_MAJOR_AT_FIRST, PostgresServer
 from support.postgres_data import make_odd_names_database, make_realistic_database
 from support.postgres_rich import as_text, drop_rich_roles, make_rich_database, rich_roles
 from support.restoring import taken
@@ -134,6 +134,7 @@ def test_a_restore_takes_the_place_of_the_live_one_and_leaves_it_as_it_was(
 _FINGERPRINT = "SELECT count(*), sum(hashtextextended(large::text, 0)) FROM large"
 
 
+@ONE_MAJOR_AT_FIRST
 def test_a_million_rows_come_back(
     postgres: PostgresServer, postgres_database: str, workplace: Workplace, token: str
 ) -> None:
