@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlalchemy import select
 
 from hhh.core.run import Unattended
 from hhh.engines.base import Engine, Workplace
 from hhh.engines.restoring import RestoreSource
 from hhh.jobs.heartbeat import Observer
 from hhh.jobs.worker import Worker
+from hhh.models import Job, JobState
 from hhh.schemas.restore import RestoreRequest, RestoreResource
 from hhh.services.container import Services
 from support import restoring_process
@@ -90,9 +92,17 @@ class RestoreBench:
         assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
     def clear_up(self) -> None:
-        """Does what a worker does at its start."""
-        self.worker.tidy()
+        """Does what a worker does at its start, until the dead one's jobs are ended.
+
+        A PostgreSQL server goes on holding the rows of a client that was killed until it has noticed.
+        """
+        wait_until(self._is_tidy, what="the jobs of the dead worker to be ended")
         self.worker.sweep()
+
+    def _is_tidy(self) -> bool:
+        self.worker.tidy()
+        with self.services.database.transaction() as session:
+            return session.scalar(select(Job.id).where(Job.state == JobState.RUNNING)) is None
 
     def get(self, restore_id: str) -> RestoreResource:
         """As the row is now."""
