@@ -17,11 +17,13 @@ from hhh.api.rest.v1 import (
     backup_repair,
     backup_retention,
     backup_run,
+    recoverability,
     restore,
     retention,
     schedule,
     storage,
     target,
+    verification,
     worker,
 )
 from hhh.core.config import Settings
@@ -44,6 +46,8 @@ ROUTERS = (
     storage.router,
     target.router,
     worker.router,
+    verification.router,
+    recoverability.router,
 )
 
 

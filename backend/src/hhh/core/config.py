@@ -67,6 +67,9 @@ class Settings(BaseModel):
     drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = 20
     store_stall_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60
     sweep_safe_hours: Annotated[float, Field(gt=0, le=87_600)] = 24
+    #: So much of what is stored is read back each day; 0: nothing by itself.
+    read_back_percent: Annotated[float, Field(ge=0, le=100)] = 4
+    drill_user: str | None = None
     restore_dirs: Paths = []
     restore_undo_days: Annotated[float, Field(ge=0, le=3650)] = 7
     trusted_keys: CommaSeparated = []

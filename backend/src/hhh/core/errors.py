@@ -16,6 +16,7 @@
   x BackupFailed
   x RestoreUnsafe
   x RestoreFailed
+  x VerificationFailed
   x Cancelled
   x TimedOut
   x Interrupted
@@ -30,6 +31,7 @@
     + SourceUnreadable
     + ToolMissing
     + ToolFailed
+    + Lacking
   x StorageError
     + StorageUnavailable
     + StorageFull
@@ -240,6 +242,12 @@ class RestoreFailed(HHHError):
         self.receipt = receipt
 
 
+class VerificationFailed(HHHError):
+    """A backup is not what it should be, or what was restored from it is not what was backed up."""
+
+    code = "ERR_VERIFICATION_FAILED"
+
+
 class Cancelled(HHHError):
     """The run was cancelled by the operator."""
 
@@ -327,6 +335,12 @@ class ToolFailed(EngineError):
     """A program ended without success; the message ends with its own last line."""
 
     retryable = True
+
+
+class Lacking(EngineError):
+    """What this machine lacks to look at a backup; nothing is said against the backup. The hint says what to install."""
+
+    code = "ERR_VERIFICATION_INCONCLUSIVE"
 
 
 class StorageError(HHHError):

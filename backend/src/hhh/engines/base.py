@@ -38,6 +38,8 @@ class Workplace:
     scratch: Path
     #: A folder with PostgreSQL's programs, searched before all others.
     pg_bin_dir: Path | None = None
+    #: The account that throw-away servers run as where this process is root; None: ``postgres``, else ``nobody``.
+    drill_user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from hhh.core.errors import InvalidInput
 from hhh.engines.base import Engine, EngineKind
 from hhh.engines.postgresql.engine import PostgresqlEngine
+from hhh.engines.postgresql.proving import PostgresqlProver
 from hhh.engines.postgresql.restore import PostgresqlRestorer
+from hhh.engines.proving import Prover
 from hhh.engines.restoring import Restorer
 from hhh.engines.sqlite.engine import SqliteEngine
+from hhh.engines.sqlite.proving import SqliteProver
 from hhh.engines.sqlite.restore import SqliteRestorer
 
 ENGINES: dict[EngineKind, Engine] = {
@@ -18,7 +21,11 @@ ENGINES: dict[EngineKind, Engine] = {
 RESTORERS: dict[EngineKind, Restorer] = {
     EngineKind.SQLITE: SqliteRestorer(),
     EngineKind.POSTGRESQL: PostgresqlRestorer(),
-    EngineKind.POSTGRESQL: PostgresqlRestorer(),
+}
+
+PROVERS: dict[EngineKind, Prover] = {
+    EngineKind.SQLITE: SqliteProver(),
+    EngineKind.POSTGRESQL: PostgresqlProver(),
 }
 
 _BY_SCHEME: dict[str, EngineKind] = {
@@ -49,3 +56,8 @@ def engine_for(url: str) -> Engine:
 def restorer_for(kind: EngineKind) -> Restorer:
     """Who brings databases of that kind back."""
     return RESTORERS[kind]
+
+
+def prover_for(kind: EngineKind) -> Prover:
+    """Who finds out what backups of databases of that kind are good for."""
+    return PROVERS[kind]

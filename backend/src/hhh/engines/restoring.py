@@ -45,6 +45,8 @@ class Destination:
     tables: tuple[str, ...] = ()
     #: Names of checks that the caller accepts.
     acknowledged: frozenset[str] = frozenset()
+    #: Whether what was restored is looked at as thoroughly as the source was: with its fingerprints.
+    with_fingerprints: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from hhh.models.session import LoginFailure, RefreshToken, UserSession
 from hhh.models.store import Store
 from hhh.models.target import Target
 from hhh.models.user import Role, User
+from hhh.models.verification import Verification, VerificationStatus
 from hhh.models.worker import WorkerRow, WorkerState
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "Target",
     "User",
     "UserSession",
+    "Verification",
+    "VerificationStatus",
     "WorkerRow",
     "WorkerState",
 ]

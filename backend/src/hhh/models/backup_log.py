@@ -26,6 +26,8 @@ class BackupStatus(StrEnum):
 FINISHED = text("finished_at IS NOT NULL AND deleted_at IS NULL")
 #: Rows of backups that are being removed; literal as well.
 DELETED = text("deleted_at IS NOT NULL")
+#: Rows of backups that are to be verified by themselves; literal as well.
+VERIFY_DUE = text("verify_due IS NOT NULL AND deleted_at IS NULL")
 
 
 class BackupLog(Base):
@@ -39,6 +41,7 @@ class BackupLog(Base):
         Index("ix_backup_log_status", "status", "created_at", "id"),
         Index("ix_backup_log_target", "target", "created_at", "id"),
         Index("ix_backup_log_target_status", "target", "status", "created_at", "id"),
+        Index("ix_backup_log_verify_due", "created_at", sqlite_where=VERIFY_DUE, postgresql_where=VERIFY_DUE),
         Index("ix_backup_log_removal", "removal_due_at", sqlite_where=DELETED, postgresql_where=DELETED),
     )
 
@@ -59,6 +62,8 @@ class BackupLog(Base):
     pinned: Mapped[bool] = mapped_column(default=False)
     verified_level: Mapped[str | None] = mapped_column(String(16))
     verified_at: Mapped[datetime | None]
+    #: The level that it is to be verified at by itself, since its target's policy says so; None once that is asked for.
+    verify_due: Mapped[str | None] = mapped_column(String(16))
     #: The tombstone: it is being removed, and no longer shown or counted.
     deleted_at: Mapped[datetime | None]
     #: Who or which rule removes it.
@@ -97,6 +102,8 @@ class BackupCopy(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     #: Why it is not stored.
     error: Mapped[str | None] = mapped_column(Text)
+    #: When every object of it was read back last, and was what the manifest says; None: never since it was written.
+    read_at: Mapped[datetime | None]
 
 
 class BackupTotals(Base):

@@ -20,6 +20,7 @@ class JobKind(StrEnum):
     PRUNE = "prune"  #: removes the backups of a target that its policy drops
     REPAIR = "repair"  #: makes the missing copies of a target's backups again
     SWEEP = "sweep"  #: looks for what belongs to nothing, in every store
+    VERIFY = "verify"  #: finds out what a backup is good for; any number of them at once
 
 
 class JobState(StrEnum):

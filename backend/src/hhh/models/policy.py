@@ -34,6 +34,8 @@ class Policy(Base):
     time_limit_seconds: Mapped[int | None] = mapped_column(Integer)
     #: `hhh.schemas.retention.Retention` as a mapping; None: everything is kept.
     retention: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    #: `hhh.schemas.policy.ProofFields` as a mapping; None: the defaults.
+    proof: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     #: When to prune by itself: a backup was taken since the last time; None where nothing is to be looked at.
     prune_due_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]

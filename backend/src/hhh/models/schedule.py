@@ -31,6 +31,8 @@ class Schedule(Base):
     #: Each run begins up to so much later, always the same for one instant.
     jitter_seconds: Mapped[int] = mapped_column(Integer)
     paused: Mapped[bool]
+    #: The level that the target's newest backup is verified at; None: a backup is taken.
+    verify_level: Mapped[str | None] = mapped_column(String(16))
     #: The instant of the next run without its jitter; None while paused, or when none will come.
     planned_at: Mapped[datetime | None]
     #: When it is to be begun, jitter included; None while paused, or when none will come.

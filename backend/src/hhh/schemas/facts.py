@@ -20,6 +20,8 @@ class TableFacts(FactsModel):
     schema_name: str
     name: str
     rows: int
+    #: Of its rows, whatever their order; None where none was taken (`hhh.schemas.policy.ProofFields`).
+    fingerprint: str | None = None
 
 
 class SequenceFacts(FactsModel):

@@ -14,7 +14,7 @@ class News(ApiModel):
     """How a backup or a restore is now: the data of each event."""
 
     id: str
-    kind: Literal["backup", "restore", "prune", "repair", "sweep"]
+    kind: Literal["backup", "restore", "prune", "repair", "sweep", "verify"]
     target: str
     status: State
     attempt: int = Field(description="How often it was begun.")

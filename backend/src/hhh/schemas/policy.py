@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from hhh.schemas.base import ApiModel
 from hhh.schemas.retention import Retention
+from hhh.schemas.verification import Level
 
+Fingerprint = Literal["off", "sampled", "full"]
 _MOST_STORES = 16
 _DAY_SECONDS = 86_400
 
 
-class PolicyFields(ApiModel):
+class ProofFields(ApiModel):
+    """What is demanded of the backups of a target, and how they are proven."""
+
+    verify_after_backup: Level | None = Field(
+        default=None, description="The level at which each backup is verified once it is stored; null: by request only."
+    )
+    fingerprint: Fingerprint = Field(
+        default="off",
+        description="Fingerprints of the rows of each table, in the dump's snapshot; `full` reads all that the dump "
+        "reads a second time, `sampled` looks at some rows of each.",
+    )
+    assertions: Annotated[list[Annotated[str, Field(min_length=1, max_length=10_000)]], Field(max_length=100)] = Field(
+        default=[], description="Queries that must return true in what was restored; each one statement."
+    )
+    drill_target: str | None = Field(
+        default=None,
+        description="A registered PostgreSQL target on whose server drills make a database of their own; null: on a "
+        "throw-away server on the worker's machine.",
+    )
+    proven_within_days: Annotated[int, Field(ge=1, le=3650)] | None = Field(
+        default=None, description="So old the newest proven backup may be; null: none is demanded."
+    )
+    backed_up_within_hours: Annotated[int, Field(ge=1, le=87_600)] | None = Field(
+        default=None, description="So old the newest good backup may be; null: what its schedules say."
+    )
+
+
+class PolicyFields(ProofFields):
     """The policy of a target. In an update of parts, what is left out stays as it is."""
 
     storages: Annotated[list[str], Field(max_length=_MOST_STORES)] = Field(
@@ -31,7 +60,7 @@ class PolicyFields(ApiModel):
     retention: Retention | None = Field(default=None, description="What is kept; null: everything.")
 
 
-class PolicyResource(ApiModel):
+class PolicyResource(ProofFields):
     """The policy of a target, defaults included."""
 
     storages: list[str]

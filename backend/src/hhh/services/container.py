@@ -21,7 +21,9 @@ from hhh.services.installation import Identity
 from hhh.services.own_database import OwnDatabase
 from hhh.services.places import Places
 from hhh.services.policies import PolicyService
+from hhh.services.proof import Proof
 from hhh.services.pruning import Pruning
+from hhh.services.recoverability import RecoverabilityService
 from hhh.services.repair import Repair
 from hhh.services.restore import RestoreService
 from hhh.services.restore_orders import RestoreOrders
@@ -31,6 +33,8 @@ from hhh.services.schedules import ScheduleService
 from hhh.services.stores import StoreService
 from hhh.services.sweep import Sweep
 from hhh.services.targets import APP, TargetService
+from hhh.services.verification import VerificationService
+from hhh.services.verification_work import VerificationWork
 from hhh.services.work import Work
 from hhh.services.workers import WorkerService
 from hhh.storages.registry import open_storage
@@ -59,6 +63,9 @@ class Services:
     repair: Repair
     sweep: Sweep
     workers: WorkerService
+    verifications: VerificationService
+    verification_work: VerificationWork
+    recoverability: RecoverabilityService
 
     @property
     def cancelling(self) -> Cancelling:
@@ -79,6 +86,7 @@ class Services:
             JobKind.PRUNE: self.pruning,
             JobKind.REPAIR: self.repair,
             JobKind.SWEEP: self.sweep,
+            JobKind.VERIFY: self.verification_work,
         }
 
 
@@ -121,4 +129,7 @@ def assemble(settings: Settings, database: Database) -> Services:
         repair=Repair(settings, database, identity, targets, stores, policies),
         sweep=Sweep(settings, database, identity, stores, pruning),
         workers=WorkerService(database),
+        verifications=VerificationService(database, catalogue),
+        verification_work=VerificationWork(settings, database, targets, policies, Proof(settings, copies)),
+        recoverability=RecoverabilityService(database, targets, policies),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -15,7 +15,7 @@ from hhh.core.text import listed
 from hhh.models import Policy
 from hhh.repositories import policies as rows
 from hhh.repositories import stores as store_rows
-from hhh.schemas.policy import PolicyFields
+from hhh.schemas.policy import PolicyFields, ProofFields
 from hhh.schemas.retention import Retention
 from hhh.services.stores import DEFAULT_STORE
 
@@ -34,6 +34,8 @@ class TargetPolicy:
     time_limit_seconds: int | None = None
     #: None: everything is kept.
     retention: Retention | None = None
+    #: What is demanded of its backups, and how they are proven.
+    proof: ProofFields = field(default_factory=ProofFields)
 
 
 class PolicyService:
@@ -79,10 +81,16 @@ def apply(session: Session, target: str, change: PolicyFields, *, whole: bool, n
         retries=change.retries if "retries" in fresh else before.retries,
         time_limit_seconds=change.time_limit_seconds if "time_limit_seconds" in fresh else before.time_limit_seconds,
         retention=change.retention if "retention" in fresh else before.retention,
+        proof=_merged(before.proof, change, fresh),
     )
     _check(session, after)
     _write(row, after, now)
     session.flush()
+
+
+def _merged(before: ProofFields, change: ProofFields, fresh: Collection[str]) -> ProofFields:
+    names = ProofFields.model_fields.keys() & fresh
+    return before.model_copy(update={name: getattr(change, name) for name in names})
 
 
 def _check(session: Session, policy: TargetPolicy) -> None:
@@ -115,6 +123,7 @@ def _write(row: Policy, policy: TargetPolicy, now: datetime) -> None:
     row.retries = policy.retries
     row.time_limit_seconds = policy.time_limit_seconds
     row.retention = policy.retention.model_dump(mode="json") if policy.retention is not None else None
+    row.proof = policy.proof.model_dump(mode="json", exclude_defaults=True) or None
     row.updated_at = now
 
 
@@ -125,6 +134,7 @@ def _policy(row: Policy) -> TargetPolicy:
         retries=row.retries,
         time_limit_seconds=row.time_limit_seconds,
         retention=Retention.model_validate(row.retention) if row.retention is not None else None,
+        proof=ProofFields.model_validate(row.proof or {}),
     )
 
 

@@ -283,4 +283,5 @@ def resource(target: ListedTarget, policy: policies.TargetPolicy) -> TargetResou
         retries=policy.retries,
         time_limit_seconds=policy.time_limit_seconds,
         retention=policy.retention,
+        **policy.proof.model_dump(),
     )

@@ -1,0 +1,37 @@
+"""What a backup of SQLite is good for: read through, or restored to a throw-away file and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+
+from hhh.core.run import Run
+from hhh.engines.base import EngineKind, Workplace
+from hhh.engines.proving import Place, Prover
+from hhh.engines.restoring import Built, RestoreSource
+from hhh.schemas.restore import Difference
+from hhh.schemas.verification import Asserted
+
+
+class SqliteProver(Prover):
+    """All of it is done in the child process."""
+
+    kind = EngineKind.SQLITE
+
+    def read_through(self, pieces: Iterator[bytes], raw_size: int, workplace: Workplace, run: Run) -> str:
+        raise NotImplementedError
+
+    def throw_away(
+        self, source: RestoreSource, server_url: str | None, workplace: Workplace, run: Run
+    ) -> AbstractContextManager[Place]:
+        raise NotImplementedError
+
+    def compare_schemas(
+        self, source: RestoreSource, built: Built, place: Place, workplace: Workplace, run: Run
+    ) -> tuple[str, Sequence[Difference]]:
+        raise NotImplementedError
+
+    def ask(
+        self, assertions: Sequence[str], built: Built, place: Place, workplace: Workplace, run: Run
+    ) -> Sequence[Asserted]:
+        raise NotImplementedError

@@ -1,0 +1,60 @@
+"""Verifications, and what targets, schedules, backups and copies know of them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+_MOMENT = sa.DateTime(timezone=True)
+_VERIFY_DUE = sa.text("verify_due IS NOT NULL AND deleted_at IS NULL")
+_COLUMNS = (
+    ("policies", sa.Column("proof", sa.JSON)),
+    ("schedules", sa.Column("verify_level", sa.String(16))),
+    ("backup_log", sa.Column("verify_due", sa.String(16))),
+    ("backup_copies", sa.Column("read_at", _MOMENT)),
+)
+
+
+def upgrade() -> None:
+    op.create_table(
+        "verifications",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("backup_id", sa.String(36), nullable=False),
+        sa.Column("target", sa.String(63), nullable=False),
+        sa.Column("backup_file", sa.String(64), nullable=False),
+        sa.Column("backup_created_at", _MOMENT, nullable=False),
+        sa.Column("level", sa.String(16), nullable=False),
+        sa.Column("reached", sa.String(16)),
+        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("requested_by", sa.String(254), nullable=False),
+        sa.Column("created_at", _MOMENT, nullable=False),
+        sa.Column("started_at", _MOMENT),
+        sa.Column("finished_at", _MOMENT),
+        sa.Column("result", sa.JSON),
+        sa.Column("error", sa.Text),
+        sa.Column("error_code", sa.String(63)),
+    )
+    op.create_index("ix_verifications_created", "verifications", ["created_at", "id"])
+    op.create_index("ix_verifications_target", "verifications", ["target", "created_at", "id"])
+    op.create_index("ix_verifications_backup", "verifications", ["backup_id", "created_at", "id"])
+    for table, column in _COLUMNS:
+        op.add_column(table, column.copy())
+    op.create_index(
+        "ix_backup_log_verify_due",
+        "backup_log",
+        ["created_at"],
+        sqlite_where=_VERIFY_DUE,
+        postgresql_where=_VERIFY_DUE,
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_backup_log_verify_due", "backup_log")
+    for table, column in _COLUMNS:
+        op.drop_column(table, column.name)
+    op.drop_table("verifications")

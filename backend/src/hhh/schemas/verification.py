@@ -1,0 +1,105 @@
+"""Requests and responses about verifications."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from hhh.schemas.backup import RunProgress
+from hhh.schemas.base import ApiModel, Moment
+from hhh.schemas.facts import TableFacts
+from hhh.schemas.restore import Check, Difference
+
+#: Each includes those before it.
+Level = Literal["stored", "readable", "proven"]
+#: The levels, the least first.
+LEVELS: tuple[Level, ...] = ("stored", "readable", "proven")
+Status = Literal["queued", "running", "success", "failed", "inconclusive", "cancelled"]
+
+
+class VerifyRequest(ApiModel):
+    """How thoroughly to look at a backup."""
+
+    level: Level = Field(
+        default="proven",
+        description="`stored`: every copy is read back and is what was stored. `readable`: it is opened and read to its "
+        "end as what it is. `proven`: it is restored into a throw-away database and compared with the source.",
+    )
+
+
+class AcceptedVerification(ApiModel):
+    """The answer to a verification that was queued."""
+
+    verification_id: str
+    status: Status
+
+
+class CheckedCopy(ApiModel):
+    """One copy that was read back."""
+
+    storage: str
+    status: Literal["good", "damaged", "missing", "unreachable"]
+    size: int = Field(description="Bytes of all its objects, as stored.")
+    problem: str | None = None
+
+
+class Asserted(ApiModel):
+    """One query of the operator, asked of what was restored."""
+
+    sql: str
+    holds: bool
+    found: str = Field(description="What it returned, or why it did not.")
+    seconds: float
+
+
+class VerificationResult(ApiModel):
+    """What a verification found."""
+
+    reached: Level | None = Field(default=None, description="The highest level that the backup reached.")
+    copies: list[CheckedCopy] = []
+    checks: list[Check] = Field(default=[], description="Of the machine and the place that it was restored to.")
+    differences: list[Difference] = []
+    assertions: list[Asserted] = []
+    errors: list[str] = Field(default=[], description="What speaks against the backup, in the words of the tools.")
+    lacking: list[str] = Field(
+        default=[], description="What this machine lacks to find out more, and what to install; makes it inconclusive."
+    )
+    warnings: list[str] = []
+    compared: list[str] = Field(
+        default=[], description="What was compared with the source, in words: `3 tables, 120 rows`, `fingerprints, …`."
+    )
+    tables: list[TableFacts] = Field(default=[], description="What was restored, table by table.")
+    place: str | None = Field(default=None, description="What it was restored into, with its version.")
+    isolation: list[str] = Field(default=[], description="What the restored code could not reach there.")
+    restored_from: str | None = Field(default=None, description="The store whose copy was read.")
+    restore_seconds: float | None = Field(default=None, description="From the first byte read to the last row there.")
+    raw_bytes: int | None = Field(default=None, description="Bytes of the dump.")
+    restore_bytes_per_second: float | None = None
+
+
+class VerificationResource(VerificationResult):
+    """A verification, asked for, under way or ended."""
+
+    id: str
+    backup_id: str
+    target: str
+    backup_file: str
+    backup_created_at: Moment
+    level: Level
+    status: Status
+    requested_by: str = Field(description="An e-mail address, `cli`, `policy` or `schedule`.")
+    created_at: Moment
+    started_at: Moment | None
+    finished_at: Moment | None
+    duration_seconds: float | None
+    progress: RunProgress | None
+    error: str | None
+    error_code: str | None
+
+
+class VerificationPage(ApiModel):
+    """One page of verifications, newest first."""
+
+    items: list[VerificationResource]
+    next_cursor: str | None

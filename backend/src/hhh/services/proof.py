@@ -1,0 +1,66 @@
+"""What a backup is good for: read back, read through, or restored and compared, level by level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hhh.core.config import Settings
+from hhh.core.run import Run
+from hhh.engines.base import Workplace
+from hhh.models import VerificationStatus
+from hhh.schemas.policy import ProofFields
+from hhh.schemas.verification import LEVELS, Level, VerificationResult
+from hhh.services.copies import Copies
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is to be found out."""
+
+    backup_id: str
+    level: Level
+    #: Of the backup's target.
+    policy: ProofFields
+    #: Of the server that drills are to use, with its password; None: a throw-away one.
+    server_url: str | None = None
+
+
+class Proof:
+    """Finds out what a backup is good for; records nothing."""
+
+    def __init__(self, settings: Settings, copies: Copies) -> None:
+        self._settings = settings
+        self._copies = copies
+
+    def find_out(self, demand: Demand, workplace: Workplace, run: Run) -> VerificationResult:
+        """Goes through the levels up to the one that is asked for, and stops where one is not reached.
+
+        What speaks against the backup, and what this machine lacks, is in the result and not raised.
+
+        Raises:
+            NotFound: no backup has that id, or no store that is known here has it.
+            StorageUnavailable: no store answers.
+            HHHError: it could not be looked at.
+        """
+        raise NotImplementedError
+
+
+def verdict(result: VerificationResult, level: Level) -> tuple[VerificationStatus, str | None]:
+    """What a result comes to, and what is told if that is not success."""
+    if reason := _against(result):
+        return VerificationStatus.FAILED, reason
+    if result.reached is not None and LEVELS.index(result.reached) >= LEVELS.index(level):
+        return VerificationStatus.SUCCESS, None
+    said = "; ".join(result.lacking) or f"the level {level} was not reached"
+    return VerificationStatus.INCONCLUSIVE, said
+
+
+def _against(result: VerificationResult) -> str | None:
+    """The first that speaks against the backup, and how much more does."""
+    found = [f"{copy.storage}: {copy.problem}" for copy in result.copies if copy.status in {"damaged", "missing"}]
+    found += result.errors
+    found += [f"{each.name}: {each.expected} expected, {each.found} found" for each in result.differences]
+    found += [f"{each.sql}: {each.found}" for each in result.assertions if not each.holds]
+    if not found:
+        return None
+    return found[0] if len(found) == 1 else f"{found[0]}; and {len(found) - 1} more"
