@@ -338,7 +338,7 @@ class ToolFailed(EngineError):
 
 
 class Lacking(EngineError):
-    """What this machine lacks to look at a backup; nothing is said against the backup. The hint says what to install."""
+    """What this machine lacks to look at a backup, against which nothing is said; the hint says what to install."""
 
     code = "ERR_VERIFICATION_INCONCLUSIVE"
 

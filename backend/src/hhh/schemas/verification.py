@@ -23,8 +23,8 @@ class VerifyRequest(ApiModel):
 
     level: Level = Field(
         default="proven",
-        description="`stored`: every copy is read back and is what was stored. `readable`: it is opened and read to its "
-        "end as what it is. `proven`: it is restored into a throw-away database and compared with the source.",
+        description="`stored`: every copy is read back and is what was stored. `readable`: it is opened and read to "
+        "its end as what it is. `proven`: it is restored into a throw-away database and compared with the source.",
     )
 
 
@@ -57,17 +57,17 @@ class VerificationResult(ApiModel):
     """What a verification found."""
 
     reached: Level | None = Field(default=None, description="The highest level that the backup reached.")
-    copies: list[CheckedCopy] = []
+    copies: list[CheckedCopy] = Field(default=[])
     checks: list[Check] = Field(default=[], description="Of the machine and the place that it was restored to.")
-    differences: list[Difference] = []
-    assertions: list[Asserted] = []
+    differences: list[Difference] = Field(default=[])
+    assertions: list[Asserted] = Field(default=[])
     errors: list[str] = Field(default=[], description="What speaks against the backup, in the words of the tools.")
     lacking: list[str] = Field(
-        default=[], description="What this machine lacks to find out more, and what to install; makes it inconclusive."
+        default=[], description="What this machine lacks to find out more, and what helps; makes it inconclusive."
     )
-    warnings: list[str] = []
+    warnings: list[str] = Field(default=[])
     compared: list[str] = Field(
-        default=[], description="What was compared with the source, in words: `3 tables, 120 rows`, `fingerprints, …`."
+        default=[], description="What was compared with the source, in words, such as `3 tables, 120 rows`."
     )
     tables: list[TableFacts] = Field(default=[], description="What was restored, table by table.")
     place: str | None = Field(default=None, description="What it was restored into, with its version.")
