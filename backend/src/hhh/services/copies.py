@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
 import structlog
 
 from hhh.artifacts.identities import Identities
-from hhh.artifacts.manifest import parse_manifest
+from hhh.artifacts.manifest import Manifest, parse_manifest
 from hhh.artifacts.retrieval import StoredBackup
 from hhh.core.config import Settings
 from hhh.core.errors import NotFound, StorageError
 from hhh.models import CopyStatus
+from hhh.schemas.backup import BackupResource
 from hhh.services.catalogue import Catalogue
 from hhh.services.installation import Identity
 from hhh.services.stores import StoreService
@@ -23,6 +25,18 @@ from hhh.services.trust import trusted_keys
 _Answer = TypeVar("_Answer")
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCopy:
+    """One copy that the catalogue knows, in whatever state."""
+
+    #: The name of its store.
+    storage: str
+    #: Bytes of all its objects.
+    size: int
+    #: None where no store of that name is known here, or it can't be opened.
+    backup: StoredBackup | None
 
 
 class Copies:
@@ -42,10 +56,7 @@ class Copies:
             ManifestInvalid: its manifest is damaged, or signed by a key that is not trusted.
             ConfigurationError: the identity file, or a trusted key, can't be used.
         """
-        backup = self._catalogue.get(backup_id)
-        if backup.manifest is None:
-            raise NotFound(f"The backup holds nothing: it is {backup.status}", hint="see `hhh backup show`")
-        manifest = parse_manifest(json.dumps(backup.manifest).encode(), trusted_keys(self._settings, self._identity))
+        backup, manifest = self._held(backup_id)
         status = {copy.storage: copy.status for copy in backup.copies}
         known = [store for store in self._stores.all() if store.name in status]
         good = [store for store in known if status[store.name] == CopyStatus.STORED]
@@ -57,6 +68,44 @@ class Copies:
                 hint="see `hhh storage list`; `hhh restore --from` reads any",
             )
         return found
+
+    def every(self, backup_id: str) -> Sequence[KnownCopy]:
+        """All copies of a backup that the catalogue knows: those that it has as stored first.
+
+        Raises:
+            NotFound: no backup has that id, it has not succeeded, or the catalogue knows no copy of it.
+            ManifestInvalid, ConfigurationError: as for `of`.
+        """
+        backup, manifest = self._held(backup_id)
+        stores = {store.name: store.storage for store in self._stores.all()}
+        size = sum(each.size for each in (manifest.object, manifest.facts, *manifest.attachments))
+        found = [
+            KnownCopy(
+                copy.storage,
+                size,
+                StoredBackup(stores[copy.storage], manifest, self._identities) if copy.storage in stores else None,
+            )
+            for copy in sorted(backup.copies, key=lambda copy: (copy.status != CopyStatus.STORED, copy.storage))
+        ]
+        if not found:
+            raise NotFound("The catalogue knows no copy of the backup", hint="see `hhh catalogue rebuild`")
+        return found
+
+    @property
+    def trusted_keys(self) -> frozenset[str]:
+        """Those whose signature on a manifest counts.
+
+        Raises:
+            ConfigurationError: one can't be used.
+        """
+        return trusted_keys(self._settings, self._identity)
+
+    def _held(self, backup_id: str) -> tuple[BackupResource, Manifest]:
+        """A backup that holds something, and its manifest in the catalogue."""
+        backup = self._catalogue.get(backup_id)
+        if backup.manifest is None:
+            raise NotFound(f"The backup holds nothing: it is {backup.status}", hint="see `hhh backup show`")
+        return backup, parse_manifest(json.dumps(backup.manifest).encode(), self.trusted_keys)
 
     @cached_property
     def _identities(self) -> Identities:

@@ -9,8 +9,9 @@ from hhh.core.run import Run
 from hhh.engines.base import Workplace
 from hhh.models import VerificationStatus
 from hhh.schemas.policy import ProofFields
-from hhh.schemas.verification import LEVELS, Level, VerificationResult
+from hhh.schemas.verification import LEVELS, CheckedCopy, Level, VerificationResult
 from hhh.services.copies import Copies
+from hhh.services.copy_checks import check_copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +34,30 @@ class Proof:
         self._copies = copies
 
     def find_out(self, demand: Demand, workplace: Workplace, run: Run) -> VerificationResult:
-        """Goes through the levels up to the one that is asked for, and stops where one is not reached.
+        """Reads every copy back, and one good copy as deeply as the level asks for.
 
-        What speaks against the backup, and what this machine lacks, is in the result and not raised.
+        What speaks against the backup, and what this machine lacks, is in the result and not raised. A level is reached
+        only with those before it: where a copy can't be reached, none is, and what was found is told all the same.
 
         Raises:
-            NotFound: no backup has that id, or no store that is known here has it.
-            StorageUnavailable: no store answers.
-            HHHError: it could not be looked at.
+            NotFound: no backup has that id, it holds nothing, or it was removed meanwhile.
+            ManifestInvalid: its manifest in the catalogue is damaged, or signed by a key that is not trusted.
+            ConfigurationError: the identity file, or a trusted key, can't be used.
+            Cancelled, LeaseLost: the run is over.
         """
-        raise NotImplementedError
+        copies = self._read(demand, run)
+        if any(copy.status != "good" for copy in copies):
+            self._copies.every(demand.backup_id)  # removed meanwhile? Then nothing is wrong with it
+        out_of_reach = [f"{copy.storage}: {copy.problem}" for copy in copies if copy.status == "unreachable"]
+        reached: Level | None = "stored" if all(copy.status == "good" for copy in copies) else None
+        return VerificationResult(reached=reached, copies=copies, lacking=out_of_reach)
+
+    def _read(self, demand: Demand, run: Run) -> list[CheckedCopy]:
+        trusted_keys = self._copies.trusted_keys
+        return [
+            check_copy(copy, trusted_keys, lambda backup: backup.verify(run))
+            for copy in self._copies.every(demand.backup_id)
+        ]
 
 
 def verdict(result: VerificationResult, level: Level) -> tuple[VerificationStatus, str | None]:
