@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from hhh.core.clock import utcnow
 from hhh.core.database import Base
 
 
@@ -28,6 +29,8 @@ FINISHED = text("finished_at IS NOT NULL AND deleted_at IS NULL")
 DELETED = text("deleted_at IS NOT NULL")
 #: Rows of backups that are to be verified by themselves; literal as well.
 VERIFY_DUE = text("verify_due IS NOT NULL AND deleted_at IS NULL")
+#: Rows of backups whose copies are read back now and then; literal as well.
+READ_BACK = text("status = 'SUCCESS' AND deleted_at IS NULL")
 
 
 class BackupLog(Base):
@@ -42,6 +45,7 @@ class BackupLog(Base):
         Index("ix_backup_log_target", "target", "created_at", "id"),
         Index("ix_backup_log_target_status", "target", "status", "created_at", "id"),
         Index("ix_backup_log_verify_due", "created_at", sqlite_where=VERIFY_DUE, postgresql_where=VERIFY_DUE),
+        Index("ix_backup_log_read_back", "read_back_at", sqlite_where=READ_BACK, postgresql_where=READ_BACK),
         Index("ix_backup_log_removal", "removal_due_at", sqlite_where=DELETED, postgresql_where=DELETED),
     )
 
@@ -64,6 +68,8 @@ class BackupLog(Base):
     verified_at: Mapped[datetime | None]
     #: The level that it is to be verified at by itself, since its target's policy says so; None once that is asked for.
     verify_due: Mapped[str | None] = mapped_column(String(16))
+    #: When its copies were last to be read back; at first when this row was written. Who waits longest is next.
+    read_back_at: Mapped[datetime | None] = mapped_column(default=utcnow)
     #: The tombstone: it is being removed, and no longer shown or counted.
     deleted_at: Mapped[datetime | None]
     #: Who or which rule removes it.

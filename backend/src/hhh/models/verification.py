@@ -29,6 +29,7 @@ class Verification(Base):
     __tablename__ = "verifications"
     __table_args__ = (
         Index("ix_verifications_created", "created_at", "id"),
+        Index("ix_verifications_status", "status", "created_at", "id"),
         Index("ix_verifications_target", "target", "created_at", "id"),
         Index("ix_verifications_backup", "backup_id", "created_at", "id"),
     )
@@ -45,7 +46,7 @@ class Verification(Base):
     #: The highest level that it reached; None: none.
     reached: Mapped[str | None] = mapped_column(String(16))
     status: Mapped[str] = mapped_column(String(16))
-    #: An e-mail address, ``cli``, ``policy`` or ``schedule``.
+    #: An e-mail address, ``cli``, ``policy``, ``schedule`` or ``read-back``.
     requested_by: Mapped[str] = mapped_column(String(254))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]

@@ -88,7 +88,7 @@ class VerificationResource(VerificationResult):
     backup_created_at: Moment
     level: Level
     status: Status
-    requested_by: str = Field(description="An e-mail address, `cli`, `policy` or `schedule`.")
+    requested_by: str = Field(description="An e-mail address, `cli`, `policy`, `schedule` or `read-back`.")
     created_at: Moment
     started_at: Moment | None
     finished_at: Moment | None

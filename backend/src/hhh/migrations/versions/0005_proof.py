@@ -12,11 +12,14 @@ depends_on = None
 
 _MOMENT = sa.DateTime(timezone=True)
 _VERIFY_DUE = sa.text("verify_due IS NOT NULL AND deleted_at IS NULL")
+_READ_BACK = sa.text("status = 'SUCCESS' AND deleted_at IS NULL")
 _COLUMNS = (
     ("policies", sa.Column("proof", sa.JSON)),
     ("schedules", sa.Column("verify_level", sa.String(16))),
     ("backup_log", sa.Column("verify_due", sa.String(16))),
+    ("backup_log", sa.Column("read_back_at", _MOMENT)),
     ("backup_copies", sa.Column("read_at", _MOMENT)),
+    ("workers", sa.Column("queues", sa.String(64), nullable=False, server_default="backup,restore,upkeep")),
 )
 
 
@@ -40,6 +43,7 @@ def upgrade() -> None:
         sa.Column("error_code", sa.String(63)),
     )
     op.create_index("ix_verifications_created", "verifications", ["created_at", "id"])
+    op.create_index("ix_verifications_status", "verifications", ["status", "created_at", "id"])
     op.create_index("ix_verifications_target", "verifications", ["target", "created_at", "id"])
     op.create_index("ix_verifications_backup", "verifications", ["backup_id", "created_at", "id"])
     for table, column in _COLUMNS:
@@ -51,9 +55,19 @@ def upgrade() -> None:
         sqlite_where=_VERIFY_DUE,
         postgresql_where=_VERIFY_DUE,
     )
+    op.create_index(
+        "ix_backup_log_read_back",
+        "backup_log",
+        ["read_back_at"],
+        sqlite_where=_READ_BACK,
+        postgresql_where=_READ_BACK,
+    )
+    # What is there already was never read back: the oldest is read first.
+    op.execute(sa.text("UPDATE backup_log SET read_back_at = created_at"))
 
 
 def downgrade() -> None:
+    op.drop_index("ix_backup_log_read_back", "backup_log")
     op.drop_index("ix_backup_log_verify_due", "backup_log")
     for table, column in _COLUMNS:
         op.drop_column(table, column.name)
