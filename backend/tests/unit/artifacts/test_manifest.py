@@ -16,11 +16,11 @@ from hhh.artifacts.manifest import (
     Manifest,
     StoredAttachment,
     StoredObject,
-    canonical,
     parse_manifest,
     sign_manifest,
 )
 from hhh.core.errors import ManifestInvalid
+from hhh.core.signed_json import canonical
 from hhh.core.signing import SigningKey
 from hhh.engines.base import EngineKind
 
