@@ -15,11 +15,12 @@ from rich.markup import escape
 from hhh import migrations
 from hhh.cli.first_admin import make_first_super_admin, show_password
 from hhh.cli.output import console
+from hhh.cli.queues import QueuesOption, with_queues
 from hhh.cli.session import settings
 from hhh.cli.worker import require_jobs_database
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import ConfigurationError
+from hhh.core.errors import ConfigurationError, InvalidInput
 from hhh.services.secret_rotation import finish_interrupted
 
 
@@ -30,11 +31,14 @@ def serve(
     no_worker: Annotated[
         bool, typer.Option("--no-worker", help="Run no jobs here: leave them to every `hhh worker`.")
     ] = False,
+    queues: QueuesOption = None,
 ) -> None:
     """Start the service: API, jobs, everything."""
     from hhh.cli import server
 
-    loaded = settings(level=INFO)
+    if no_worker and queues is not None:
+        raise InvalidInput("--no-worker takes no jobs at all: leave --queues out")
+    loaded = with_queues(settings(level=INFO), queues)
     if no_worker:
         require_jobs_database(loaded, "hhh serve --no-worker")
     database = Database(loaded.own_database_url)

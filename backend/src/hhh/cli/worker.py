@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table
+from hhh.cli.queues import QueuesOption, said, with_queues
 from hhh.cli.session import opened_services, own_database, settings
-from hhh.core.config import Settings
+from hhh.core.config import QueueName, Settings
 from hhh.core.errors import ConfigurationError
 from hhh.schemas.worker import WorkerResource
 
@@ -28,31 +29,38 @@ app = typer.Typer(help="Run jobs, beside `hhh serve` and other workers.", invoke
 def worker(
     context: typer.Context,
     name: Annotated[str, typer.Option(help="What to call it; default: host and process id.")] = "",
+    queues: QueuesOption = None,
 ) -> None:
     """Run jobs, until the process is asked to stop. Any number may share one jobs database."""
     if context.invoked_subcommand is None:
-        _work(name)
+        _work(name, queues)
 
 
 @app.command("list")
 def index(*, as_json: JsonOption = False) -> None:
     """List all processes that take jobs, `hhh serve` among them, and what they are at."""
     with opened_services() as services:
-        workers = services.workers.list()
+        workers, untaken = services.workers.list(), services.workers.untaken()
     if as_json:
         print_json(workers)
         return
     print_table(
-        ["NAME", "HOST", "STATE", "SLOTS", "RUNNING", "LAST SIGN OF LIFE (UTC)"],
+        ["NAME", "HOST", "STATE", "SLOTS", "TAKES", "RUNNING", "LAST SIGN OF LIFE (UTC)"],
         [_row(each) for each in workers],
         empty="No worker runs.",
     )
+    if untaken and (workers or any(untaken.values())):
+        console.print(f"Nobody takes: {', '.join(_untaken(*each) for each in untaken.items())}")
 
 
 def _row(worker: WorkerResource) -> tuple[str, ...]:
     state = worker.state if worker.alive else "silent"
     running = ", ".join(f"{job.kind} {job.target}" for job in worker.running)
-    return worker.name, worker.host, state, str(worker.slots), running, moment(worker.heartbeat_at)
+    return worker.name, worker.host, state, str(worker.slots), said(worker.queues), running, moment(worker.heartbeat_at)
+
+
+def _untaken(name: QueueName, waiting: int) -> str:
+    return f"{name} ({waiting} waiting)" if waiting else name
 
 
 def require_jobs_database(loaded: Settings, command: str) -> None:
@@ -68,18 +76,19 @@ def require_jobs_database(loaded: Settings, command: str) -> None:
         )
 
 
-def _work(name: str) -> None:
+def _work(name: str, queues: str | None) -> None:
     from hhh.jobs.runtime import Jobs
     from hhh.services.container import assemble
 
-    loaded = settings(level=INFO)
+    loaded = with_queues(settings(level=INFO), queues)
     require_jobs_database(loaded, "hhh worker")
     signals = _first_signals()
     with own_database(loaded) as database:
         jobs = Jobs(assemble(loaded, database), label=name)
         try:
             jobs.start()
-            console.print(f"Taking jobs, {loaded.worker_slots} at once. Stop it with SIGTERM or Ctrl-C.")
+            takes = f"({said(loaded.worker_queues)}), {loaded.worker_slots} at once"
+            console.print(f"Taking jobs {takes}. Stop it with SIGTERM or Ctrl-C.")
             asked = _wait_for(signals)
             console.print(
                 f"Stopping: what runs may end within {loaded.drain_seconds:g} s. A second signal ends it now."

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote
 
 from dotenv import dotenv_values
@@ -35,6 +35,10 @@ def _split_commas(value: object) -> object:
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
+
+#: Queues of jobs; `hhh.models.job.QUEUES` has what is in each.
+QueueName = Literal["backup", "restore", "verify", "upkeep"]
+QUEUE_NAMES: tuple[QueueName, ...] = get_args(QueueName)
 
 CommaSeparated = Annotated[list[str], BeforeValidator(_split_commas)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
@@ -63,6 +67,8 @@ class Settings(BaseModel):
     admin_password: SecretStr = SecretStr("")
     pg_bin_dir: AbsolutePath | None = None
     worker_slots: Annotated[int, Field(ge=1, le=100)] = 4
+    #: What processes that run jobs take from.
+    worker_queues: Annotated[list[QueueName], BeforeValidator(_split_commas), Field(min_length=1)] = [*QUEUE_NAMES]
     running_limit: Annotated[int, Field(ge=0, le=10_000)] = 0
     drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = 20
     store_stall_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60

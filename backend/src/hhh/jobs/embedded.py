@@ -51,7 +51,10 @@ class EmbeddedQueue(JobQueue):
     def enqueue(self, new: NewJob) -> str:
         """See `JobQueue.enqueue`."""
         job_id = self.worker.create(new)
-        self._submit(job_id)
+        if self.worker.takes(new.kind):
+            self._submit(job_id)
+        else:
+            self._await(job_id)
         return job_id
 
     def hand_over(self, job_ids: Sequence[str]) -> None:
@@ -101,6 +104,12 @@ class EmbeddedQueue(JobQueue):
             log.warning("queued_not_released", error=str(error))
         self._end([*self._ends])
 
+    def _await(self, job_id: str) -> None:
+        """Has whoever waits for the job of another process hear of its end."""
+        with self._lock:
+            if not self._is_stopping:
+                self._ends.setdefault(job_id, Future())
+
     def _submit(self, job_id: str) -> None:
         with self._lock:
             if job_id in self._handed_over or self._is_stopping:
@@ -116,7 +125,7 @@ class EmbeddedQueue(JobQueue):
         finally:
             if handled is not Handled.REFUSED:
                 self._end([job_id])
-                if self.worker.is_limited:
+                if self.worker.waits_for_room:
                     self._tidier.soon()  # there is room for another
 
     def _forget(self, job_id: str, future: Future[None]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Collection
 from datetime import datetime
 from importlib.metadata import version
 
 from sqlalchemy.orm import Session
 
-from hhh.models import WorkerRow, WorkerState
+from hhh.core.config import QueueName
+from hhh.models import QUEUES, WorkerRow, WorkerState
 from hhh.repositories import workers as rows
 
 
@@ -20,13 +22,15 @@ class Presence:
         worker: its id, which jobs name.
         label: what the operator calls it; empty: its host and process.
         slots: how many jobs it runs at once.
+        queues: of which it takes them.
     """
 
-    def __init__(self, worker: str, *, label: str, slots: int) -> None:
+    def __init__(self, worker: str, *, label: str, slots: int, queues: Collection[QueueName]) -> None:
         self._worker = worker
         self._host = socket.gethostname()
         self._label = label or f"{self._host}:{os.getpid()}"
         self._slots = slots
+        self._queues = ",".join(name for name in QUEUES if name in queues)
         self._state = WorkerState.ACTIVE
         self._started_at: datetime | None = None
         #: What its row said last.
@@ -55,6 +59,7 @@ class Presence:
                 version=version("hhh-backup"),
                 state=self._state,
                 slots=self._slots,
+                queues=self._queues,
                 started_at=self._started_at,
                 heartbeat_at=now,
             ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import wait
 
 import structlog
@@ -18,6 +18,7 @@ from hhh.jobs import procrastinate_schema as schema
 from hhh.jobs.base import Handled, JobQueue
 from hhh.jobs.periodic import Periodically
 from hhh.jobs.procrastinate_app import TASK, sending_app
+from hhh.jobs.procrastinate_names import all_queues, queue_name, queues_to_take
 from hhh.jobs.procrastinate_waiting import Waiting
 from hhh.jobs.procrastinate_worker import Deliveries
 from hhh.jobs.ticker import Ticker
@@ -40,29 +41,25 @@ _TICK = 1.0
 class ProcrastinateQueue(JobQueue):
     """Hands jobs to whichever worker is free. Make one with `procrastinate_queue`."""
 
-    def __init__(self, database: Database, worker: Worker, sender: App, name: str, waiting: Waiting) -> None:
+    def __init__(self, database: Database, worker: Worker, sender: App, installation: str, waiting: Waiting) -> None:
         self._database = database
         self._worker = worker
         self._sender = sender
-        self._name = name
+        self._installation = installation
         self._waiting = waiting
 
     def enqueue(self, new: NewJob) -> str:
         """See `JobQueue.enqueue`. Where the jobs database is away, the job waits until some worker hands it over."""
         job_id = self._worker.create(new, shared=True)
-        self.hand_over([job_id])
+        self._hand_over({job_id: new.kind})
         return job_id
 
     def hand_over(self, job_ids: Sequence[str]) -> None:
-        """See `JobQueue.hand_over`."""
-        waiting = [*job_ids]
-        try:
-            while waiting:
-                self._send(waiting[:_BATCH])
-                del waiting[:_BATCH]
-        except (ConnectorException, OperationalError) as error:
-            log.warning("jobs_not_handed_over", jobs=len(waiting), error=str(error.__cause__ or error).strip())
-            self._let_go(waiting)
+        """See `JobQueue.hand_over`; what nobody knows is left out."""
+        if job_ids:
+            with self._database.snapshot() as session:
+                kinds = rows.kinds_of(session, job_ids)
+            self._hand_over({job_id: kinds[job_id] for job_id in job_ids if job_id in kinds})
 
     def is_reachable(self) -> bool:
         """Whether jobs can be handed over now."""
@@ -75,8 +72,17 @@ class ProcrastinateQueue(JobQueue):
         """See `JobQueue.finished`."""
         await self._waiting.ended(job_id)
 
-    def _send(self, job_ids: Sequence[str]) -> None:
-        deliveries = [self._delivery(job_id) for job_id in job_ids]
+    def _hand_over(self, kinds: Mapping[str, str]) -> None:
+        waiting = [*kinds]
+        try:
+            while waiting:
+                self._send([self._delivery(job_id, kinds[job_id]) for job_id in waiting[:_BATCH]])
+                del waiting[:_BATCH]
+        except (ConnectorException, OperationalError) as error:
+            log.warning("jobs_not_handed_over", jobs=len(waiting), error=str(error.__cause__ or error).strip())
+            self._let_go(waiting)
+
+    def _send(self, deliveries: Sequence[Delivery]) -> None:
         try:
             self._sender.job_manager.batch_defer_jobs(deliveries)
         except AlreadyEnqueued:  # one of them: then none was taken
@@ -91,10 +97,10 @@ class ProcrastinateQueue(JobQueue):
             for job_id in job_ids:
                 rows.let_go(session, job_id, now=now)
 
-    def _delivery(self, job_id: str) -> Delivery:
+    def _delivery(self, job_id: str, kind: str) -> Delivery:
         return Delivery(
             id=None,
-            queue=self._name,
+            queue=queue_name(self._installation, kind),
             lock=None,
             # One that waits for a worker is enough, however often it is handed over.
             queueing_lock=job_id,
@@ -107,14 +113,16 @@ class _Working:
     """The part of a process that runs jobs: takes them, and sees to what others left."""
 
     def __init__(
-        self, services: Services, worker: Worker, queue: ProcrastinateQueue, waiting: Waiting, name: str, timing: Timing
+        self, services: Services, worker: Worker, queue: ProcrastinateQueue, waiting: Waiting, timing: Timing
     ) -> None:
+        settings, installation = services.settings, services.identity.installation
         self._worker, self._queue, self._waiting = worker, queue, waiting
-        self._grace = services.settings.drain_seconds
+        self._grace = settings.drain_seconds
         self._deliveries = Deliveries(
-            services.settings.jobs_database_url.get_secret_value(),
-            name,
-            slots=services.settings.worker_slots,
+            settings.jobs_database_url.get_secret_value(),
+            queues_to_take(installation, settings.worker_queues),
+            all_queues=all_queues(installation),
+            slots=settings.worker_slots,
             execute=self._execute,
         )
         self._tidier = Periodically("tidy", timing.tidy, self._tidy)
@@ -150,7 +158,7 @@ class _Working:
         handled = self._worker.attempt(job_id)
         if handled is Handled.ENDED:
             self._waiting.look()
-        if self._worker.is_limited and handled in {Handled.ENDED, Handled.QUEUED}:
+        if self._worker.waits_for_room and handled in {Handled.ENDED, Handled.QUEUED}:
             self._tidier.soon()  # there is room for one that was refused
 
     def _tidy(self) -> None:
@@ -182,7 +190,7 @@ def procrastinate_queue(
         ConfigurationError: the jobs database is not one.
     """
     settings, timing = services.settings, timing or Timing()
-    url, name = settings.jobs_database_url.get_secret_value(), services.identity.installation
+    url, installation = settings.jobs_database_url.get_secret_value(), services.identity.installation
     schema.ensure(url)
     slots = settings.worker_slots if works else 0
     with (
@@ -190,10 +198,10 @@ def procrastinate_queue(
         _opened(sending_app(url)) as sender,
     ):
         waiting = Waiting(services.database)
-        queue = ProcrastinateQueue(services.database, worker, sender, name, waiting)
+        queue = ProcrastinateQueue(services.database, worker, sender, installation, waiting)
         try:
             if works:
-                with _working(_Working(services, worker, queue, waiting, name, timing)):
+                with _working(_Working(services, worker, queue, waiting, timing)):
                     yield queue
             else:
                 yield queue

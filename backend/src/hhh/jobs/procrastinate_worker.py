@@ -32,16 +32,20 @@ _AGAIN = 2.0
 class Deliveries:
     """Takes jobs while there are free slots, from `start` to `stop_taking`."""
 
-    def __init__(self, url: str, queue: str, *, slots: int, execute: Callable[[str], None]) -> None:
+    def __init__(
+        self, url: str, queues: Sequence[str], *, all_queues: Sequence[str], slots: int, execute: Callable[[str], None]
+    ) -> None:
         """Nothing is begun yet.
 
         Args:
             url: of the jobs database.
-            queue: whose jobs to take.
+            queues: whose jobs to take.
+            all_queues: those of the installation, which are cleaned of what dead workers had taken.
             slots: how many run at once.
             execute: runs one to its end; raises nothing. Called in a thread.
         """
-        self._queue, self._slots, self._execute = queue, slots, execute
+        self._queues, self._slots, self._execute = queues, slots, execute
+        self._all_queues = all_queues
         self._closing = threading.Event()
         self._app = working_app(url, self._closing, self._run)
         # Not asyncio's own pool: that has few threads on a small machine, and others wait for theirs in it.
@@ -102,7 +106,7 @@ class Deliveries:
             cleaning = asyncio.create_task(self._clean_up())
             try:
                 await self._app.run_worker_async(
-                    queues=[self._queue],
+                    queues=self._queues,
                     concurrency=self._slots,
                     listen_notify=True,
                     fetch_job_polling_interval=_POLLING,
@@ -148,9 +152,10 @@ class Deliveries:
     async def _remove_stalled(self) -> None:
         manager = self._app.job_manager
         await manager.prune_stalled_workers(_GONE)
-        for job in await manager.get_stalled_jobs(queue=self._queue, seconds_since_heartbeat=_STALLED):
-            if job.id is not None:
-                await manager.finish_job_by_id_async(job.id, Status.FAILED, delete_job=True)
+        for queue in self._all_queues:
+            for job in await manager.get_stalled_jobs(queue=queue, seconds_since_heartbeat=_STALLED):
+                if job.id is not None:
+                    await manager.finish_job_by_id_async(job.id, Status.FAILED, delete_job=True)
 
 
 def _log_unforeseen(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -8,18 +8,21 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from hhh.core.config import QueueName
 from hhh.core.errors import Cancelled, HHHError
 from hhh.jobs.base import Handled
 from hhh.jobs.clock import JobClock
 from hhh.jobs.endings import Claim
 from hhh.jobs.timing import Timing
-from hhh.models import JobKind, JobState
+from hhh.models import QUEUES, JobKind, JobState
 from hhh.repositories import jobs as rows
 from hhh.services.cancelling import said
 from hhh.services.container import Services
 from hhh.services.work import Attempt, Failure
 
 _UNLIMITED = sys.maxsize
+#: The kinds that share a limit, or have none.
+_GROUPS = (rows.MAIN_KINDS, QUEUES["verify"], QUEUES["upkeep"])
 
 
 class Taking:
@@ -30,17 +33,38 @@ class Taking:
         worker: its id.
         timing: for how long leases are given.
         clock: in whose time.
-        takes_all: whether it takes whatever waits; else it runs its own jobs alone, and keeps them.
+        queues: of which it takes whatever waits; None: it runs its own jobs alone, and keeps them.
     """
 
-    def __init__(self, services: Services, worker: str, timing: Timing, clock: JobClock, *, takes_all: bool) -> None:
+    def __init__(
+        self,
+        services: Services,
+        worker: str,
+        timing: Timing,
+        clock: JobClock,
+        *,
+        queues: Collection[QueueName] | None = None,
+    ) -> None:
         self._database = services.database
         self._works = services.works
         self._limit = services.settings.running_limit
         self._worker = worker
         self._timing = timing
         self._clock = clock
-        self._takes_all = takes_all
+        self._shares = queues is not None
+        self._kinds = {kind for name in (QUEUES if queues is None else queues) for kind in QUEUES[name]}
+        #: Restoring for a drill takes all that a machine has: backups must not wait for several of them.
+        self._verifies_one = self._shares and self._kinds != {JobKind.VERIFY}
+        self._turned_away = False
+
+    def takes(self, kind: JobKind) -> bool:
+        """Whether jobs of that kind are for this worker."""
+        return kind in self._kinds
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether a job that ends may make room for one that could not be begun."""
+        return self._limit > 0 or self._turned_away
 
     def claim(self, job_id: str) -> Claim | Handled:
         """Makes a queued job ours and running; or why it is not.
@@ -61,8 +85,8 @@ class Taking:
             if waiting.cancel_requested:
                 self._end(session, job_id, kind, Cancelled(said(kind)), now)
                 return Handled.ENDED
-            if kind in rows.MAIN_KINDS and self._room(session) == 0:
-                if self._takes_all:
+            if kind not in self._kinds or not self._has_room(session, kind):
+                if self._shares:
                     rows.let_go(session, job_id, now=now)
                 return Handled.REFUSED
             return self._begin(session, job_id, kind, now)
@@ -72,12 +96,9 @@ class Taking:
         with self._database.transaction() as session:
             rows.end_if_frozen(session)
             now = self._clock.now(session)
-            room = self._room(session)
-            main = self._adopt(session, rows.MAIN_KINDS, now, shared=shared, limit=min(room, limit))
-            upkeep = [kind for kind in self._works if kind not in rows.MAIN_KINDS]
-            others = self._adopt(session, upkeep, now, shared=shared, limit=limit)
+            found = [each for kinds in _GROUPS for each in self._adopt(session, kinds, now, shared=shared, limit=limit)]
             mine = [] if shared else rows.queued_of(session, self._worker)
-            return [*dict.fromkeys([*main, *others, *mine])]
+            return [*dict.fromkeys([*found, *mine])]
 
     def _begin(self, session: Session, job_id: str, kind: JobKind, now: datetime) -> Claim | Handled:
         job = rows.claim(session, job_id, worker=self._worker, lease_expires_at=now + self._timing.lease, now=now)
@@ -95,16 +116,34 @@ class Taking:
         if rows.end_queued(session, job_id, state=failure.state, error=failure.text, now=now):
             self._works[kind].record_failure(session, job_id, failure, now)
 
-    def _room(self, session: Session) -> int:
-        """How many more backups and restores may run."""
-        return max(0, self._limit - rows.running_main(session)) if self._limit else _UNLIMITED
+    def _has_room(self, session: Session, kind: JobKind) -> bool:
+        if kind is JobKind.VERIFY and self._verifies_one:
+            # Another thread of this process may be about to begin one as well.
+            rows.lock_claims(session)
+        has_room = self._room(session, kind) > 0
+        self._turned_away = self._turned_away or (kind is JobKind.VERIFY and not has_room)
+        return has_room
+
+    def _room(self, session: Session, kind: JobKind) -> int:
+        """How many more may run of that kind, and of those that share its limit."""
+        if kind in rows.MAIN_KINDS and self._limit:
+            return max(0, self._limit - rows.running_main(session))
+        if kind is JobKind.VERIFY and self._verifies_one:
+            return max(0, 1 - rows.running_of(session, self._worker, kind))
+        return _UNLIMITED
 
     def _is_early(self, not_before: datetime | None, now: datetime) -> bool:
         return not_before is not None and now < not_before <= now + self._latest
 
     def _adopt(
-        self, session: Session, kinds: Collection[JobKind], now: datetime, *, shared: bool, limit: int
+        self, session: Session, group: Collection[JobKind], now: datetime, *, shared: bool, limit: int
     ) -> Sequence[str]:
+        kinds = [kind for kind in group if kind in self._kinds]
+        if not kinds:
+            return []
+        room = self._room(session, kinds[0])
+        if kinds == [JobKind.VERIFY] and room:
+            self._turned_away = False  # it is named now
         return rows.adopt(
             session,
             worker="" if shared else self._worker,
@@ -112,7 +151,7 @@ class Taking:
             lease_expires_at=now + self._timing.lease,
             now=now,
             latest_not_before=now + self._latest,
-            limit=limit,
+            limit=min(room, limit),
         )
 
     @property

@@ -24,7 +24,7 @@ from hhh.jobs.lost import Lost
 from hhh.jobs.presence import Presence
 from hhh.jobs.taking import Taking
 from hhh.jobs.timing import Timing
-from hhh.models import Job, JobState
+from hhh.models import Job, JobKind, JobState
 from hhh.repositories import jobs as rows
 from hhh.repositories import workers as worker_rows
 from hhh.services.container import Services
@@ -63,7 +63,8 @@ class Worker:
         self._presence = presence
         self._clock = clock
         self._endings = Endings(services.database, services.works, timing, clock)
-        self._taking = Taking(services, name, timing, clock, takes_all=presence is not None)
+        queues = services.settings.worker_queues if presence is not None else None
+        self._taking = Taking(services, name, timing, clock, queues=queues)
         self._lost = Lost(liveness, timing)
         #: With a shared queue a queued job waits for any worker, also for one that is yet to start.
         self._is_shared = bool(services.settings.jobs_database_url.get_secret_value())
@@ -76,7 +77,7 @@ class Worker:
 
         Args:
             new: what is asked for.
-            shared: whether it waits for any worker; else for this one.
+            shared: whether it waits for any worker; else for this one, unless its kind is not for this one.
 
         Raises:
             BackupInProgress: an active job is in its way.
@@ -90,8 +91,10 @@ class Worker:
         try:
             with self._database.transaction() as session:
                 now = self._clock.now(session)
-                expires = now + self.timing.lease
-                return creation.insert(session, new, now, worker="" if shared else self.name, lease_expires_at=expires)
+                mine = not shared and self.takes(new.kind)
+                # Nobody is handed what this worker does not take: whoever does may have it at once.
+                expires = now + self.timing.lease if mine or shared else now
+                return creation.insert(session, new, now, worker=self.name if mine else "", lease_expires_at=expires)
         except IntegrityError:  # another process was first
             raise _in_progress(new) from None
 
@@ -128,6 +131,10 @@ class Worker:
             log.warning("job_not_claimed", job_id=job_id, error=str(error))
             return Handled.REFUSED
 
+    def takes(self, kind: JobKind) -> bool:
+        """Whether jobs of that kind are for this worker."""
+        return self._taking.takes(kind)
+
     def drain(self) -> None:
         """Has the next heartbeat tell that this worker takes no more."""
         if self._presence is not None:
@@ -159,9 +166,10 @@ class Worker:
             self._liveness.bury(worker)
 
     def sweep(self) -> None:
-        """Sees to what ended jobs left outside of the database; may take its time."""
-        for work in self._works.values():
-            work.sweep(self.name)
+        """Sees to what ended jobs of its kinds left outside of the database; may take its time."""
+        for kind, work in self._works.items():
+            if self.takes(kind):
+                work.sweep(self.name)
 
     def adopt_queued(self, *, shared: bool = False, limit: int = 1000) -> list[str]:
         """Takes queued jobs that nobody is believed to have and that may begin now, to be handed over; their ids.
@@ -184,9 +192,9 @@ class Worker:
             return {*job_ids} - rows.unfinished(session)
 
     @property
-    def is_limited(self) -> bool:
-        """Whether a job that ends makes room for one that could not be begun."""
-        return self._settings.running_limit > 0
+    def waits_for_room(self) -> bool:
+        """Whether a job that ends may make room for one that could not be begun."""
+        return self._taking.waits_for_room
 
     @property
     def is_behind(self) -> bool:
@@ -285,9 +293,10 @@ def working(
     database, liveness = services.database, Liveness(services.settings.data_dir)
     with contextlib.ExitStack() as stack:
         name = stack.enter_context(liveness.alive())
-        presence = (
-            stack.enter_context(_present(database, clock, Presence(name, label=label, slots=slots))) if slots else None
-        )
+        presence = None
+        if slots:
+            presence = Presence(name, label=label, slots=slots, queues=services.settings.worker_queues)
+            stack.enter_context(_present(database, clock, presence))
         heartbeat = stack.enter_context(Heartbeat(database, name, presence=presence, timing=timing, clock=clock))
         worker = Worker(services, name, heartbeat, liveness, presence=presence, timing=timing, clock=clock)
         try:
@@ -298,11 +307,11 @@ def working(
 
 
 @contextlib.contextmanager
-def _present(database: Database, clock: JobClock, presence: Presence) -> Iterator[Presence]:
+def _present(database: Database, clock: JobClock, presence: Presence) -> Iterator[None]:
     with database.transaction() as session:
         presence.write(session, clock.now(session))
     try:
-        yield presence
+        yield
     finally:
         try:
             with database.transaction() as session:

@@ -3,7 +3,7 @@
 from hhh.core.database import Base
 from hhh.models.backup_log import BackupCopy, BackupLog, BackupStatus, BackupTotals, CopyStatus
 from hhh.models.installation import Installation
-from hhh.models.job import Job, JobKind, JobState
+from hhh.models.job import QUEUES, Job, JobKind, JobState, queue_of
 from hhh.models.policy import Policy
 from hhh.models.restore import Restore
 from hhh.models.schedule import Schedule
@@ -15,6 +15,7 @@ from hhh.models.verification import Verification, VerificationStatus
 from hhh.models.worker import WorkerRow, WorkerState
 
 __all__ = [
+    "QUEUES",
     "BackupCopy",
     "BackupLog",
     "BackupStatus",
@@ -39,4 +40,5 @@ __all__ = [
     "VerificationStatus",
     "WorkerRow",
     "WorkerState",
+    "queue_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sqlalchemy import JSON, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from hhh.core.config import QueueName
 from hhh.core.database import Base
 
 
@@ -21,6 +23,20 @@ class JobKind(StrEnum):
     REPAIR = "repair"  #: makes the missing copies of a target's backups again
     SWEEP = "sweep"  #: looks for what belongs to nothing, in every store
     VERIFY = "verify"  #: finds out what a backup is good for; any number of them at once
+
+
+#: What a worker takes that is told to take from some queues alone. Each kind is in one.
+QUEUES: Mapping[QueueName, tuple[JobKind, ...]] = {
+    "backup": (JobKind.BACKUP,),
+    "restore": (JobKind.RESTORE,),
+    "verify": (JobKind.VERIFY,),
+    "upkeep": (JobKind.PRUNE, JobKind.REPAIR, JobKind.SWEEP),
+}
+
+
+def queue_of(kind: str) -> QueueName:
+    """The queue that jobs of a kind are in."""
+    return next(name for name, kinds in QUEUES.items() if kind in kinds)
 
 
 class JobState(StrEnum):

@@ -34,5 +34,7 @@ class WorkerRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     #: How many jobs it runs at once.
     slots: Mapped[int] = mapped_column(Integer)
+    #: Of which queues it takes jobs, comma-separated; a version that knew none takes what there was then.
+    queues: Mapped[str] = mapped_column(String(64), server_default="backup,restore,upkeep")
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime]

@@ -77,7 +77,9 @@ def settled(session: Session, job_id: str) -> Job | None:
 
 
 def active_of(session: Session, kind: JobKind, target: str) -> Job | None:
-    """The job that is in the way of a new one of that kind."""
+    """The job that is in the way of a new one of that kind; of verifications there may be any number."""
+    if kind is JobKind.VERIFY:
+        return None
     condition = ACTIVE if kind in MAIN_KINDS else and_(Job.kind == kind, Job.state.in_(_UNFINISHED))
     return session.scalar(select(Job).where(Job.target == target, condition))
 
@@ -114,6 +116,23 @@ def running_main(session: Session) -> int:
     """How many backups and restores run."""
     counted = select(func.count()).where(Job.state == JobState.RUNNING, Job.kind.in_(MAIN_KINDS))
     return session.scalar(counted) or 0
+
+
+def running_of(session: Session, worker: str, kind: JobKind) -> int:
+    """How many jobs of that kind a worker runs."""
+    counted = select(func.count()).where(Job.state == JobState.RUNNING, Job.worker == worker, Job.kind == kind)
+    return session.scalar(counted) or 0
+
+
+def waiting_by_kind(session: Session) -> dict[str, int]:
+    """By kind, how many jobs wait for a worker."""
+    counted = select(Job.kind, func.count()).where(Job.state == JobState.QUEUED).group_by(Job.kind)
+    return dict(session.execute(counted).all())
+
+
+def kinds_of(session: Session, job_ids: Collection[str]) -> dict[str, str]:
+    """By id, what each of the given jobs does; without those that nobody knows."""
+    return dict(session.execute(select(Job.id, Job.kind).where(Job.id.in_(job_ids))).all())
 
 
 def lock_claims(session: Session) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import Session
 
 from hhh.models import WorkerRow, WorkerState
@@ -34,6 +34,14 @@ def all_rows(session: Session) -> Sequence[WorkerRow]:
 
 def taking_jobs(session: Session, *, since: datetime, until: datetime) -> Sequence[str]:
     """The ids of the workers that take jobs, and whose last sign of life is of that time."""
-    return session.scalars(
-        select(WorkerRow.id).where(WorkerRow.state == WorkerState.ACTIVE, WorkerRow.heartbeat_at.between(since, until))
-    ).all()
+    return session.scalars(select(WorkerRow.id).where(*_taking(since, until))).all()
+
+
+def taken_queues(session: Session, *, since: datetime, until: datetime) -> set[str]:
+    """The queues that those workers take jobs from."""
+    found = session.scalars(select(WorkerRow.queues).where(*_taking(since, until)))
+    return {name for queues in found for name in queues.split(",")}
+
+
+def _taking(since: datetime, until: datetime) -> tuple[ColumnElement[bool], ...]:
+    return WorkerRow.state == WorkerState.ACTIVE, WorkerRow.heartbeat_at.between(since, until)

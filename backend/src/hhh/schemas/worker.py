@@ -25,6 +25,9 @@ class WorkerResource(ApiModel):
     version: str = Field(description="Of HHH Backup.")
     state: str = Field(description="`active`, or `draining` once it was asked to stop.")
     slots: int = Field(description="How many jobs it runs at once.")
+    queues: list[str] = Field(
+        description="Of what it takes jobs: `backup`, `restore`, `verify`, `upkeep` (prune, repair, sweep)."
+    )
     running: list[RunningJob]
     started_at: Moment
     heartbeat_at: Moment

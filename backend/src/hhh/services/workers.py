@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from hhh.core.config import QueueName
 from hhh.core.database import Database
-from hhh.models import Job, WorkerRow
+from hhh.models import QUEUES, Job, WorkerRow
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import workers as rows
 from hhh.schemas.worker import RunningJob, WorkerResource
@@ -28,6 +29,15 @@ class WorkerService:
             running = job_rows.running(session)
             return [_resource(row, running, now) for row in rows.all_rows(session)]
 
+    def untaken(self) -> Mapping[QueueName, int]:
+        """The queues of which no living worker takes jobs, each with how many wait in it."""
+        with self._database.snapshot() as session:
+            now = job_rows.server_time(session)
+            taken = rows.taken_queues(session, since=now - LEASE, until=now + LEASE)
+            waiting = job_rows.waiting_by_kind(session)
+        free = {name: kinds for name, kinds in QUEUES.items() if name not in taken}
+        return {name: sum(waiting.get(kind, 0) for kind in kinds) for name, kinds in free.items()}
+
 
 def _resource(row: WorkerRow, running: Sequence[Job], now: datetime) -> WorkerResource:
     return WorkerResource(
@@ -38,6 +48,7 @@ def _resource(row: WorkerRow, running: Sequence[Job], now: datetime) -> WorkerRe
         version=row.version,
         state=row.state,
         slots=row.slots,
+        queues=row.queues.split(","),
         running=[RunningJob(id=job.id, kind=job.kind, target=job.target) for job in running if job.worker == row.id],
         started_at=row.started_at,
         heartbeat_at=row.heartbeat_at,
