@@ -13,6 +13,7 @@ depends_on = None
 _MOMENT = sa.DateTime(timezone=True)
 _VERIFY_DUE = sa.text("verify_due IS NOT NULL AND deleted_at IS NULL")
 _READ_BACK = sa.text("status = 'SUCCESS' AND deleted_at IS NULL")
+_PROVEN = sa.text("verified_level = 'proven' AND deleted_at IS NULL")
 _COLUMNS = (
     ("policies", sa.Column("proof", sa.JSON)),
     ("schedules", sa.Column("verify_level", sa.String(16))),
@@ -62,11 +63,19 @@ def upgrade() -> None:
         sqlite_where=_READ_BACK,
         postgresql_where=_READ_BACK,
     )
+    op.create_index(
+        "ix_backup_log_proven",
+        "backup_log",
+        ["target", "created_at", "id"],
+        sqlite_where=_PROVEN,
+        postgresql_where=_PROVEN,
+    )
     # What is there already was never read back: the oldest is read first.
     op.execute(sa.text("UPDATE backup_log SET read_back_at = created_at"))
 
 
 def downgrade() -> None:
+    op.drop_index("ix_backup_log_proven", "backup_log")
     op.drop_index("ix_backup_log_read_back", "backup_log")
     op.drop_index("ix_backup_log_verify_due", "backup_log")
     for table, column in _COLUMNS:
