@@ -103,6 +103,9 @@ class SqliteFacts(FactsModel):
     tables: list[TableFacts]
     #: ``type name`` of every index, view and trigger.
     objects: list[tuple[str, str]]
+    #: Of everything in ``sqlite_schema``: type, name, its table, and its SQL, empty where it has none. None in backups
+    #: of releases that took none.
+    definitions: list[tuple[str, str, str, str]] | None = None
 
 
 Facts = PostgresqlFacts | SqliteFacts

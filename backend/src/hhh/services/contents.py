@@ -45,7 +45,7 @@ class Contents:
                 engine=manifest.engine,
                 raw_size=manifest.object.raw_size,
                 stored_size=manifest.object.size,
-                facts=facts.model_dump(mode="json", exclude={"tables"}),
+                facts=facts.model_dump(mode="json", exclude={"tables", "definitions"}),
                 tables=[
                     TableContents(
                         schema_name=table.schema_name,

@@ -12,7 +12,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hhh.core.errors import EngineError, HHHError, ScratchError, SourceUnreadable, TargetBusy, ToolFailed
+from hhh.core.errors import (
+    ArtifactDamaged,
+    EngineError,
+    HHHError,
+    Lacking,
+    ScratchError,
+    SourceUnreadable,
+    TargetBusy,
+    ToolFailed,
+)
 from hhh.core.process import Child, running
 from hhh.core.run import Run
 
@@ -28,6 +37,8 @@ _ERRORS: Mapping[str, type[HHHError]] = {
     "busy": TargetBusy,
     "scratch": ScratchError,
     "destination": EngineError,
+    "damaged": ArtifactDamaged,
+    "lacking": Lacking,
 }
 
 
@@ -71,7 +82,7 @@ class Conversation:
         """Reads reports up to this one, and asks the run for cancellation meanwhile.
 
         Raises:
-            EngineError, ScratchError: the child reports it.
+            EngineError, ScratchError, ArtifactDamaged: the child reports it.
             ToolFailed: the child ended without a word.
         """
         while (report := self._next())["event"] != event:

@@ -47,9 +47,20 @@ def take_facts(path: str, *, thorough: bool, checked: bool = False) -> dict[str,
         "objects": connection.execute(
             "SELECT type, name FROM sqlite_schema WHERE type <> 'table' ORDER BY type, name"
         ).fetchall(),
+        "definitions": definitions(connection),
     }
     versions = {"sqlite": apsw.sqlite_lib_version(), "apsw": apsw.apsw_version()}
     return {"facts": facts, "warnings": warnings, "versions": versions}
+
+
+def definitions(connection: apsw.Connection) -> list[tuple[str, ...]]:
+    """Type, name, table and SQL of everything there is; what is no text in the database's encoding is shown escaped."""
+    encoding = str(connection.pragma("encoding"))
+    rows = connection.execute(
+        "SELECT CAST(type AS BLOB), CAST(name AS BLOB), CAST(tbl_name AS BLOB), CAST(coalesce(sql, '') AS BLOB) "
+        "FROM sqlite_schema ORDER BY type, name"
+    )
+    return [tuple(each.decode(encoding, "backslashreplace") for each in row) for row in rows]
 
 
 def names_of_tables(connection: apsw.Connection) -> list[str]:

@@ -13,6 +13,7 @@ from hhh.engines.sqlite.child.checks import NAMES_OF_TABLES, take_facts
 from hhh.engines.sqlite.child.opening import check_file, open_immutable
 from hhh.engines.sqlite.child.overwrite import replace, settle
 from hhh.engines.sqlite.child.protocol import Abandoned, Failed, Reports, end_with_parent, read_request
+from hhh.engines.sqlite.child.proving import ask, prove
 from hhh.engines.sqlite.child.said import mapped_errors
 from hhh.engines.sqlite.child.snapshot import Snapshot
 
@@ -78,6 +79,8 @@ OPERATIONS = {
     "check": check,
     "replace": replace,
     "compare": compare,
+    "prove": prove,
+    "ask": ask,
 }
 
 

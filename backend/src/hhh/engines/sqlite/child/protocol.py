@@ -17,6 +17,8 @@
 | ``check`` | ``checked``: whether these bytes were checked before | ``facts`` of a file that is ours |
 | ``replace`` | ``dump``, ``part``, ``kept``: paths; ``check_dump``, ``accept_damage`` | ``replaced`` |
 | ``compare`` | ``kept``: path | ``compared``: ``replaced``, whether the source has been replaced since it was kept |
+| ``prove`` | | ``proven``: ``tables``, ``pages``, ``orphans``, ``mismatches``, of a file that is ours |
+| ``ask`` | ``sql``, ``seconds`` | ``asked``: ``holds``, ``found``, of a file that is ours |
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ OPEN_DATABASES = OpenDatabases()
 
 
 class Failed(Exception):
-    """What the operator is told; ``reason`` is ``unreadable``, ``busy``, ``scratch`` or ``destination``."""
+    """What the operator is told; ``reason`` is one of those of `hhh.engines.sqlite.conversation`."""
 
     def __init__(self, reason: str, message: str, hint: str | None = None) -> None:
         super().__init__(message)
