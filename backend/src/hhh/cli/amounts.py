@@ -28,6 +28,24 @@ def seconds_of(text: str, option: str) -> int | None:
     return round(float(found[1]) * _SECONDS[found[2]])
 
 
+def days_of(text: str, option: str) -> int | None:
+    """The days of ``7d`` or ``2w``; None for `NONE`.
+
+    Raises:
+        InvalidInput: it is no duration of whole days.
+    """
+    return _whole(text, option, _SECONDS["d"], "days", "7d")
+
+
+def hours_of(text: str, option: str) -> int | None:
+    """The hours of ``26h`` or ``2d``; None for `NONE`.
+
+    Raises:
+        InvalidInput: it is no duration of whole hours.
+    """
+    return _whole(text, option, _SECONDS["h"], "hours", "26h")
+
+
 def bytes_of(text: str, option: str) -> int | None:
     """The bytes of ``50GB`` (of thousands) or ``1TiB`` (of 1024); None for `NONE`.
 
@@ -40,3 +58,12 @@ def bytes_of(text: str, option: str) -> int | None:
     if found is None or found[2].lower() not in _BYTES:
         raise InvalidInput(f"{option} is no size", hint="e.g. 500MB, 50GB, 1TiB, or none")
     return round(float(found[1]) * _BYTES[found[2].lower()])
+
+
+def _whole(text: str, option: str, unit: int, units: str, example: str) -> int | None:
+    seconds = seconds_of(text, option)
+    if seconds is None:
+        return None
+    if not seconds or seconds % unit:
+        raise InvalidInput(f"{option} is no number of whole {units}", hint=f"e.g. {example}, or none")
+    return seconds // unit

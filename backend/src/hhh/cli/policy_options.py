@@ -15,6 +15,8 @@ from pydantic import ValidationError
 
 from hhh.cli.amounts import bytes_of, seconds_of
 from hhh.cli.output import size
+from hhh.cli.proof_options import ProofOptions
+from hhh.cli.proof_options import described as described_demands
 from hhh.core.errors import InvalidInput
 from hhh.schemas.policy import PolicyFields
 from hhh.schemas.retention import Retention
@@ -87,7 +89,7 @@ class RetentionOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyOptions(RetentionOptions):
+class PolicyOptions(RetentionOptions, ProofOptions):
     """A policy as it was typed."""
 
     storage: Annotated[list[str] | None, typer.Option(help="A store that backups go to; give it once for each.")] = None
@@ -105,7 +107,7 @@ class PolicyOptions(RetentionOptions):
         Raises:
             InvalidInput: something typed can't be used.
         """
-        given: dict[str, Any] = {}
+        given = self.demands()
         if self.storage:
             given["storages"] = self.storage
         if self.minimum_copies is not None:
@@ -170,6 +172,7 @@ def described(policy: TargetPolicy) -> list[tuple[str, str]]:
         ("retries", str(policy.retries)),
         ("time limit", limit),
         ("retention", _described_retention(policy)),
+        *described_demands(policy.proof),
     ]
 
 

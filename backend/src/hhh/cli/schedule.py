@@ -1,4 +1,4 @@
-"""``hhh schedule``: when databases are backed up."""
+"""``hhh schedule``: when databases are backed up, and backups verified."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from rich.markup import escape
 from hhh.cli.amounts import seconds_of
 from hhh.cli.backup import take
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table
+from hhh.cli.proof_options import LevelOrNone, level_of
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput
 from hhh.schemas.schedule import ScheduleChange, ScheduleRequest, ScheduleResource
+from hhh.schemas.verification import Level
 from hhh.services import schedules
 
-app = typer.Typer(help="When databases are backed up.", no_args_is_help=True)
+app = typer.Typer(help="When databases are backed up, and backups verified.", no_args_is_help=True)
 
 _LONGEST_JITTER = 86_400
 _ALL = 1_000_000
@@ -38,7 +40,7 @@ _JITTER = typer.Option("--jitter", help="Begin each run up to so much later: 90s
 
 @app.callback()
 def group() -> None:
-    """When databases are backed up."""
+    """When databases are backed up, and backups verified."""
 
 
 @app.command("add")
@@ -48,10 +50,15 @@ def add(
     *,
     time_zone: Zone = "UTC",
     jitter: Annotated[str, _JITTER] = "0",
+    verify: Annotated[
+        Level | None, typer.Option(help="Take no backup, but verify the newest one at this level each time.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Back a database up again and again."""
-    asked = ScheduleRequest(target=target, cron=cron, time_zone=time_zone, jitter_seconds=_jitter(jitter))
+    """Back a database up again and again, or verify its newest backup."""
+    asked = ScheduleRequest(
+        target=target, cron=cron, time_zone=time_zone, jitter_seconds=_jitter(jitter), verify=verify
+    )
     with opened_services() as services:
         _print(services.schedules.add(asked), as_json=as_json)
 
@@ -62,14 +69,14 @@ def index(
     target: Annotated[str | None, typer.Option(help="Only those of this target.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the schedules, and how old each database's newest backup is."""
+    """List the schedules, and how old what each should have made is by now."""
     with opened_services() as services:
         found = services.schedules.page(target=target, limit=_ALL)
     if as_json:
         print_json(found)
         return
     print_table(
-        ["TARGET", "CRON", "TIME ZONE", "NEXT RUN (UTC)", "LAST BACKUP (UTC)", "OVERDUE", "ID"],
+        ["TARGET", "WHAT", "CRON", "TIME ZONE", "NEXT RUN (UTC)", "NEWEST (UTC)", "OVERDUE", "ID"],
         [_row(schedule) for schedule in found],
         empty='No schedules. Set one up with: hhh schedule add app "@daily"',
     )
@@ -89,11 +96,13 @@ def change(
     cron: Annotated[str | None, typer.Option(help="As for `hhh schedule add`.")] = None,
     time_zone: Annotated[str | None, typer.Option(help="Whose clock is meant.")] = None,
     jitter: Annotated[str | None, _JITTER] = None,
+    verify: Annotated[LevelOrNone | None, typer.Option(help="As for `hhh schedule add`; none: take backups.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Change a schedule; what is left out stays."""
     seconds = _jitter(jitter) if jitter is not None else None
-    asked = ScheduleChange(cron=cron, time_zone=time_zone, jitter_seconds=seconds)
+    level = {"verify": level_of(verify)} if verify is not None else {}
+    asked = ScheduleChange(cron=cron, time_zone=time_zone, jitter_seconds=seconds, **level)
     with opened_services() as services:
         _print(services.schedules.change(schedule_id, asked), as_json=as_json)
 
@@ -121,10 +130,10 @@ def run(schedule_id: Id, *, as_json: JsonOption = False) -> None:
 
 @app.command("remove")
 def remove(schedule_id: Id) -> None:
-    """Remove a schedule; the backups that it asked for stay."""
+    """Remove a schedule; the backups and verifications that it asked for stay."""
     with opened_services() as services:
         services.schedules.remove(schedule_id)
-    console.print("Removed. The backups that it asked for are kept.")
+    console.print("Removed. What it asked for is kept.")
 
 
 @app.command("preview")
@@ -156,24 +165,29 @@ def _print(schedule: ScheduleResource, *, as_json: bool) -> None:
 def _row(schedule: ScheduleResource) -> tuple[str, ...]:
     planned = "paused" if schedule.paused else moment(schedule.next_run_at)
     overdue = "yes" if schedule.overdue else "no"
-    newest = moment(schedule.last_backup_at)
-    return (schedule.target, schedule.cron, schedule.time_zone, planned, newest, overdue, schedule.id)
+    what = f"verify {schedule.verify}" if schedule.verify is not None else "backup"
+    newest = moment(schedule.last_verified_at if schedule.verify is not None else schedule.last_backup_at)
+    return (schedule.target, what, schedule.cron, schedule.time_zone, planned, newest, overdue, schedule.id)
 
 
 def _description(schedule: ScheduleResource) -> Iterator[tuple[str, str]]:
     yield "target", schedule.target
     yield "id", schedule.id
+    kind = "verification" if schedule.verify is not None else "backup"
+    yield "what", f"verifies the newest backup: {schedule.verify}" if schedule.verify is not None else "takes a backup"
     jitter = f", up to {schedule.jitter_seconds} s later" if schedule.jitter_seconds else ""
     yield "cron", f"{schedule.cron} in {schedule.time_zone}{jitter}"
     yield "next run", "none, it is paused" if schedule.paused else f"{moment(schedule.next_run_at)} UTC"
     for instant in schedule.next_runs:
         yield "planned", _instant(instant, schedule.time_zone)
     if schedule.last_run_at is not None:
-        yield "last run", f"of {moment(schedule.last_run_at)} UTC, backup {schedule.last_job_id}"
+        yield "last run", f"of {moment(schedule.last_run_at)} UTC, {kind} {schedule.last_job_id}"
     if schedule.last_skipped_at is not None:
         yield "left out", f"at {moment(schedule.last_skipped_at)} UTC: {schedule.last_skipped_reason}"
     overdue = ", which is overdue" if schedule.overdue else ""
-    yield "last backup", (f"of {moment(schedule.last_backup_at)} UTC" if schedule.last_backup_at else "none") + overdue
+    newest = schedule.last_backup_at if schedule.verify is None else schedule.last_verified_at
+    label = "last backup" if schedule.verify is None else "verified"
+    yield label, (f"of {moment(newest)} UTC" if newest else "none") + overdue
 
 
 def _instant(instant: datetime, time_zone: str) -> str:

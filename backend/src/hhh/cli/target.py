@@ -144,4 +144,5 @@ def _print_removed(removed: RemovedTarget) -> None:
     if removed.policy_kept:
         console.print("  Its retention goes on for them, and counts again for a target of that name.")
     for schedule in removed.schedules_removed:
-        console.print(escape(f'  A schedule went with it: "{schedule.cron}" {schedule.time_zone}'))
+        level = f", verifying: {schedule.verify}" if schedule.verify is not None else ""
+        console.print(escape(f'  A schedule went with it: "{schedule.cron}" {schedule.time_zone}{level}'))

@@ -16,12 +16,11 @@ from hhh.core.errors import DatabaseUnavailable, HHHError, InvalidInput
 from hhh.jobs import creation
 from hhh.jobs.clock import JobClock
 from hhh.jobs.timing import Timing
-from hhh.models import Job, Schedule
+from hhh.models import Job, JobKind, JobState, Schedule
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import schedules as rows
 from hhh.services.container import Services
 from hhh.services.schedules import move_on, plan_anew
-from hhh.services.work import NewJob
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +102,7 @@ class Ticker:
         """Begins the planned run of a schedule, or leaves it out, and plans the next; the id of the job, if any."""
         job_id = None
         try:
-            job_id = self._insert(session, self._schedules.due_job(row), busy, now)
+            job_id = self._insert(session, row, busy, now)
             row.last_run_at, row.last_job_id = row.planned_at, job_id
         except DatabaseUnavailable:
             raise
@@ -115,10 +114,12 @@ class Ticker:
             _leave_out(row, reason, now)
         return job_id
 
-    def _insert(self, session: Session, new: NewJob, busy: Job | None, now: datetime) -> str:
+    def _insert(self, session: Session, row: Schedule, busy: Job | None, now: datetime) -> str:
         """The id of the job, also where the instant had one before; whoever is handed one that has ended leaves it."""
-        if busy is not None and busy.id != new.job_id:
-            raise _Busy(busy)
+        new = self._schedules.due_job(row)
+        before = busy if new.kind == JobKind.BACKUP else _unfinished_verification(session, row)
+        if before is not None and before.id != new.job_id:
+            raise _Busy(before)
         try:
             with session.begin_nested():
                 return creation.insert(session, new, now, worker="", lease_expires_at=now + self._lease)
@@ -145,7 +146,18 @@ class _Busy(HHHError):
     """The target has an active job."""
 
     def __init__(self, job: Job | None) -> None:
-        super().__init__(f"A {job.kind} of the target was still {job.state}" if job else "The target was busy")
+        if job is None:
+            super().__init__("The target was busy")
+        else:
+            kind = "verification" if job.kind == JobKind.VERIFY else job.kind
+            super().__init__(f"A {kind} of the target was still {job.state}")
+
+
+def _unfinished_verification(session: Session, row: Schedule) -> Job | None:
+    """What the schedule asked for last: others of the target are in nobody's way, but these would pile up."""
+    job = job_rows.get(session, row.last_job_id) if row.last_job_id is not None else None
+    unfinished = job is not None and job.kind == JobKind.VERIFY and job.state in (JobState.QUEUED, JobState.RUNNING)
+    return job if unfinished else None
 
 
 def _leave_out(row: Schedule, reason: HHHError | ValueError, now: datetime) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
@@ -39,6 +40,19 @@ def naming(session: Session, store: str) -> Sequence[str]:
     # The two databases look into JSON in different ways; these are small columns of as many rows as there are targets.
     rows = session.execute(select(Policy.target, Policy.stores).order_by(Policy.target))
     return [target for target, stores in rows if store in stores]
+
+
+def drilling_on(session: Session, name: str) -> Sequence[str]:
+    """The targets, registered or not, whose policies have drills use the server of a target, by their names."""
+    asked = select(Policy.target, Policy.proof).where(Policy.proof.is_not(None)).order_by(Policy.target)
+    rows: Iterable[Any] = session.execute(asked)
+    return [target for target, proof in rows if proof.get("drill_target") == name]
+
+
+def level_after_backup(session: Session, target: str) -> str | None:
+    """The level that each backup of a target is to be verified at once it is stored."""
+    proof = session.scalar(select(Policy.proof).where(Policy.target == target)) or {}
+    return proof.get("verify_after_backup")
 
 
 def remove(session: Session, target: str) -> None:

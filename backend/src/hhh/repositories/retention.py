@@ -7,14 +7,27 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, delete, exists, literal, select, tuple_, update
-from sqlalchemy.orm import InstrumentedAttribute, Session, defer, selectinload
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, defer, selectinload
 
 from hhh.core.clock import utcnow
 from hhh.core.database import UtcDateTime
-from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Job, JobKind, JobState, Policy, Restore
+from hhh.models import (
+    BackupCopy,
+    BackupLog,
+    BackupStatus,
+    CopyStatus,
+    Job,
+    JobKind,
+    JobState,
+    Policy,
+    Restore,
+    Verification,
+    VerificationStatus,
+)
 from hhh.models.backup_log import DELETED
 from hhh.models.job import ACTIVE_UPKEEP
 from hhh.models.policy import PRUNE_DUE
+from hhh.repositories.levels import reaches
 
 #: The level of a backup that a restore drill has proven.
 PROVEN = "proven"
@@ -25,6 +38,22 @@ _UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 _HAS_COPY: ColumnElement[bool] = exists().where(
     BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED
 )
+
+
+def _failed_without_passing_since() -> ColumnElement[bool]:
+    failed, passed = aliased(Verification), aliased(Verification)
+    passed_since = exists().where(
+        passed.backup_id == failed.backup_id,
+        passed.status == VerificationStatus.SUCCESS,
+        tuple_(passed.created_at, passed.id) > tuple_(failed.created_at, failed.id),
+        reaches(passed.level, failed.level),
+    )
+    # Without a result it did not end by itself: its worker died, or a store did not answer.
+    found_fault = (failed.status == VerificationStatus.FAILED) & failed.result.is_not(None)
+    return exists().where(failed.backup_id == BackupLog.id, found_fault, ~passed_since)
+
+
+_HAS_FAILED = _failed_without_passing_since()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +69,23 @@ class Candidate:
     #: Whether a restore drill has proven it.
     proven: bool
     #: Whether any store has a copy.
-    good: bool
+    stored: bool
+    #: Whether it failed a verification, and has passed none of that level since.
+    failed: bool
     #: Whether a restore of it waits or runs.
     being_restored: bool
+    #: Whether a verification of it waits or runs.
+    being_verified: bool
+
+    @property
+    def good(self) -> bool:
+        """Whether it can be counted on, as far as anybody knows."""
+        return self.stored and not self.failed
 
 
 def candidates(session: Session, target: str) -> Sequence[Candidate]:
     """The successful backups of a target that are not being removed, newest first; reads no manifest."""
-    restoring = _being_restored(session)
+    restoring, verifying = _being_restored(session), _being_verified(session)
     columns = (
         BackupLog.id,
         BackupLog.backup_file,
@@ -56,13 +94,32 @@ def candidates(session: Session, target: str) -> Sequence[Candidate]:
         BackupLog.pinned,
         BackupLog.verified_level,
         _HAS_COPY,
+        _HAS_FAILED,
     )
     statement = select(*columns).where(*_successful_of(target))
     found = session.execute(statement.order_by(BackupLog.created_at.desc(), BackupLog.id.desc()))
     return [
-        Candidate(backup_id, file, created_at, size, pinned, level == PROVEN, good, backup_id in restoring)
-        for backup_id, file, created_at, size, pinned, level, good in found
+        Candidate(
+            backup_id,
+            file,
+            created_at,
+            size,
+            pinned,
+            level == PROVEN,
+            stored,
+            failed,
+            being_restored=backup_id in restoring,
+            being_verified=backup_id in verifying,
+        )
+        for backup_id, file, created_at, size, pinned, level, stored, failed in found
     ]
+
+
+def newest_stored(session: Session, target: str) -> str | None:
+    """The id of the newest backup of a target that some store has a copy of; None if there is none."""
+    has_begun = BackupLog.created_at <= literal(utcnow(), UtcDateTime())
+    statement = select(BackupLog.id).where(*_successful_of(target), _HAS_COPY, has_begun)
+    return session.scalar(statement.order_by(BackupLog.created_at.desc(), BackupLog.id.desc()).limit(1))
 
 
 def has_any(session: Session, target: str) -> bool:
@@ -93,15 +150,26 @@ def is_being_restored(session: Session, backup_id: str) -> bool:
     return backup_id in _being_restored(session)
 
 
+def is_being_verified(session: Session, backup_id: str) -> bool:
+    """Whether a verification of that backup waits or runs."""
+    return backup_id in _being_verified(session)
+
+
+def has_failed(session: Session, backup_id: str) -> bool:
+    """Whether that backup failed a verification, and has passed none of that level since."""
+    return session.scalar(select(BackupLog.id).where(BackupLog.id == backup_id, _HAS_FAILED)) is not None
+
+
 def good_newer(session: Session, row: BackupLog, *, count: int) -> bool:
     """Whether so many good backups of its target are newer than this one."""
-    statement = _newer(row, _HAS_COPY).order_by(BackupLog.created_at, BackupLog.id)
+    statement = _newer(row, _HAS_COPY, ~_HAS_FAILED).order_by(BackupLog.created_at, BackupLog.id)
     return session.scalar(statement.offset(count - 1).limit(1)) is not None
 
 
 def proven_newer(session: Session, row: BackupLog) -> bool:
     """Whether a good, proven backup of its target is newer than this one."""
-    return session.scalar(_newer(row, _HAS_COPY, BackupLog.verified_level == PROVEN).limit(1)) is not None
+    statement = _newer(row, _HAS_COPY, ~_HAS_FAILED, BackupLog.verified_level == PROVEN)
+    return session.scalar(statement.limit(1)) is not None
 
 
 # ------------------------------------------------------------------------------------------------- being removed
@@ -212,6 +280,11 @@ def _being_restored(session: Session) -> set[str | None]:
     statement = select(Restore.backup_id).join(Job, Job.id == Restore.id)
     statement = statement.where(Job.kind == JobKind.RESTORE, Job.state.in_(_UNFINISHED), Restore.undo_of.is_(None))
     return set(session.scalars(statement))
+
+
+def _being_verified(session: Session) -> set[str]:
+    statement = select(Verification.backup_id).join(Job, Job.id == Verification.id)
+    return set(session.scalars(statement.where(Job.kind == JobKind.VERIFY, Job.state.in_(_UNFINISHED))))
 
 
 def _successful_of(target: str) -> tuple[ColumnElement[bool], ...]:

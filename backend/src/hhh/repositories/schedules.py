@@ -7,11 +7,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import delete, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ScalarSelect, delete, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from hhh.models import BackupLog, BackupStatus, Job, Schedule
+from hhh.models import BackupLog, BackupStatus, Job, Schedule, Verification, VerificationStatus
 from hhh.models.job import ACTIVE
+from hhh.repositories.levels import reaches
 
 #: Values in one statement: each database has a limit.
 _AT_ONCE = 1000
@@ -82,8 +83,33 @@ def newest_successes(session: Session, targets: Collection[str]) -> Mapping[str,
         .limit(1)
         .scalar_subquery()
     )
-    asked, found = iter(targets), dict[str, datetime | None]()
+    return _newest_of_each(session, Schedule.target, newest, targets)
+
+
+def newest_verifications(session: Session, schedules: Collection[str]) -> Mapping[str, datetime]:
+    """By schedule: when the newest successful verification of its target, of its level or a higher one, was asked for.
+
+    Those that take backups have none.
+    """
+    newest = (
+        select(Verification.created_at)
+        .where(
+            Verification.target == Schedule.target,
+            Verification.status == VerificationStatus.SUCCESS,
+            reaches(Verification.level, Schedule.verify_level),
+        )
+        .order_by(Verification.created_at.desc(), Verification.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return _newest_of_each(session, Schedule.id, newest, schedules)
+
+
+def _newest_of_each(
+    session: Session, column: InstrumentedAttribute[str], newest: ScalarSelect[datetime], values: Collection[str]
+) -> Mapping[str, datetime]:
+    asked, found = iter(values), dict[str, datetime | None]()
     while some := [*islice(asked, _AT_ONCE)]:
-        rows: Iterable[Any] = session.execute(select(Schedule.target, newest).where(Schedule.target.in_(some)))
+        rows: Iterable[Any] = session.execute(select(column, newest).where(column.in_(some)))
         found.update(dict(tuple(row) for row in rows))
-    return {target: moment for target, moment in found.items() if moment is not None}
+    return {value: moment for value, moment in found.items() if moment is not None}

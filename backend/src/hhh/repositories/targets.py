@@ -22,6 +22,11 @@ def all_by_name(session: Session) -> Sequence[Target]:
     return session.scalars(select(Target).order_by(Target.name)).all()
 
 
+def kind_held(session: Session, name: str) -> str | None:
+    """The engine of a target, which stays as it is until this transaction ends; None if there is none."""
+    return session.scalar(select(Target.engine).where(Target.name == name).with_for_update(read=True))
+
+
 def active_kinds(session: Session, name: str) -> Sequence[str]:
     """The kinds of the jobs that wait or run for a target."""
     active = Job.state.in_((JobState.QUEUED, JobState.RUNNING))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from hhh.schemas.base import ApiModel
 from hhh.schemas.retention import Retention
@@ -13,6 +13,23 @@ from hhh.schemas.verification import Level
 Fingerprint = Literal["off", "sampled", "full"]
 _MOST_STORES = 16
 _DAY_SECONDS = 86_400
+_MOST_ASSERTIONS = 100
+_LONGEST_ASSERTION = 10_000
+
+
+def _statement(text: str) -> str:
+    """Without what surrounds it; nobody parses it before it is asked."""
+    bare = text.strip().rstrip("; \t\r\n")
+    if not bare:
+        raise ValueError("an assertion is empty")
+    # No database takes either: one ends C strings, the other has no UTF-8.
+    if "\0" in bare or any("\ud800" <= each <= "\udfff" for each in bare):
+        raise ValueError("an assertion has a character that no database takes")
+    return bare
+
+
+#: A query of the operator, without the semicolon at its end.
+Assertion = Annotated[str, Field(max_length=_LONGEST_ASSERTION), AfterValidator(_statement)]
 
 
 class ProofFields(ApiModel):
@@ -26,10 +43,10 @@ class ProofFields(ApiModel):
         description="Fingerprints of the rows of each table, in the dump's snapshot; `full` reads all that the dump "
         "reads a second time, `sampled` looks at some rows of each.",
     )
-    assertions: Annotated[list[Annotated[str, Field(min_length=1, max_length=10_000)]], Field(max_length=100)] = Field(
+    assertions: Annotated[list[Assertion], Field(max_length=_MOST_ASSERTIONS)] = Field(
         default=[], description="Queries that must return true in what was restored; each one statement."
     )
-    drill_target: str | None = Field(
+    drill_target: Annotated[str, Field(max_length=63)] | None = Field(
         default=None,
         description="A registered PostgreSQL target on whose server drills make a database of their own; null: on a "
         "throw-away server on the worker's machine.",

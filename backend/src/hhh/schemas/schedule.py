@@ -7,15 +7,18 @@ from typing import Annotated
 from pydantic import Field
 
 from hhh.schemas.base import ApiModel, Moment
+from hhh.schemas.verification import Level
 
 _CRON = (
     "Minute, hour, day of the month, month, day of the week; or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`."
 )
+_VERIFY = "The level that the target's newest good backup is verified at; null: a backup is taken."
 _JITTER = "Each run begins up to so much later, always the same for one instant, and never as late as the next one."
 
 CronLine = Annotated[str, Field(max_length=254, description=_CRON)]
 TimeZone = Annotated[str, Field(max_length=64, description="A name of the IANA database, e.g. `Europe/Berlin`.")]
 Jitter = Annotated[int, Field(ge=0, le=86_400, description=_JITTER)]
+Verify = Annotated[Level | None, Field(description=_VERIFY)]
 
 
 class ScheduleRequest(ApiModel):
@@ -27,34 +30,42 @@ class ScheduleRequest(ApiModel):
     cron: CronLine
     time_zone: TimeZone = "UTC"
     jitter_seconds: Jitter = 0
+    verify: Verify = None
 
 
 class ScheduleChange(ApiModel):
-    """What to change; what is left out stays."""
+    """What to change; what is left out stays, and what is null, but for `verify`."""
 
     cron: CronLine | None = None
     time_zone: TimeZone | None = None
     jitter_seconds: Jitter | None = None
+    verify: Verify = None
 
 
 class ScheduleResource(ApiModel):
-    """When a target is backed up."""
+    """When a target is backed up, or its newest backup verified."""
 
     id: str
     target: str
+    verify: Verify
     cron: str
     time_zone: str
     jitter_seconds: int
     paused: bool
     next_run_at: Moment | None = Field(description="When the next run begins, jitter included; null while paused.")
     next_runs: list[Moment] = Field(description="The instants of the next five runs, without jitter.")
-    last_run_at: Moment | None = Field(description="The instant for which a backup was begun last.")
-    last_job_id: str | None = Field(description="The id of that backup.")
+    last_run_at: Moment | None = Field(description="The instant for which a job was begun last.")
+    last_job_id: str | None = Field(description="The id of that backup, or of that verification.")
     last_skipped_at: Moment | None = Field(description="When a run was left out last.")
     last_skipped_reason: str | None
     last_backup_at: Moment | None = Field(description="When the target's newest successful backup was begun.")
+    last_verified_at: Moment | None = Field(
+        description="When the target's newest successful verification of that level, or a higher one, was asked for; "
+        "null where backups are taken."
+    )
     overdue: bool = Field(
-        description="Whether a run should have made a newer one by now: a period, at most 6 hours, has passed since."
+        description="Whether a run should have made a newer backup, or verification, by now: a period, at most 6 "
+        "hours, has passed since."
     )
     created_at: Moment
 

@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr
 
 from hhh.schemas.base import ApiModel, Moment
 from hhh.schemas.policy import PolicyFields, PolicyResource
+from hhh.schemas.verification import Level
 
 
 class TargetRequest(PolicyFields):
@@ -42,6 +43,7 @@ class RemovedSchedule(ApiModel):
     cron: str
     time_zone: str
     paused: bool
+    verify: Level | None
 
 
 class RemovedTarget(ApiModel):

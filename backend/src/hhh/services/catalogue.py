@@ -15,6 +15,7 @@ from hhh.core.errors import NotFound
 from hhh.models import BackupCopy, BackupLog, BackupStatus, Job
 from hhh.repositories import backups as rows
 from hhh.repositories import jobs as job_rows
+from hhh.repositories import policies as policy_rows
 from hhh.repositories import retention as retention_rows
 from hhh.schemas.backup import (
     BackupFilter,
@@ -153,8 +154,9 @@ def finish(session: Session, backup_id: str, outcome: Outcome) -> None:
     row.copies = list(outcome.copies)
     rows.add_to_totals(session, status=outcome.status, stored_bytes=outcome.stored_size)
     if outcome.status is BackupStatus.SUCCESS:
-        # Only a mark: the prune is a job of its own, and one that is lost with a process would never come.
+        # Only marks: prune and verification are jobs of their own, and one lost with a process would never come.
         retention_rows.mark_prune_due(session, row.target, now=outcome.finished_at)
+        row.verify_due = policy_rows.level_after_backup(session, row.target)
 
 
 def _log_entry(row: BackupLog) -> LogEntry:

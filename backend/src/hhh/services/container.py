@@ -109,6 +109,7 @@ def assemble(settings: Settings, database: Database) -> Services:
     pruning = Pruning(database, targets, stores, policies, deletion)
     copies = Copies(settings, identity, catalogue, stores)
     backups = BackupService(settings, database, identity, targets, stores, policies)
+    verifications = VerificationService(database, catalogue)
     return Services(
         settings=settings,
         database=database,
@@ -118,7 +119,7 @@ def assemble(settings: Settings, database: Database) -> Services:
         policies=policies,
         catalogue=catalogue,
         backups=backups,
-        schedules=ScheduleService(database, targets, backups),
+        schedules=ScheduleService(database, targets, backups, verifications),
         restores=RestoreService(settings, database, orders, records),
         restore_work=RestoreWork(settings, database, targets, orders, places, own_database),
         contents=Contents(settings, copies),
@@ -129,7 +130,7 @@ def assemble(settings: Settings, database: Database) -> Services:
         repair=Repair(settings, database, identity, targets, stores, policies),
         sweep=Sweep(settings, database, identity, stores, pruning),
         workers=WorkerService(database),
-        verifications=VerificationService(database, catalogue),
+        verifications=verifications,
         verification_work=VerificationWork(settings, database, targets, policies, Proof(settings, copies)),
         recoverability=RecoverabilityService(database, targets, policies),
     )

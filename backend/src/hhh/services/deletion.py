@@ -15,7 +15,7 @@ from hhh.models import BackupLog, BackupStatus, CopyStatus
 from hhh.repositories import backups as backup_rows
 from hhh.repositories import retention as rows
 from hhh.services import cursors
-from hhh.services.retention import NEWEST_GOOD, NEWEST_PROVEN, PINNED
+from hhh.services.retention import BEING_RESTORED, BEING_VERIFIED, NEWEST_GOOD, NEWEST_PROVEN, PINNED
 
 #: What a backup can't be pinned in: there is nothing to keep.
 _WITHOUT_CONTENT = frozenset({BackupStatus.FAILED, BackupStatus.CANCELLED})
@@ -54,7 +54,7 @@ class Deletion:
             NotFound: no such backup.
             InvalidInput: ``force`` is not its file name.
             BackupInProgress: it is still being taken.
-            InUse: it is being restored.
+            InUse: it is being restored or verified.
             BackupProtected: it is pinned, the newest good one or the newest proven one.
         """
         with self._database.transaction() as session:
@@ -71,7 +71,7 @@ class Deletion:
             row = rows.locked(session, backup_id)
             if row is None or row.status != BackupStatus.SUCCESS:
                 return False
-            if protections(session, row, minimum_kept=minimum_kept) or rows.is_being_restored(session, row.id):
+            if protections(session, row, minimum_kept=minimum_kept) or _use(session, row):
                 return False
             _bury(session, row, by=by, now=utcnow())
         return True
@@ -83,7 +83,7 @@ def protections(session: Session, row: BackupLog, *, minimum_kept: int = 1) -> S
     Two backups that are removed at once wait for each other there, so that each sees what is left by the other.
     """
     found = [PINNED] if row.pinned else []
-    if all(copy.status != CopyStatus.STORED for copy in row.copies):
+    if all(copy.status != CopyStatus.STORED for copy in row.copies) or rows.has_failed(session, row.id):
         return found
     if not rows.good_newer(session, row, count=1):
         found.append(NEWEST_GOOD)
@@ -108,14 +108,21 @@ def _refuse(session: Session, row: BackupLog, force: str | None) -> None:
         raise InvalidInput(
             f"{force!r} is not the file of that backup", hint=f"to remove it by force, name {row.backup_file}"
         )
-    if rows.is_being_restored(session, row.id):
-        raise InUse("The backup is being restored", hint="wait until the restore has ended, or cancel it")
+    if use := _use(session, row):
+        raise InUse(f"The backup is {use}", hint="wait until that has ended, or cancel it")
     if force is None and row.status == BackupStatus.SUCCESS and (reasons := protections(session, row)):
         raise BackupProtected(
             f"The backup is protected: {', '.join(reasons)}",
             reasons=reasons,
             hint=f"to remove it all the same: --force {row.backup_file} (over HTTP `force`)",
         )
+
+
+def _use(session: Session, row: BackupLog) -> str | None:
+    """What a job is at with it; it is given no tombstone meanwhile."""
+    if rows.is_being_restored(session, row.id):
+        return BEING_RESTORED
+    return BEING_VERIFIED if rows.is_being_verified(session, row.id) else None
 
 
 def _bury(session: Session, row: BackupLog, *, by: str, now: datetime) -> None:

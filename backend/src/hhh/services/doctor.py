@@ -168,7 +168,12 @@ def _schedules(services: Services) -> Iterator[Finding]:
         offset += len(page)
         for schedule in page:
             if schedule.overdue:
-                detail = f"{schedule.cron} is overdue: the newest backup is of {_when(schedule.last_backup_at)}"
+                newest = f"the newest backup is of {_when(schedule.last_backup_at)}"
+                if schedule.verify is not None:
+                    newest = (
+                        f"the newest that was verified ({schedule.verify}) is of {_when(schedule.last_verified_at)}"
+                    )
+                detail = f"{schedule.cron} is overdue: {newest}"
                 yield Finding(f"schedule of {schedule.target}", ok=False, detail=f"{detail}; does any worker run?")
 
 

@@ -12,9 +12,11 @@ from hhh.artifacts.naming import valid_target_name
 from hhh.core.database import Database
 from hhh.core.errors import InvalidInput
 from hhh.core.text import listed
+from hhh.engines.base import EngineKind
 from hhh.models import Policy
 from hhh.repositories import policies as rows
 from hhh.repositories import stores as store_rows
+from hhh.repositories import targets as target_rows
 from hhh.schemas.policy import PolicyFields, ProofFields
 from hhh.schemas.retention import Retention
 from hhh.services.stores import DEFAULT_STORE
@@ -67,7 +69,8 @@ def apply(session: Session, target: str, change: PolicyFields, *, whole: bool, n
         now: the moment.
 
     Raises:
-        InvalidInput: a store is not known, or named twice, or there are fewer of them than copies that must be.
+        InvalidInput: a store is not known, or named twice, or there are fewer of them than copies that must be; drills
+            are to use the server of what is no registered PostgreSQL target.
     """
     given = change.model_fields_set & PolicyFields.model_fields.keys()
     if not given and not whole:
@@ -83,7 +86,9 @@ def apply(session: Session, target: str, change: PolicyFields, *, whole: bool, n
         retention=change.retention if "retention" in fresh else before.retention,
         proof=_merged(before.proof, change, fresh),
     )
-    _check(session, after)
+    _check_stores(session, after)
+    if "drill_target" in fresh and after.proof.drill_target is not None:
+        _check_drill_target(session, after.proof.drill_target)
     _write(row, after, now)
     session.flush()
 
@@ -93,7 +98,7 @@ def _merged(before: ProofFields, change: ProofFields, fresh: Collection[str]) ->
     return before.model_copy(update={name: getattr(change, name) for name in names})
 
 
-def _check(session: Session, policy: TargetPolicy) -> None:
+def _check_stores(session: Session, policy: TargetPolicy) -> None:
     if len(set(policy.stores)) != len(policy.stores):
         raise InvalidInput("A store is named twice", hint="each copy goes to another store")
     asked = [name for name in policy.stores if name != DEFAULT_STORE]
@@ -108,6 +113,19 @@ def _check(session: Session, policy: TargetPolicy) -> None:
         raise InvalidInput(
             f"{policy.minimum_copies} copies can't be in {there} store(s)",
             hint="name more stores, or ask for fewer copies",
+        )
+
+
+def _check_drill_target(session: Session, name: str) -> None:
+    # It may hold what no database takes as a text.
+    kind = target_rows.kind_held(session, name) if valid_target_name(name) else None
+    if kind is None:
+        raise InvalidInput(
+            f"Drills can't use the server of {name!r}: no registered target is named so", hint="see `hhh target list`"
+        )
+    if kind != EngineKind.POSTGRESQL:
+        raise InvalidInput(
+            f"Drills can't use the server of {name!r}: it is a target of {kind}", hint="name a PostgreSQL target"
         )
 
 

@@ -21,7 +21,9 @@ _PERIODS: Mapping[str, Callable[[datetime], object]] = {
 }
 
 BEING_RESTORED = "being restored"
+BEING_VERIFIED = "being verified"
 LOST = "lost: no store has a copy"
+FAILED = "failed its verification"
 PINNED = "pinned"
 OF_THE_FUTURE = "begun in the future, by its clock"
 NEWEST_GOOD = "newest good"
@@ -46,8 +48,9 @@ def decide(backups: Sequence[Candidate], policy: Retention, now: datetime) -> Se
     A backup is kept if any counting rule keeps it, or if there is none. What is older than the maximum age is dropped
     all the same, and then the oldest until the rest fits into the maximum size. Whatever the rules say, these stay:
     pinned ones, the newest good one, the newest proven one of the good, the ``minimum_kept`` newest good ones, and what
-    a restore is at. A lost one (no copy) counts for nothing: only its age drops it. One of the future, begun while a
-    clock was wrong, is kept and counts for nothing either: it must not be the newest good one for years.
+    a restore or a verification is at. One that is lost (no copy) or failed its verification counts for nothing: only
+    its age drops it. One of the future, begun while a clock was wrong, is kept and counts for nothing either: it must
+    not be the newest good one for years.
 
     Args:
         backups: in any order.
@@ -90,6 +93,8 @@ class _Deciding:
                 self._hold(backup, OF_THE_FUTURE)
             if backup.being_restored:
                 self._hold(backup, BEING_RESTORED)
+            if backup.being_verified:
+                self._hold(backup, BEING_VERIFIED)
         for backup in self.good[:1]:
             self._hold(backup, NEWEST_GOOD)
         for backup in [each for each in self.good if each.proven][:1]:
@@ -131,7 +136,7 @@ class _Deciding:
         if not held and backup.id in self.dropped:
             return Verdict(backup, keep=False, reasons=(self.dropped[backup.id],))
         if not backup.good:
-            return Verdict(backup, keep=True, reasons=(*held, LOST))
+            return Verdict(backup, keep=True, reasons=(*held, FAILED if backup.stored else LOST))
         reasons = (*held, *self.kept.get(backup.id, ()))
         return Verdict(backup, keep=bool(reasons), reasons=reasons or (NO_RULE_KEEPS,))
 

@@ -1,4 +1,4 @@
-"""When targets are backed up: schedules, what they plan, and the jobs that they ask for."""
+"""When targets are backed up or verified: schedules, what they plan, and the jobs that they ask for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import cast
 
 from sqlalchemy.orm import Session
 
@@ -15,12 +16,15 @@ from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.core.errors import NotFound
 from hhh.models import Schedule
+from hhh.repositories import retention as backup_rows
 from hhh.repositories import schedules as rows
 from hhh.schemas.schedule import ScheduleChange, SchedulePreview, ScheduleRequest, ScheduleResource
+from hhh.schemas.verification import Level
 from hhh.services.backup import BackupService
 from hhh.services.cron import Cron
 from hhh.services.cursors import is_id
 from hhh.services.targets import TargetService
+from hhh.services.verification import VerificationService
 from hhh.services.work import NewJob
 
 #: How many of the next runs are shown.
@@ -34,10 +38,17 @@ _PATIENCE = timedelta(hours=6)
 class ScheduleService:
     """Sets schedules up, changes them, and says what they ask for. `hhh.jobs.ticker` begins their runs."""
 
-    def __init__(self, database: Database, targets: TargetService, backups: BackupService) -> None:
+    def __init__(
+        self,
+        database: Database,
+        targets: TargetService,
+        backups: BackupService,
+        verifications: VerificationService,
+    ) -> None:
         self._database = database
         self._targets = targets
         self._backups = backups
+        self._verifications = verifications
 
     def add(self, asked: ScheduleRequest) -> ScheduleResource:
         """Sets a schedule up; its first run is the next that its line names.
@@ -56,6 +67,7 @@ class ScheduleService:
             time_zone=cron.time_zone,
             jitter_seconds=asked.jitter_seconds,
             paused=False,
+            verify_level=asked.verify,
             created_at=now,
             updated_at=now,
         )
@@ -97,6 +109,8 @@ class ScheduleService:
             row.cron, row.time_zone = cron.line, cron.time_zone
             if asked.jitter_seconds is not None:
                 row.jitter_seconds = asked.jitter_seconds
+            if "verify" in asked.model_fields_set:
+                row.verify_level = asked.verify
             _plan(row, cron, utcnow())
         return self.get(schedule_id)
 
@@ -127,7 +141,7 @@ class ScheduleService:
         return self.get(schedule_id)
 
     def remove(self, schedule_id: str) -> None:
-        """Removes it; the backups that it asked for stay.
+        """Removes it; the backups and verifications that it asked for stay.
 
         Raises:
             NotFound: none has that id.
@@ -137,31 +151,42 @@ class ScheduleService:
                 raise _unknown()
 
     def request(self, schedule_id: str) -> NewJob:
-        """A backup as it would ask for, at once, to be handed to a queue; its plan stays.
+        """A backup or a verification as it would ask for, at once, to be handed to a queue; its plan stays.
 
         Raises:
-            NotFound: none has that id, or its target was removed.
+            NotFound: none has that id, or its target was removed, or has nothing to verify yet.
         """
         schedule = self.get(schedule_id)
-        return self._backups.request(schedule.target, schedule_id=schedule.id)
+        return self._job(schedule.target, schedule.verify, schedule.id)
 
     def due_job(self, row: Schedule) -> NewJob:
         """The job of a schedule's planned run; the same instant has the same id, whoever asks.
 
         Raises:
-            NotFound: its target was removed.
+            NotFound: its target was removed, or has nothing to verify yet.
             ConfigurationError: the target's URL can't be opened.
         """
-        asked = self._backups.request(row.target, schedule_id=row.id)
+        asked = self._job(row.target, _level(row), row.id)
         return dataclasses.replace(asked, job_id=job_id_of(row.id, _planned(row)))
+
+    def _job(self, target: str, level: Level | None, schedule_id: str) -> NewJob:
+        if level is None:
+            return self._backups.request(target, schedule_id=schedule_id)
+        with self._database.snapshot() as session:
+            backup_id = backup_rows.newest_stored(session, target)
+        if backup_id is None:
+            raise NotFound("Nothing to verify yet")
+        asked = self._verifications.request(backup_id, level, requested_by="schedule")
+        return dataclasses.replace(asked, schedule_id=schedule_id)
 
     def _locked(self, session: Session, schedule_id: str) -> Schedule:
         return _there(rows.locked(session, schedule_id) if is_id(schedule_id) else None)
 
     def _resources(self, session: Session, found: Sequence[Schedule]) -> list[ScheduleResource]:
-        newest = rows.newest_successes(session, {row.target for row in found})
+        backups = rows.newest_successes(session, {row.target for row in found})
+        verifications = rows.newest_verifications(session, [row.id for row in found if row.verify_level is not None])
         now = utcnow()
-        return [_resource(row, newest.get(row.target), now) for row in found]
+        return [_resource(row, backups.get(row.target), verifications.get(row.id), now) for row in found]
 
 
 def preview(line: str, time_zone: str) -> SchedulePreview:
@@ -217,10 +242,14 @@ def _jitter(row: Schedule, instant: datetime, following: datetime) -> timedelta:
     return min(timedelta(seconds=row.jitter_seconds), following - instant) * fraction
 
 
-def _resource(row: Schedule, last_backup_at: datetime | None, now: datetime) -> ScheduleResource:
+def _resource(
+    row: Schedule, last_backup_at: datetime | None, last_verified_at: datetime | None, now: datetime
+) -> ScheduleResource:
+    last = last_verified_at if row.verify_level is not None else last_backup_at
     return ScheduleResource(
         id=row.id,
         target=row.target,
+        verify=_level(row),
         cron=row.cron,
         time_zone=row.time_zone,
         jitter_seconds=row.jitter_seconds,
@@ -232,7 +261,8 @@ def _resource(row: Schedule, last_backup_at: datetime | None, now: datetime) -> 
         last_skipped_at=row.last_skipped_at,
         last_skipped_reason=row.last_skipped_reason,
         last_backup_at=last_backup_at,
-        overdue=_overdue(row, max(last_backup_at or row.created_at, row.created_at), now),
+        last_verified_at=last_verified_at,
+        overdue=_overdue(row, max(last or row.created_at, row.created_at), now),
         created_at=row.created_at,
     )
 
@@ -244,11 +274,25 @@ def _next_runs(row: Schedule, now: datetime) -> list[datetime]:
     return [row.planned_at, *later]
 
 
-def _overdue(row: Schedule, since: datetime, now: datetime) -> bool:
+def overdue_from(row: Schedule, since: datetime) -> datetime | None:
+    """When the run after a moment counts as missed; None where nothing is planned.
+
+    Raises:
+        InvalidInput: its time zone is no longer known.
+    """
     if row.planned_at is None:
-        return False
+        return None
     expected, following = Cron(row.cron, row.time_zone).following(since, 2)
-    return now > expected + max(timedelta(seconds=row.jitter_seconds), min(following - expected, _PATIENCE))
+    return expected + max(timedelta(seconds=row.jitter_seconds), min(following - expected, _PATIENCE))
+
+
+def _overdue(row: Schedule, since: datetime, now: datetime) -> bool:
+    missed_at = overdue_from(row, since)
+    return missed_at is not None and now > missed_at
+
+
+def _level(row: Schedule) -> Level | None:
+    return cast("Level | None", row.verify_level)
 
 
 def _planned(row: Schedule) -> datetime:

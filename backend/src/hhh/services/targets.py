@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import cast
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError
@@ -15,16 +16,19 @@ from hhh.artifacts.naming import valid_target_name
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database, shown
-from hhh.core.errors import BackupInProgress, ConfigurationError, HHHError, InvalidInput, NotFound
+from hhh.core.errors import BackupInProgress, ConfigurationError, HHHError, InUse, InvalidInput, NotFound
 from hhh.core.scratch import scratch_folder
+from hhh.core.text import listed
 from hhh.engines.base import Engine, EngineKind, Workplace
 from hhh.engines.registry import engine_for
+from hhh.models import Schedule
 from hhh.models import Target as TargetRow
 from hhh.repositories import policies as policy_rows
 from hhh.repositories import sealing
 from hhh.repositories import targets as rows
 from hhh.schemas.policy import PolicyFields
 from hhh.schemas.target import RemovedSchedule, RemovedTarget, TargetResource, TestedTarget
+from hhh.schemas.verification import Level
 from hhh.services import policies
 from hhh.services.jobs_database import refuse_as_target
 from hhh.services.sealing import Sealing, target_owner
@@ -163,6 +167,7 @@ class TargetService:
         Raises:
             NotFound: there is no such target.
             InvalidInput: the URL or the policy can't be used, or the URL of `APP` was to be changed.
+            InUse: it would no longer be PostgreSQL, and drills use its server.
         """
         if name == APP and url is not None:
             raise InvalidInput(
@@ -185,6 +190,7 @@ class TargetService:
             NotFound: there is no such target.
             InvalidInput: it is `APP`.
             BackupInProgress: a job waits or runs for it.
+            InUse: drills of other targets use its server.
         """
         if name == APP:
             raise InvalidInput(f"The target {APP!r} is the service's own database, and always there")
@@ -195,6 +201,7 @@ class TargetService:
                 raise BackupInProgress(
                     f"The target {name!r} is busy: {', '.join(sorted(kinds))}", hint="wait for its end, or cancel it"
                 )
+            _refuse_without_its_server(session, name)
             backups, policy = rows.stored_backups(session, name), policy_rows.find(session, name)
             if policy is not None and not backups:
                 policy_rows.remove(session, name)
@@ -204,9 +211,7 @@ class TargetService:
             name=name,
             backups_kept=backups,
             policy_kept=policy is not None and bool(backups),
-            schedules_removed=[
-                RemovedSchedule(cron=each.cron, time_zone=each.time_zone, paused=each.paused) for each in schedules
-            ],
+            schedules_removed=[_removed_schedule(each) for each in schedules],
         )
 
     def test(self, name: str) -> TestedTarget:
@@ -232,7 +237,10 @@ class TargetService:
         return normal
 
     def _write_url(self, session: Session, row: TargetRow, url: str) -> None:
-        row.engine, row.updated_at = engine_for(url).kind, utcnow()
+        kind = engine_for(url).kind
+        if row.engine == EngineKind.POSTGRESQL and kind != row.engine:
+            _refuse_without_its_server(session, row.name)
+        row.engine, row.updated_at = kind, utcnow()
         row.sealed_url = self._sealing.seal(session, url, owner=target_owner(row.name))
 
     def _row(self, session: Session, name: str, *, locked: bool) -> TargetRow | None:
@@ -263,6 +271,22 @@ class TargetService:
     def _opened(self, row: TargetRow) -> Target:
         url = self._sealing.open(row.sealed_url, owner=target_owner(row.name))
         return Target(row.name, url, engine_for(url), row.created_at, row.updated_at)
+
+
+def _refuse_without_its_server(session: Session, name: str) -> None:
+    # Nobody can change the policy of what is registered no more.
+    users = [each for each in policy_rows.drilling_on(session, name) if each == APP or rows.find(session, each)]
+    if others := [each for each in users if each != name]:
+        raise InUse(
+            f"Drills of these targets use the server of {name!r}: {listed(others)}",
+            hint="change that first: `hhh target set NAME --drill-server …`",
+        )
+
+
+def _removed_schedule(row: Schedule) -> RemovedSchedule:
+    return RemovedSchedule(
+        cron=row.cron, time_zone=row.time_zone, paused=row.paused, verify=cast("Level | None", row.verify_level)
+    )
 
 
 def _failed(name: str, error: HHHError) -> TestedTarget:

@@ -21,12 +21,23 @@ def backup(
     size: int = 1,
     pinned: bool = False,
     proven: bool = False,
-    good: bool = True,
+    stored: bool = True,
+    failed: bool = False,
     being_restored: bool = False,
+    being_verified: bool = False,
 ) -> Candidate:
     number = next(_numbers)
     return Candidate(
-        f"{number:08}", f"backup_{number}.sql", created_at, size, pinned, proven, good, being_restored=being_restored
+        f"{number:08}",
+        f"backup_{number}.sql",
+        created_at,
+        size,
+        pinned,
+        proven,
+        stored,
+        failed,
+        being_restored=being_restored,
+        being_verified=being_verified,
     )
 
 

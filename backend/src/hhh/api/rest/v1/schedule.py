@@ -1,4 +1,4 @@
-"""When targets are backed up."""
+"""When targets are backed up or verified."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from hhh.models import JobKind
 from hhh.schemas.backup import AcceptedResponse
 from hhh.schemas.schedule import (
     CronLine,
@@ -16,6 +17,7 @@ from hhh.schemas.schedule import (
     ScheduleResource,
     TimeZone,
 )
+from hhh.schemas.verification import AcceptedVerification
 from hhh.services import schedules
 from hhh.web.session import super_admin
 from hhh.web.state import queue, services
@@ -62,7 +64,7 @@ def change(request: Request, schedule_id: str, body: ScheduleChange) -> Schedule
 
 @router.delete("/{schedule_id}", status_code=204)
 def remove(request: Request, schedule_id: str) -> None:
-    """Removes a schedule; the backups that it asked for stay."""
+    """Removes a schedule; the backups and verifications that it asked for stay."""
     services(request).schedules.remove(schedule_id)
 
 
@@ -79,9 +81,12 @@ def resume(request: Request, schedule_id: str) -> ScheduleResource:
 
 
 @router.post("/{schedule_id}/run", status_code=202)
-def run(request: Request, response: Response, schedule_id: str) -> AcceptedResponse:
-    """Takes a backup now, as the schedule would; its plan stays."""
-    jobs = queue(request)
-    backup_id = jobs.enqueue(services(request).schedules.request(schedule_id))
-    response.headers["Location"] = f"/api/v1/backups/{backup_id}"
-    return AcceptedResponse(backup_id=backup_id, status="queued")
+def run(request: Request, response: Response, schedule_id: str) -> AcceptedResponse | AcceptedVerification:
+    """Takes a backup now, or verifies the newest one, as the schedule would; its plan stays."""
+    new = services(request).schedules.request(schedule_id)
+    job_id = queue(request).enqueue(new)
+    if new.kind == JobKind.VERIFY:
+        response.headers["Location"] = f"/api/v1/verifications/{job_id}"
+        return AcceptedVerification(verification_id=job_id, status="queued")
+    response.headers["Location"] = f"/api/v1/backups/{job_id}"
+    return AcceptedResponse(backup_id=job_id, status="queued")
