@@ -24,6 +24,7 @@ from hhh.cli import (
     serve,
     storage,
     target,
+    target_status,
     users,
     worker,
 )
@@ -44,6 +45,7 @@ app.command("serve")(serve.serve)
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(users.app, name="users")
+target.app.command("status")(target_status.status)
 app.add_typer(target.app, name="target")
 backup.app.command("follow")(backup_run.follow)
 backup.app.command("cancel")(backup_run.cancel)

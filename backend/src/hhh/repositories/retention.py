@@ -53,7 +53,8 @@ def _failed_without_passing_since() -> ColumnElement[bool]:
     return exists().where(failed.backup_id == BackupLog.id, found_fault, ~passed_since)
 
 
-_HAS_FAILED = _failed_without_passing_since()
+#: Whether a backup failed a verification, and has passed none of that level since.
+HAS_FAILED = _failed_without_passing_since()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def candidates(session: Session, target: str) -> Sequence[Candidate]:
         BackupLog.pinned,
         BackupLog.verified_level,
         _HAS_COPY,
-        _HAS_FAILED,
+        HAS_FAILED,
     )
     statement = select(*columns).where(*_successful_of(target))
     found = session.execute(statement.order_by(BackupLog.created_at.desc(), BackupLog.id.desc()))
@@ -157,18 +158,18 @@ def is_being_verified(session: Session, backup_id: str) -> bool:
 
 def has_failed(session: Session, backup_id: str) -> bool:
     """Whether that backup failed a verification, and has passed none of that level since."""
-    return session.scalar(select(BackupLog.id).where(BackupLog.id == backup_id, _HAS_FAILED)) is not None
+    return session.scalar(select(BackupLog.id).where(BackupLog.id == backup_id, HAS_FAILED)) is not None
 
 
 def good_newer(session: Session, row: BackupLog, *, count: int) -> bool:
     """Whether so many good backups of its target are newer than this one."""
-    statement = _newer(row, _HAS_COPY, ~_HAS_FAILED).order_by(BackupLog.created_at, BackupLog.id)
+    statement = _newer(row, _HAS_COPY, ~HAS_FAILED).order_by(BackupLog.created_at, BackupLog.id)
     return session.scalar(statement.offset(count - 1).limit(1)) is not None
 
 
 def proven_newer(session: Session, row: BackupLog) -> bool:
     """Whether a good, proven backup of its target is newer than this one."""
-    statement = _newer(row, _HAS_COPY, ~_HAS_FAILED, BackupLog.verified_level == PROVEN)
+    statement = _newer(row, _HAS_COPY, ~HAS_FAILED, BackupLog.verified_level == PROVEN)
     return session.scalar(statement.limit(1)) is not None
 
 

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
 
+from sqlalchemy.orm import Session
+
+from hhh.core.clock import utcnow
 from hhh.core.database import Database
-from hhh.schemas.recoverability import Recoverability
-from hhh.services.policies import PolicyService
+from hhh.core.errors import InvalidInput
+from hhh.models import BackupLog, Schedule, VerificationStatus
+from hhh.repositories import recoverability as rows
+from hhh.repositories.recoverability import Conclusion, Newest
+from hhh.schemas.recoverability import ProvenBackup, Recoverability
+from hhh.schemas.verification import LEVELS
+from hhh.services.policies import PolicyService, TargetPolicy
+from hhh.services.recovery_state import STATES, Known, Seen, Verified, judged
+from hhh.services.schedules import overdue_from
 from hhh.services.targets import TargetService
+
+#: The clocks of the machines of one installation differ by less; what is dated further ahead counts as none.
+_CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 class RecoverabilityService:
@@ -24,8 +40,155 @@ class RecoverabilityService:
         Raises:
             NotFound: no such target.
         """
-        raise NotImplementedError
+        name = self._targets.get(target).name
+        return self._look([name], {name: self._policies.of(name)})[0]
 
     def all(self) -> Sequence[Recoverability]:
         """Of all targets, the worst first."""
-        raise NotImplementedError
+        found = self._look(self._targets.names(), self._policies.set_policies())
+        return sorted(found, key=lambda each: STATES.index(each.state))
+
+    def _look(self, targets: Sequence[str], policies: Mapping[str, TargetPolicy]) -> list[Recoverability]:
+        now = utcnow()
+        with self._database.snapshot() as session:
+            looked = _Looked(session, targets, now)
+        return [_told(looked, name, policies.get(name, TargetPolicy()), now) for name in targets]
+
+
+class _Looked:
+    """What the own database tells of some targets, in a number of queries that does not depend on theirs."""
+
+    def __init__(self, session: Session, targets: Collection[str], now: datetime) -> None:
+        self.newest = rows.newest(session, targets, until=now + _CLOCKS_DIFFER)
+        ids = {getattr(each, field.name) for each in self.newest.values() for field in fields(Newest)}
+        self.backups = rows.backups(session, ids - {None})
+        verified = {each.good for each in self.newest.values()} | {each.proven for each in self.newest.values()}
+        self.conclusions: Mapping[str, list[Conclusion]] = defaultdict(list)
+        for found in rows.conclusions(session, verified - {None}):
+            self.conclusions[found.backup_id].append(found)
+        self.schedules: Mapping[str, list[Schedule]] = defaultdict(list)
+        for schedule in rows.schedules_of_backups(session, targets):
+            self.schedules[schedule.target].append(schedule)
+
+    def row(self, backup_id: str | None) -> BackupLog | None:
+        """None also for one that was removed meanwhile."""
+        return self.backups.get(backup_id) if backup_id is not None else None
+
+    def seen(self, backup_id: str | None) -> Seen | None:
+        row = self.row(backup_id)
+        return Seen(row.id, row.backup_file, row.created_at, row.error) if row is not None else None
+
+
+def _told(looked: _Looked, target: str, policy: TargetPolicy, now: datetime) -> Recoverability:
+    ids = looked.newest[target]
+    known = _known(looked, target, policy, now)
+    state, reasons = judged(known)
+    ended, proof = looked.row(ids.ended), _proof(looked.conclusions[ids.proven or ""])
+    return Recoverability(
+        target=target,
+        state=state,
+        reasons=[*reasons],
+        last_backup_at=known.good.created_at if known.good else None,
+        last_backup_id=known.good.id if known.good else None,
+        last_attempt_at=ended.finished_at if ended else None,
+        last_attempt_status=ended.status.lower() if ended else None,
+        last_proven=_proven(looked.row(ids.proven), proof),
+        rpo_seconds=max(0.0, (now - known.proven.created_at).total_seconds()) if known.proven else None,
+        rto_seconds=proof.restore_seconds if proof else None,
+        restore_bytes_per_second=proof.restore_bytes_per_second if proof else None,
+        proven_within_days=policy.proof.proven_within_days,
+        backed_up_within_hours=policy.proof.backed_up_within_hours,
+        next_proof_due_at=known.proof_due_at,
+        next_backup_due_at=known.backup_due_at,
+    )
+
+
+def _known(looked: _Looked, target: str, policy: TargetPolicy, now: datetime) -> Known:
+    ids = looked.newest[target]
+    good = looked.seen(ids.good)
+    of_good = looked.conclusions[good.id] if good else []
+    return Known(
+        target=target,
+        now=now,
+        demands=policy.proof,
+        stored=looked.seen(ids.stored),
+        good=good,
+        proven=looked.seen(ids.proven),
+        failed=looked.seen(ids.failed),
+        ahead=looked.seen(ids.ahead),
+        against=_against(of_good),
+        inconclusive=_inconclusive(of_good),
+        scheduled_until=_scheduled_until(looked.schedules[target], good, now),
+    )
+
+
+def _against(found: Iterable[Conclusion]) -> Verified | None:
+    """The newest fault that no later verification of its level, or of a higher one, says otherwise of."""
+    passed = _with(found, VerificationStatus.SUCCESS)
+    standing = [
+        fault
+        for fault in _with(found, VerificationStatus.FAILED)
+        if not any(_is_later(each, fault) and _reaches(each, fault) for each in passed)
+    ]
+    return _newest(standing)
+
+
+def _inconclusive(found: Iterable[Conclusion]) -> Verified | None:
+    """The newest that could not find out, if none of its level, or of a higher one, has found out since."""
+    others = [*_with(found, VerificationStatus.SUCCESS), *_with(found, VerificationStatus.FAILED)]
+    standing = [
+        open_still
+        for open_still in _with(found, VerificationStatus.INCONCLUSIVE)
+        if not any(_is_later(each, open_still) and _reaches(each, open_still) for each in others)
+    ]
+    return _newest(standing)
+
+
+def _with(found: Iterable[Conclusion], status: VerificationStatus) -> list[Conclusion]:
+    return [each for each in found if each.status == status]
+
+
+def _is_later(one: Conclusion, other: Conclusion) -> bool:
+    return (one.created_at, one.id) > (other.created_at, other.id)
+
+
+def _reaches(one: Conclusion, other: Conclusion) -> bool:
+    levels: Sequence[str] = LEVELS
+    return levels.index(one.level) >= levels.index(other.level)
+
+
+def _newest(found: Sequence[Conclusion]) -> Verified | None:
+    if not found:
+        return None
+    newest = max(found, key=lambda each: (each.created_at, each.id))
+    return Verified(newest.level, newest.finished_at or newest.created_at, newest.error)
+
+
+def _proof(found: Iterable[Conclusion]) -> Conclusion | None:
+    return next((each for each in _with(found, VerificationStatus.SUCCESS) if each.level == LEVELS[-1]), None)
+
+
+def _proven(row: BackupLog | None, proof: Conclusion | None) -> ProvenBackup | None:
+    if row is None:
+        return None
+    return ProvenBackup(
+        backup_id=row.id,
+        backup_file=row.backup_file,
+        created_at=row.created_at,
+        proven_at=(proof.finished_at if proof else None) or row.verified_at or row.created_at,
+        verification_id=proof.id if proof else None,
+    )
+
+
+def _scheduled_until(schedules: Sequence[Schedule], good: Seen | None, now: datetime) -> datetime | None:
+    """Until then one of the schedules should have made a newer backup than that."""
+    missed = [_missed_at(each, good.created_at if good else each.created_at, now) for each in schedules]
+    return min(filter(None, missed), default=None)
+
+
+def _missed_at(schedule: Schedule, since: datetime, now: datetime) -> datetime | None:
+    try:
+        # A clock that was ahead when it was set up must not make it wait.
+        return overdue_from(schedule, max(since, min(schedule.created_at, now)))
+    except InvalidInput:  # its time zone is no longer known, so that it begins nothing any more
+        return since
