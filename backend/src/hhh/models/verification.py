@@ -51,6 +51,8 @@ class Verification(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    #: Whether it speaks against what the backup holds: it found more than a copy of which another store has a good one.
+    refuted: Mapped[bool] = mapped_column(default=False)
     #: `hhh.schemas.verification.VerificationResult` as a mapping; None until it has ended by itself.
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     error: Mapped[str | None] = mapped_column(Text)

@@ -48,9 +48,7 @@ def _failed_without_passing_since() -> ColumnElement[bool]:
         tuple_(passed.created_at, passed.id) > tuple_(failed.created_at, failed.id),
         reaches(passed.level, failed.level),
     )
-    # Without a result it did not end by itself: its worker died, or a store did not answer.
-    found_fault = (failed.status == VerificationStatus.FAILED) & failed.result.is_not(None)
-    return exists().where(failed.backup_id == BackupLog.id, found_fault, ~passed_since)
+    return exists().where(failed.backup_id == BackupLog.id, failed.refuted, ~passed_since)
 
 
 #: Whether a backup failed a verification, and has passed none of that level since.

@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.Column("created_at", _MOMENT, nullable=False),
         sa.Column("started_at", _MOMENT),
         sa.Column("finished_at", _MOMENT),
+        sa.Column("refuted", sa.Boolean, nullable=False),
         sa.Column("result", sa.JSON),
         sa.Column("error", sa.Text),
         sa.Column("error_code", sa.String(63)),
