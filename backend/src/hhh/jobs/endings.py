@@ -19,7 +19,7 @@ from hhh.jobs.clock import JobClock
 from hhh.jobs.timing import MAX_ATTEMPTS, Timing
 from hhh.models import Job, JobKind, JobState
 from hhh.repositories import jobs as rows
-from hhh.services.cancelling import said
+from hhh.services.cancelling import noun, said
 from hhh.services.work import Attempt, Failure, Work
 
 log = structlog.get_logger(__name__)
@@ -183,15 +183,15 @@ class Endings:
 def stopped(kind: JobKind, *, repeatable: bool) -> Interrupted:
     """Why a run ends that its process can't wait for."""
     hint = "it goes on as soon as a worker is there" if repeatable else "start it again"
-    return Interrupted(f"The service was stopped while the {kind} ran", hint=hint)
+    return Interrupted(f"The service was stopped while the {noun(kind)} ran", hint=hint)
 
 
 def _lost(kind: JobKind, attempt: int) -> HHHError:
     if attempt < MAX_ATTEMPTS:
-        return HHHError(f"The process that ran the {kind} ended; start it again")
+        return HHHError(f"The process that ran the {noun(kind)} ended; start it again")
     return HHHError(
-        f"The process that ran the {kind} ended, at its attempt {attempt}, and no other is made: see what ends it, "
-        "e.g. too little memory, before you start it again"
+        f"The process that ran the {noun(kind)} ended, at its attempt {attempt}, and no other is made: see what ends "
+        "it, e.g. too little memory, before you start it again"
     )
 
 

@@ -66,6 +66,9 @@ def add_missing(session: Session, target: str, storage: str, reason: str) -> Non
 
 def set_status(session: Session, backup_id: str, storage: str, status: CopyStatus, error: str | None) -> None:
     """Writes what became of a copy; nothing where it is being removed."""
+    values: dict[str, object] = {"status": status, "error": error}
+    if status is CopyStatus.MISSING:
+        values["read_at"] = None  # what is made in its place was never read back
     session.execute(
         update(BackupCopy)
         .where(
@@ -73,5 +76,5 @@ def set_status(session: Session, backup_id: str, storage: str, status: CopyStatu
             BackupCopy.storage == storage,
             BackupCopy.status != CopyStatus.UNDELETABLE,
         )
-        .values(status=status, error=error)
+        .values(**values)
     )

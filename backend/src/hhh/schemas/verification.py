@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
 
+from hhh.models import VerificationStatus
 from hhh.schemas.backup import RunProgress
 from hhh.schemas.base import ApiModel, Moment
 from hhh.schemas.facts import TableFacts
@@ -16,6 +18,15 @@ Level = Literal["stored", "readable", "proven"]
 #: The levels, the least first.
 LEVELS: tuple[Level, ...] = ("stored", "readable", "proven")
 Status = Literal["queued", "running", "success", "failed", "inconclusive", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationFilter:
+    """What a listing of verifications is narrowed to; None means no limit."""
+
+    target: str | None = None
+    backup_id: str | None = None
+    status: VerificationStatus | None = None
 
 
 class VerifyRequest(ApiModel):

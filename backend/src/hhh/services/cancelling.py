@@ -32,7 +32,7 @@ class Cancelling:
         """
         with self.database.transaction() as session:
             if rows.kind_of(session, job_id) != kind:
-                raise NotFound(f"No {kind} has that id")
+                raise NotFound(f"No {noun(kind)} has that id")
             now, text = rows.server_time(session), said(kind)
             if rows.end_queued(session, job_id, state=JobState.CANCELLED, error=text, now=now):
                 failure = Failure(JobState.CANCELLED, text, Cancelled.code)
@@ -44,4 +44,9 @@ class Cancelling:
 
 def said(kind: JobKind) -> str:
     """What the record of a cancelled job says."""
-    return f"The {kind} was cancelled"
+    return f"The {noun(kind)} was cancelled"
+
+
+def noun(kind: JobKind) -> str:
+    """What a job of that kind is called in a sentence."""
+    return "verification" if kind is JobKind.VERIFY else kind

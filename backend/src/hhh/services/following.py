@@ -11,17 +11,21 @@ from sqlalchemy.orm import Session
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.core.errors import AlreadyEnded, NotFound
-from hhh.models import BackupLog, Job, JobKind, JobState, Restore, Role
+from hhh.models import BackupLog, Job, JobKind, JobState, Restore, Role, Verification, VerificationStatus
 from hhh.repositories import backups as backup_rows
 from hhh.repositories import jobs as rows
 from hhh.repositories import restores as restore_rows
 from hhh.repositories import sessions as session_rows
+from hhh.repositories import verifications as verification_rows
 from hhh.schemas.backup import Retry, RunProgress
 from hhh.schemas.following import News
 from hhh.services import cursors
-from hhh.services.cancelling import Cancelling
+from hhh.services.cancelling import Cancelling, noun
 
 _ENDED = frozenset({JobState.SUCCESS, JobState.FAILED, JobState.CANCELLED})
+
+#: What a job makes, which may outlive the job's own row.
+_Record = BackupLog | Restore | Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ class Following:
                 job = rows.get(session, job_id)
                 if record is not None:
                     return _look(job) if job is not None else _look_of_record(kind, record)
-        raise NotFound(f"No {kind} has that id", hint=f"see `hhh {kind} list`")
+        listing = "hhh backup verifications" if kind is JobKind.VERIFY else f"hhh {kind} list"
+        raise NotFound(f"No {noun(kind)} has that id", hint=f"see `{listing}`")
 
     def looks(self, job_ids: Collection[str]) -> dict[str, Look]:
         """How these jobs are now, without those that are gone; one query."""
@@ -132,14 +137,16 @@ def _look(job: Job) -> Look:
     return Look(f"{job.attempt}/{job.version}", news)
 
 
-def _look_of_record(kind: JobKind, record: BackupLog | Restore) -> Look:
+def _look_of_record(kind: JobKind, record: _Record) -> Look:
     finished_at: datetime | None = record.finished_at
+    # As its job had it: what could not be found out is no success.
+    status = JobState.FAILED if record.status == VerificationStatus.INCONCLUSIVE else record.status.lower()
     news = News.model_validate(
         {
             "id": record.id,
             "kind": kind,
             "target": record.target,
-            "status": record.status.lower(),
+            "status": status,
             "attempt": 0,
             "cancel_requested": False,
             "progress": None,
@@ -151,9 +158,11 @@ def _look_of_record(kind: JobKind, record: BackupLog | Restore) -> Look:
     return Look("ended", news)
 
 
-def _record(session: Session, kind: JobKind, job_id: str) -> BackupLog | Restore | None:
+def _record(session: Session, kind: JobKind, job_id: str) -> _Record | None:
+    if kind is JobKind.VERIFY:
+        return verification_rows.get(session, job_id)
     return backup_rows.get(session, job_id) if kind is JobKind.BACKUP else restore_rows.get(session, job_id)
 
 
 def _ended(kind: JobKind, state: str) -> AlreadyEnded:
-    return AlreadyEnded(f"The {kind} has ended already: it is {state}")
+    return AlreadyEnded(f"The {noun(kind)} has ended already: it is {state}")

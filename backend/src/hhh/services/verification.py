@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
+import structlog
 from sqlalchemy.orm import Session
 
+from hhh.artifacts.naming import valid_target_name
 from hhh.core.database import Database
-from hhh.models import JobKind, Verification, VerificationStatus
+from hhh.core.errors import InvalidInput, NotFound
+from hhh.models import Job, JobKind, Verification, VerificationStatus
+from hhh.repositories import jobs as job_rows
+from hhh.repositories import retention as retention_rows
 from hhh.repositories import verifications as rows
-from hhh.schemas.verification import Level, VerificationPage, VerificationResource
+from hhh.schemas.verification import Level, VerificationFilter, VerificationPage, VerificationResource
+from hhh.services import cursors
 from hhh.services.catalogue import Catalogue
+from hhh.services.following import progress_of
 from hhh.services.work import NewJob
+
+log = structlog.get_logger(__name__)
 
 
 class VerificationService:
@@ -25,25 +35,31 @@ class VerificationService:
         """A verification of a stored backup, to be handed to a queue.
 
         Raises:
-            NotFound: no such backup, or it holds nothing.
+            NotFound: no such backup.
+            InvalidInput: it has not succeeded.
         """
         backup = self._catalogue.get(backup_id)
+        if backup.status != "success" or backup.manifest is None:
+            raise InvalidInput(
+                f"The backup is {backup.status}: there is nothing to verify", hint="see `hhh backup list`"
+            )
 
         def write(session: Session, verification_id: str, now: datetime) -> None:
-            rows.add(
-                session,
-                Verification(
-                    id=verification_id,
-                    backup_id=backup.id,
-                    target=backup.target,
-                    backup_file=backup.backup_file,
-                    backup_created_at=backup.created_at,
-                    level=level,
-                    status=VerificationStatus.QUEUED,
-                    requested_by=requested_by,
-                    created_at=now,
-                ),
+            if not retention_rows.hold(session, backup.id):
+                raise NotFound("The backup was removed meanwhile", hint="see `hhh backup list`")
+            row = Verification(
+                id=verification_id,
+                backup_id=backup.id,
+                target=backup.target,
+                backup_file=backup.backup_file,
+                backup_created_at=backup.created_at,
+                level=level,
+                status=VerificationStatus.QUEUED,
+                requested_by=requested_by,
+                created_at=now,
             )
+            rows.add(session, row)
+            log.info("verification_requested", **said_of(row))
 
         return NewJob(JobKind.VERIFY, backup.target, write)
 
@@ -53,14 +69,89 @@ class VerificationService:
         Raises:
             NotFound: none has that id.
         """
-        raise NotImplementedError
+        with self._database.snapshot() as session:
+            return _resource(row_of(session, verification_id), job_rows.get(session, verification_id))
 
     def page(
-        self, *, target: str | None = None, backup_id: str | None = None, cursor: str | None, limit: int
+        self,
+        *,
+        target: str | None = None,
+        backup_id: str | None = None,
+        status: VerificationStatus | None = None,
+        cursor: str | None,
+        limit: int,
     ) -> VerificationPage:
         """One page of verifications, running ones included, newest first.
 
         Raises:
             InvalidInput: the cursor is not one that a page handed out.
         """
-        raise NotImplementedError
+        position = cursors.decode(cursor) if cursor else None
+        if (target is not None and not valid_target_name(target)) or not (
+            backup_id is None or cursors.is_id(backup_id)
+        ):
+            return VerificationPage(items=[], next_cursor=None)
+        narrowed = VerificationFilter(target, backup_id, status)
+        with self._database.snapshot() as session:
+            found = rows.page_before(session, narrowed, position=position, limit=limit + 1)
+            page = found[:limit]
+            jobs = {job.id: job for job in job_rows.active_among(session, [row.id for row in page])}
+        return VerificationPage(
+            items=[_resource(row, jobs.get(row.id)) for row in page],
+            next_cursor=cursors.encode(page[-1].created_at, page[-1].id) if len(found) > limit else None,
+        )
+
+
+def row_of(session: Session, verification_id: str) -> Verification:
+    """The row of that id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = rows.get(session, verification_id) if cursors.is_id(verification_id) else None
+    if row is None:
+        raise NotFound("No verification has that id", hint="see `hhh backup verifications`")
+    return row
+
+
+def said_of(row: Verification) -> dict[str, object]:
+    """What each line of the log says of a verification."""
+    return {
+        "verification_id": row.id,
+        "requested_by": row.requested_by,
+        "backup_id": row.backup_id,
+        "backup_file": row.backup_file,
+        "target": row.target,
+        "level": row.level,
+    }
+
+
+def _resource(row: Verification, job: Job | None) -> VerificationResource:
+    result: dict[str, Any] = row.result or {}
+    return VerificationResource.model_validate(
+        {
+            **result,
+            "id": row.id,
+            "backup_id": row.backup_id,
+            "target": row.target,
+            "backup_file": row.backup_file,
+            "backup_created_at": row.backup_created_at,
+            "level": row.level,
+            "reached": row.reached,
+            "status": row.status,
+            "requested_by": row.requested_by,
+            "created_at": row.created_at,
+            "started_at": row.started_at,
+            "finished_at": row.finished_at,
+            "duration_seconds": _duration(row),
+            "progress": progress_of(job) if row.finished_at is None else None,
+            "error": row.error,
+            "error_code": row.error_code,
+        }
+    )
+
+
+def _duration(row: Verification) -> float | None:
+    if row.started_at is None or row.finished_at is None:
+        return None
+    return max(0.0, (row.finished_at - row.started_at).total_seconds())

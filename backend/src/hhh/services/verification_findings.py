@@ -1,0 +1,97 @@
+"""What a verification found, as it is recorded: in its own row, of its backup, and of the copies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+import structlog
+from sqlalchemy.orm import Session
+
+from hhh.core.errors import Lacking, VerificationFailed
+from hhh.models import BackupLog, CopyStatus, Verification, VerificationStatus
+from hhh.repositories import copies as copy_rows
+from hhh.repositories import proofs as proof_rows
+from hhh.schemas.verification import LEVELS, Level, VerificationResult
+from hhh.services.proof import verdict
+from hhh.services.verification import said_of
+
+#: What is told of a backup that went while it was looked at.
+REMOVED = "The backup was removed while it was verified"
+#: The codes of those that tell something; the others have none.
+_CODES = {
+    VerificationStatus.FAILED: VerificationFailed.code,
+    VerificationStatus.INCONCLUSIVE: Lacking.code,
+}
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a verification comes to, now that its backup can't be removed before that is written."""
+
+    result: VerificationResult
+    status: VerificationStatus
+    #: None of a success.
+    reason: str | None
+    #: Locked; None where it was removed, and then nothing is said against it.
+    backup: BackupLog | None
+
+
+def judge(session: Session, row: Verification, result: VerificationResult) -> Finding:
+    """What a result comes to, in the transaction that records it."""
+    backup = proof_rows.locked(session, row.backup_id)
+    if backup is None:
+        return Finding(result, VerificationStatus.INCONCLUSIVE, REMOVED, None)
+    return Finding(result, *verdict(result, cast("Level", row.level)), backup)
+
+
+def record(session: Session, row: Verification, finding: Finding, now: datetime) -> None:
+    """Writes what was found, in the transaction that ends the job."""
+    result = finding.result
+    if finding.backup is not None:
+        _note_level(finding.backup, result, finding.status, now)
+        _note_copies(session, row, result, now)
+    row.result, row.reached = result.model_dump(mode="json"), result.reached
+    row.refuted = finding.status is VerificationStatus.FAILED and not _is_about_copies(result)
+    end(row, finding.status, finding.reason, now)
+
+
+def end(row: Verification, status: VerificationStatus, reason: str | None, now: datetime) -> None:
+    """Writes how a verification ended."""
+    row.status, row.finished_at, row.error, row.error_code = status, now, reason, _CODES.get(status)
+    log.info("verification_ended", status=str(status), reached=row.reached, error=reason, **said_of(row))
+
+
+def _note_level(backup: BackupLog, result: VerificationResult, status: VerificationStatus, now: datetime) -> None:
+    """Raises what the backup is known for; takes it down only where something speaks against its content."""
+    holds = status is not VerificationStatus.FAILED or _is_about_copies(result)
+    if holds and _height(result.reached) < _height(backup.verified_level):
+        return
+    if result.reached is not None:
+        backup.verified_level, backup.verified_at = result.reached, now
+    elif not holds:
+        backup.verified_level = backup.verified_at = None
+
+
+def _is_about_copies(result: VerificationResult) -> bool:
+    """Whether all that is wrong is a copy, of which another store has a good one: what was proven, is so of that."""
+    other = [*result.errors, *result.differences, *(each for each in result.assertions if not each.holds)]
+    return not other and any(copy.status == "good" for copy in result.copies)
+
+
+def _note_copies(session: Session, row: Verification, result: VerificationResult, now: datetime) -> None:
+    good = [copy.storage for copy in result.copies if copy.status == "good"]
+    proof_rows.note_read(session, row.backup_id, good, now=now)
+    for copy in result.copies:
+        if copy.status in {"damaged", "missing"}:
+            # From then on a repair makes it again, from a good one.
+            error = f"The verification: {copy.problem}"
+            copy_rows.set_status(session, row.backup_id, copy.storage, CopyStatus.MISSING, error)
+            log.warning("copy_not_good", store=copy.storage, error=copy.problem, **said_of(row))
+
+
+def _height(level: str | None) -> int:
+    return LEVELS.index(cast("Level", level)) if level in LEVELS else -1
