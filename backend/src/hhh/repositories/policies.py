@@ -49,6 +49,12 @@ def drilling_on(session: Session, name: str) -> Sequence[str]:
     return [target for target, proof in rows if proof.get("drill_target") == name]
 
 
+def drill_targets(session: Session) -> Sequence[str]:
+    """The targets whose servers drills use by some policy, by their names."""
+    proofs = session.scalars(select(Policy.proof).where(Policy.proof.is_not(None)))
+    return sorted({proof["drill_target"] for proof in proofs if proof is not None and proof.get("drill_target")})
+
+
 def level_after_backup(session: Session, target: str) -> str | None:
     """The level that each backup of a target is to be verified at once it is stored."""
     proof = session.scalar(select(Policy.proof).where(Policy.target == target)) or {}

@@ -52,7 +52,8 @@ def record(session: Session, row: Verification, finding: Finding, now: datetime)
     """Writes what was found, in the transaction that ends the job."""
     result = finding.result
     if finding.backup is not None:
-        _note_level(finding.backup, result, finding.status, now)
+        row.refuted = finding.status is VerificationStatus.FAILED and not _is_about_copies(result)
+        _note_level(finding.backup, result, now, refuted=row.refuted)
         _note_copies(session, row, result, now)
     row.result, row.reached = result.model_dump(mode="json"), result.reached
     row.refuted = finding.status is VerificationStatus.FAILED and not _is_about_copies(result)
@@ -65,15 +66,12 @@ def end(row: Verification, status: VerificationStatus, reason: str | None, now: 
     log.info("verification_ended", status=str(status), reached=row.reached, error=reason, **said_of(row))
 
 
-def _note_level(backup: BackupLog, result: VerificationResult, status: VerificationStatus, now: datetime) -> None:
-    """Raises what the backup is known for; takes it down only where something speaks against its content."""
-    holds = status is not VerificationStatus.FAILED or _is_about_copies(result)
-    if holds and _height(result.reached) < _height(backup.verified_level):
-        return
-    if result.reached is not None:
+def _note_level(backup: BackupLog, result: VerificationResult, now: datetime, *, refuted: bool) -> None:
+    """Raises what the backup is known for; takes it down only where something speaks against what it holds."""
+    if refuted:
+        backup.verified_level, backup.verified_at = result.reached, now if result.reached else None
+    elif result.reached is not None and _height(result.reached) >= _height(backup.verified_level):
         backup.verified_level, backup.verified_at = result.reached, now
-    elif not holds:
-        backup.verified_level = backup.verified_at = None
 
 
 def _is_about_copies(result: VerificationResult) -> bool:

@@ -20,6 +20,7 @@ from hhh.repositories import jobs as job_rows
 from hhh.repositories import retention as retention_rows
 from hhh.repositories import verifications as rows
 from hhh.schemas.verification import Level, VerificationResult
+from hhh.services.drill_sweep import DrillSweep
 from hhh.services.policies import PolicyService
 from hhh.services.proof import Demand, Proof
 from hhh.services.proof_demands import ProofDemands
@@ -47,6 +48,7 @@ class VerificationWork:
         self._policies = policies
         self._proof = proof
         self._demands = ProofDemands(settings, database)
+        self._drills = DrillSweep(settings, database, targets)
 
     def begin(self, session: Session, job: Job) -> bool:
         """See `hhh.services.work.Work`."""
@@ -93,7 +95,8 @@ class VerificationWork:
         return self._demands.due()
 
     def sweep(self, worker: str) -> None:
-        """See `hhh.services.work.Work`: throw-away databases of drills that were killed."""
+        """See `hhh.services.work.Work`: throw-away databases of drills that were killed, on operators' servers."""
+        self._drills.sweep(worker)
 
     def _find_out(self, row: Verification, attempt: Attempt, run: Run) -> VerificationResult:
         policy, level = self._policies.of(row.target).proof, _level(row)
