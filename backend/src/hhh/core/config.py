@@ -105,6 +105,12 @@ class Settings(BaseModel):
         return self.signing_key_file or self.data_dir / "signing.key"
 
     @property
+    def private_paths(self) -> tuple[Path, ...]:
+        """Where secrets of the service lie: programs that run the code of dumps may not see them."""
+        paths = (self.data_dir, self.signing_key_path, self.age_identity_file, Path(".env").absolute())
+        return tuple(path for path in paths if path is not None)
+
+    @property
     def cookies_are_secure(self) -> bool:
         """Whether cookies are for HTTPS only: everywhere but in dev, unless set."""
         return self.env != "dev" if self.cookie_secure is None else self.cookie_secure

@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from hhh.core.errors import ScratchError
+from hhh.core.processes import end_processes_in
 
 #: How the folders of runs begin.
 SCRATCH_PREFIX = "hhh-scratch-"
@@ -62,9 +63,10 @@ def scratch_written(folder: Path) -> Iterator[None]:
 
 
 def sweep(parent: Path) -> int:
-    """Removes this user's folders that nobody holds any more; returns how many that were."""
+    """Removes this user's folders that nobody holds any more, once what works there is ended; returns how many."""
     removed = 0
     for folder in left_behind(parent):
+        end_processes_in(folder)  # such as a server that a drill made there
         _remove(folder)
         removed += 1
     return removed

@@ -40,6 +40,8 @@ class Workplace:
     pg_bin_dir: Path | None = None
     #: The account that throw-away servers run as where this process is root; None: ``postgres``, else ``nobody``.
     drill_user: str | None = None
+    #: Files and folders that code of a dump may not see, beside the folder that `scratch` is in.
+    hidden: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

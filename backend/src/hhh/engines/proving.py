@@ -72,6 +72,19 @@ class Prover(ABC):
             EngineError: it could not be made otherwise.
         """
 
+    def sweep(self, server_url: str, workplace: Workplace) -> int:  # noqa: ARG002  nothing is left where nothing is
+        """Removes what killed drills left on a server that the operator named; those under way keep theirs.
+
+        Places that were made in scratch are none of it: `hhh.core.scratch.sweep` removes those.
+
+        Returns:
+            Of how many drills that was.
+
+        Raises:
+            EngineError: the server can't be reached, or refused.
+        """
+        return 0
+
     @abstractmethod
     def compare_schemas(
         self, source: RestoreSource, built: Built, place: Place, workplace: Workplace, run: Run

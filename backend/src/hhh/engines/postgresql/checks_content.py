@@ -97,7 +97,7 @@ def _wanted_extensions(look: Look) -> dict[str, str]:
 
 def _check_roles(look: Look) -> Check:
     here = {role for (role,) in look.query(_ROLES)}
-    wanted = _roles_of(look.entries or ())
+    wanted = roles_of(look.entries or ())
     if look.destination.mode is not RestoreMode.TABLES:
         wanted |= {*look.facts.roles, look.facts.database.owner}
     if missing := sorted(wanted - here):
@@ -110,7 +110,8 @@ def _check_roles(look: Look) -> Check:
     return Check.ok(ROLES_CHECK, "All roles that own something or have privileges exist")
 
 
-def _roles_of(entries: Iterable[Entry]) -> set[str]:
+def roles_of(entries: Iterable[Entry]) -> set[str]:
+    """The roles that own these entries or have privileges by them."""
     owners = {entry.owner for entry in entries if entry.owner}
     privileges = (entry.definition for entry in entries if entry.description in {"ACL", "DEFAULT ACL"})
     found = (match for definition in privileges for match in _GRANTEE.finditer(definition))

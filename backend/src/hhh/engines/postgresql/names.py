@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+import secrets
+import string
 
 #: NAMEDATALEN - 1: the server cuts what is longer, maybe within a character.
 LONGEST_NAME = 63
 _TOKEN = re.compile(r"[a-z0-9]{8}")
+
+
+def new_token() -> str:
+    """A token that nobody else has."""
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
 
 
 def restore_name(database: str, token: str) -> str:

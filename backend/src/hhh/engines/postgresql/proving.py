@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 
 from hhh.core.run import Run
 from hhh.engines.base import EngineKind, Workplace
+from hhh.engines.postgresql.drills import sweep_drills
+from hhh.engines.postgresql.throw_away import throw_away
 from hhh.engines.proving import Place, Prover
 from hhh.engines.restoring import Built, RestoreSource
 from hhh.schemas.restore import Difference
@@ -24,7 +26,10 @@ class PostgresqlProver(Prover):
     def throw_away(
         self, source: RestoreSource, server_url: str | None, workplace: Workplace, run: Run
     ) -> AbstractContextManager[Place]:
-        raise NotImplementedError
+        return throw_away(source, server_url, workplace, run)
+
+    def sweep(self, server_url: str, workplace: Workplace) -> int:
+        return sweep_drills(server_url, workplace)
 
     def compare_schemas(
         self, source: RestoreSource, built: Built, place: Place, workplace: Workplace, run: Run
