@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -14,14 +16,6 @@ _MOMENT = sa.DateTime(timezone=True)
 _VERIFY_DUE = sa.text("verify_due IS NOT NULL AND deleted_at IS NULL")
 _READ_BACK = sa.text("status = 'SUCCESS' AND deleted_at IS NULL")
 _PROVEN = sa.text("verified_level = 'proven' AND deleted_at IS NULL")
-_COLUMNS = (
-    ("policies", sa.Column("proof", sa.JSON)),
-    ("schedules", sa.Column("verify_level", sa.String(16))),
-    ("backup_log", sa.Column("verify_due", sa.String(16))),
-    ("backup_log", sa.Column("read_back_at", _MOMENT)),
-    ("backup_copies", sa.Column("read_at", _MOMENT)),
-    ("workers", sa.Column("queues", sa.String(64), nullable=False, server_default="backup,restore,upkeep")),
-)
 
 
 def upgrade() -> None:
@@ -48,8 +42,8 @@ def upgrade() -> None:
     op.create_index("ix_verifications_status", "verifications", ["status", "created_at", "id"])
     op.create_index("ix_verifications_target", "verifications", ["target", "created_at", "id"])
     op.create_index("ix_verifications_backup", "verifications", ["backup_id", "created_at", "id"])
-    for table, column in _COLUMNS:
-        op.add_column(table, column.copy())
+    for table, column in _columns():
+        op.add_column(table, column)
     op.create_index(
         "ix_backup_log_verify_due",
         "backup_log",
@@ -79,6 +73,18 @@ def downgrade() -> None:
     op.drop_index("ix_backup_log_proven", "backup_log")
     op.drop_index("ix_backup_log_read_back", "backup_log")
     op.drop_index("ix_backup_log_verify_due", "backup_log")
-    for table, column in _COLUMNS:
+    for table, column in _columns():
         op.drop_column(table, column.name)
     op.drop_table("verifications")
+
+
+def _columns() -> tuple[tuple[str, sa.Column[Any]], ...]:
+    """By their tables; anew each time, as one that was added belongs to that."""
+    return (
+        ("policies", sa.Column("proof", sa.JSON)),
+        ("schedules", sa.Column("verify_level", sa.String(16))),
+        ("backup_log", sa.Column("verify_due", sa.String(16))),
+        ("backup_log", sa.Column("read_back_at", _MOMENT)),
+        ("backup_copies", sa.Column("read_at", _MOMENT)),
+        ("workers", sa.Column("queues", sa.String(64), nullable=False, server_default="backup,restore,upkeep")),
+    )
