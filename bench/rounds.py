@@ -50,10 +50,14 @@ def ratio(one: Sequence[float], other: Sequence[float]) -> Span:
 
 
 def interleaved(contenders: Sequence[Contender], runs: int) -> dict[str, Series]:
-    """Runs A B C … A B C …: one round to warm up, which is not counted, then the given number of rounds."""
+    """Runs A B C, B C A, C A B …: one round to warm up, which is not counted, then the given number of rounds.
+
+    Each stands at each place in turn: what one leaves to the disk, the next may have to wait for.
+    """
     series = {contender.name: Series(contender.name) for contender in contenders}
     for number in range(runs + 1):
-        for contender in contenders:
+        first = number % len(contenders)
+        for contender in [*contenders[first:], *contenders[:first]]:
             usage = contender.measure()
             counted = "warm-up" if number == 0 else f"round {number} of {runs}"
             print(f"  {counted}: {contender.name}: {usage.wall:.2f} s", file=sys.stderr)
