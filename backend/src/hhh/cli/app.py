@@ -14,11 +14,13 @@ from hhh.cli import (
     backup_repair,
     backup_retention,
     backup_run,
+    backup_verify,
     catalogue,
     doctor,
     keys,
     keys_agree,
     migrate,
+    proof_report,
     restore,
     schedule,
     serve,
@@ -57,6 +59,11 @@ backup.app.command("unpin")(backup_retention.unpin)
 backup.app.command("delete")(backup_retention.delete)
 backup.app.command("prune")(backup_retention.prune)
 backup.app.command("repair")(backup_repair.repair)
+backup.app.command("verify")(backup_verify.verify)
+backup.app.command("verifications")(backup_verify.verifications)
+backup.app.command("verification")(backup_verify.verification)
+backup.app.command("report")(proof_report.report)
+backup.app.command("check-report")(proof_report.check_report)
 app.add_typer(backup.app, name="backup")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(storage.app, name="storage")

@@ -16,7 +16,7 @@ from hhh.cli.session import opened_services
 from hhh.core.errors import BackupFailed, ConfigurationError
 from hhh.jobs.runtime import Jobs
 from hhh.jobs.worker import working
-from hhh.models import BackupStatus, WorkerState
+from hhh.models import BackupStatus, WorkerState, queue_of
 from hhh.schemas.backup import AcceptedResponse, BackupFilter, BackupResource
 from hhh.services.container import Services
 from hhh.services.targets import APP
@@ -70,21 +70,29 @@ def leave(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
         ConfigurationError: there is none.
     """
     with opened_services() as services:
-        if not any(each.alive and each.state == WorkerState.ACTIVE for each in services.workers.list()):
-            raise ConfigurationError("No service runs that would take it", hint="start one, or leave out --detach")
-        backup_id = _enqueue(services, ask(services))
+        backup_id = hand_over(services, ask(services))
     if as_json:
         print_json(AcceptedResponse(backup_id=backup_id, status="queued"))
     else:
         console.print(f"Queued, id {backup_id}\nFollow it with: hhh backup follow {backup_id}")
 
 
-def _enqueue(services: Services, new: NewJob) -> str:
+def hand_over(services: Services, new: NewJob) -> str:
+    """Leaves a job to a process that takes such jobs; its id.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    queue = queue_of(new.kind)
+    if not any(
+        each.alive and each.state == WorkerState.ACTIVE and queue in each.queues for each in services.workers.list()
+    ):
+        raise ConfigurationError("No service runs that would take it", hint="start one, or leave out --detach")
     if not services.settings.jobs_database_url.get_secret_value():
         with working(services) as worker:
-            backup_id = worker.create(new)
+            job_id = worker.create(new)
             worker.release_queued()
-            return backup_id
+            return job_id
     jobs = Jobs(services, works=False)
     try:
         return jobs.start().enqueue(new)
@@ -130,7 +138,7 @@ def index(
         print_json(page.items)
         return
     print_table(
-        ["TIME (UTC)", "TARGET", "STATE", "STORED", "FILE", "ID"],
+        ["TIME (UTC)", "TARGET", "STATE", "STORED", "VERIFIED", "FILE", "ID"],
         [_row(backup) for backup in page.items],
         empty="No backup is like that." if target or status else "No backups yet. Take the first with: hhh backup run",
     )
@@ -150,7 +158,8 @@ def show(backup_id: Annotated[str, typer.Argument(help="The id of a backup.")], 
 
 def _row(backup: BackupResource) -> tuple[str, ...]:
     stored = size(backup.stored_size) if backup.status == "success" else "–"
-    return (moment(backup.created_at), backup.target, backup.status, stored, backup.backup_file, backup.id)
+    verified = backup.verified.level if backup.verified else "–"
+    return (moment(backup.created_at), backup.target, backup.status, stored, verified, backup.backup_file, backup.id)
 
 
 def _description(backup: BackupResource) -> Iterator[tuple[str, str]]:
@@ -164,6 +173,11 @@ def _description(backup: BackupResource) -> Iterator[tuple[str, str]]:
     yield "ended", f"{moment(backup.finished_at)} UTC"
     if backup.status == "success":
         yield "size", f"{size(backup.raw_size)} dumped, {size(backup.stored_size)} stored"
+        verified = backup.verified
+        yield (
+            "verified",
+            f"{verified.level}, {moment(verified.at)} UTC" if verified else "no: hhh backup verify " + backup.id,
+        )
     for copy in backup.copies:
         reason = f": {copy.error}" if copy.error else ""
         yield "copy", f"{copy.storage}: {copy.key} ({copy.status}, sha256 {copy.sha256}){reason}"

@@ -16,7 +16,7 @@ from hhh.schemas.policy import Fingerprint, ProofFields
 from hhh.schemas.verification import Level
 
 #: A level as it is typed, or none.
-LevelOrNone = Level | Literal["none"]
+LevelOrNone = Literal[Level, "none"]
 #: Characters of an assertion that are shown.
 _SHOWN = 60
 
@@ -122,7 +122,7 @@ def _shortened(statement: str) -> str:
 
 
 def _statements(file: Path) -> list[str]:
-    """The statements of a file; what is a comment alone, such as its last lines, is none.
+    """The statements of a file, without what is a comment alone and ends no statement.
 
     Raises:
         InvalidInput: it can't be read, is not UTF-8, or has none.
@@ -136,6 +136,8 @@ def _statements(file: Path) -> list[str]:
         found[-1].append(line)
         if line.rstrip().endswith(";"):
             found.append([])
+    while found[-1] and _says_nothing(found[-1][-1]):
+        found[-1].pop()
     statements = ["\n".join(each).strip() for each in found if not all(map(_says_nothing, each))]
     if not statements:
         raise InvalidInput(f"{file} has no query", hint="end each by `;` at the end of a line")

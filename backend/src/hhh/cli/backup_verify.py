@@ -1,0 +1,124 @@
+"""``hhh backup verify``: find out what a backup is good for, here or by the service; and what was found before."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from hhh.cli.backup import hand_over
+from hhh.cli.output import JsonOption, console, moment, print_json, print_table
+from hhh.cli.progress import progress_bar
+from hhh.cli.session import opened_services
+from hhh.cli.verification_output import STAGES, description, print_verification
+from hhh.core.errors import Lacking, VerificationFailed
+from hhh.jobs.worker import working
+from hhh.models import VerificationStatus
+from hhh.schemas.verification import AcceptedVerification, Level, VerificationResource
+from hhh.services.container import Services
+from hhh.services.restore_orders import COMMAND_LINE
+
+_ENDED_BADLY = {"failed": "The backup failed its verification", "inconclusive": "The verification is inconclusive"}
+
+
+def verify(
+    backup: Annotated[str, typer.Argument(help="The id of a backup.")],
+    *,
+    level: Annotated[
+        Level,
+        typer.Option(
+            help="stored: every copy is read back. readable: it is opened and read to its end. proven: it is restored "
+            "into a throw-away database and compared with the source."
+        ),
+    ] = "proven",
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave it to the service that runs, and print its id instead of waiting.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Find out what a backup is good for, here, and wait for the answer. Ctrl-C ends it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with opened_services() as services:
+        if detach:
+            _leave(services, backup, level, as_json=as_json)
+            return
+        found = _perform(services, backup, level)
+    if as_json:
+        print_json(found)
+    else:
+        print_verification(found)
+    _refuse(found)
+
+
+def verifications(
+    *,
+    target: Annotated[str | None, typer.Option(help="Only those of this target's backups.")] = None,
+    backup: Annotated[str | None, typer.Option(help="Only those of the backup of this id.")] = None,
+    status: Annotated[VerificationStatus | None, typer.Option(help="Only those in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at the most.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List verifications, newest first."""
+    with opened_services() as services:
+        page = services.verifications.page(target=target, backup_id=backup, status=status, cursor=None, limit=limit)
+    if as_json:
+        print_json(page.items)
+        return
+    print_table(
+        ["TIME (UTC)", "TARGET", "LEVEL", "STATE", "FILE", "ID"],
+        [
+            (moment(each.created_at), each.target, each.level, each.status, each.backup_file, each.id)
+            for each in page.items
+        ],
+        empty="No verification is like that."
+        if target or backup or status
+        else "No verifications yet. Prove a backup with: hhh backup verify ID",
+    )
+
+
+def verification(
+    verification_id: Annotated[str, typer.Argument(help="The id of a verification.")], *, as_json: JsonOption = False
+) -> None:
+    """Show one verification with everything that it found."""
+    with opened_services() as services:
+        found = services.verifications.get(verification_id)
+    if as_json:
+        print_json(found)
+        return
+    for name, value in description(found):
+        console.print(f"[bold]{name:12}[/] {escape(value)}")
+    console.print()
+    print_verification(found)
+
+
+def _leave(services: Services, backup_id: str, level: Level, *, as_json: bool) -> None:
+    new = services.verifications.request(backup_id, level, requested_by=COMMAND_LINE)
+    verification_id = hand_over(services, new)
+    if as_json:
+        print_json(AcceptedVerification(verification_id=verification_id, status="queued"))
+    else:
+        console.print(
+            f"Queued, id {verification_id}\nSee what it finds with: hhh backup verification {verification_id}"
+        )
+
+
+def _perform(services: Services, backup_id: str, level: Level) -> VerificationResource:
+    with working(services) as worker:
+        worker.tidy()  # where no server runs, nobody else does
+        new = services.verifications.request(backup_id, level, requested_by=COMMAND_LINE)
+        verification_id = worker.create(new)
+        with progress_bar(new.target, STAGES) as observer:
+            worker.execute(verification_id, observer)
+        worker.sweep()
+    return services.verifications.get(verification_id)
+
+
+def _refuse(found: VerificationResource) -> None:
+    """Raises unless the level was reached."""
+    if found.status == "success":
+        return
+    error = Lacking if found.status == "inconclusive" else VerificationFailed
+    reason = found.error or f"it is {found.status}"
+    raise error(f"{_ENDED_BADLY.get(found.status, 'The verification did not end well')}: {reason}")

@@ -1,0 +1,136 @@
+"""How verifications are printed: what was found, in sentences, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from rich.markup import escape
+
+from hhh.cli.output import console, moment, problems, size
+from hhh.schemas.verification import CheckedCopy, Level, VerificationResource
+
+#: Stages of a verification.
+STAGES = {
+    "checks": "reading the copies back",
+    "read": "reading it to its end",
+    "download": "downloading",
+    "restore": "restoring it into a throw-away database",
+    "compare": "comparing with the source",
+}
+#: What it means that a backup has reached a level.
+_REACHED: Mapping[Level | None, str] = {
+    None: "nothing",
+    "stored": "every copy was read back, and is what was stored",
+    "readable": "it was opened and read to its end",
+    "proven": "it was restored, and is what was backed up",
+}
+_MINUTE = 60
+
+
+def print_verification(found: VerificationResource) -> None:
+    """Prints what was found: what is good on standard output, what is not on standard error, and last what to do."""
+    for copy in found.copies:
+        _print_copy(copy)
+    for sentence in _course(found):
+        console.print(sentence, markup=False)
+    _print_problems(found)
+    if found.status == "success":
+        console.print(f"{_subject(found)} is {found.level}: {_REACHED[found.level]}.", markup=False)
+    for step in _next_steps(found):
+        problems.print(f"  → {escape(step)}")
+
+
+def _print_copy(copy: CheckedCopy) -> None:
+    if copy.status == "good":
+        console.print(f"The copy in {copy.storage} was read back ({size(copy.size)}) and is good.", markup=False)
+    else:
+        state = {"unreachable": "could not be reached"}.get(copy.status, f"is {copy.status}")
+        problems.print(f"[bold red]The copy in {escape(copy.storage)} {state}:[/] {escape(copy.problem or '')}")
+
+
+def _course(found: VerificationResource) -> Iterator[str]:
+    if found.place is not None:
+        source = f" from the copy in {found.restored_from}" if found.restored_from else ""
+        yield f"Restored{source} into {found.place}{_pace(found)}."
+    for each in found.isolation:
+        yield f"Kept apart there: {each}."
+    for each in found.compared:
+        yield f"Compared with the source: {each}."
+    for asserted in found.assertions:
+        if asserted.holds:
+            yield f"The assertion holds ({duration(asserted.seconds)}): {asserted.sql}"
+
+
+def _pace(found: VerificationResource) -> str:
+    if found.restore_seconds is None:
+        return ""
+    rate = found.restore_bytes_per_second
+    return f" in {duration(found.restore_seconds)}" + (f", {size(int(rate))} a second" if rate else "")
+
+
+def _print_problems(found: VerificationResource) -> None:
+    for check in found.checks:
+        if check.status != "ok":
+            problems.print(f"[yellow]{escape(check.name)}[/] {escape(check.message)}")
+    for error in found.errors:
+        problems.print(f"[bold red]Error:[/] {escape(error)}")
+    for each in found.differences:
+        told = f"{each.name}: {each.expected} in the source, {each.found} in what was restored"
+        problems.print(f"[bold red]Difference:[/] {escape(told)}")
+    for asserted in found.assertions:
+        if not asserted.holds:
+            problems.print(
+                f"[bold red]The assertion does not hold:[/] {escape(asserted.sql)}: it gave {escape(asserted.found)}"
+            )
+    for lacking in found.lacking:
+        problems.print(f"[yellow]Not found out here:[/] {escape(lacking)}")
+    for warning in found.warnings:
+        problems.print(f"[yellow]Note:[/] {escape(warning)}")
+
+
+def _next_steps(found: VerificationResource) -> Iterator[str]:
+    if found.status == "inconclusive":
+        reached = f"What was found out: {_REACHED[found.reached]}. " if found.reached else ""
+        yield f"{reached}Nothing speaks against the backup. Provide what is lacking, then: {_again(found)}"
+    if found.status != "failed":
+        return
+    bad = [copy for copy in found.copies if copy.status in {"damaged", "missing"}]
+    has_good = any(copy.status == "good" for copy in found.copies)
+    if bad and has_good:
+        yield f"Bad copies are made again from a good one by the service, or now: hhh backup repair {found.target}"
+    if (bad and not has_good) or found.errors or found.differences or any(not each.holds for each in found.assertions):
+        yield f"Don't count on this backup. Take another and verify that: hhh backup run {found.target}"
+
+
+def _again(found: VerificationResource) -> str:
+    return f"hhh backup verify {found.backup_id} --level {found.level}"
+
+
+def description(found: VerificationResource) -> Iterator[tuple[str, str]]:
+    """What a verification was of, when, and how it ended, as names and values."""
+    yield "verification", found.id
+    yield "of", f"{_subject(found)} (backup {found.backup_id})"
+    yield "level", found.level
+    yield "state", found.status + (f": {found.error}" if found.error else "")
+    yield "asked by", found.requested_by
+    yield "asked", f"{moment(found.created_at)} UTC"
+    yield (
+        "ended",
+        f"{moment(found.finished_at)} UTC"
+        + (f", after {duration(found.duration_seconds)}" if found.duration_seconds is not None else ""),
+    )
+
+
+def _subject(found: VerificationResource) -> str:
+    return f"{found.backup_file} of {found.target}, begun {moment(found.backup_created_at)} UTC,"
+
+
+def duration(seconds: float) -> str:
+    """A time for people: ``12.3 s``, ``4 min 5 s``, ``2 h 10 min``."""
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), _MINUTE)
+    if minutes < _MINUTE:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, _MINUTE)
+    return f"{hours} h {minutes} min"
