@@ -17,6 +17,7 @@ from hhh.api.rest.v1 import (
     backup_repair,
     backup_retention,
     backup_run,
+    proof_report,
     recoverability,
     restore,
     retention,
@@ -47,6 +48,7 @@ ROUTERS = (
     target.router,
     worker.router,
     verification.router,
+    proof_report.router,
     recoverability.router,
 )
 

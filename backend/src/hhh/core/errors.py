@@ -40,6 +40,7 @@
     + ArtifactDamaged
   x ScratchError
   x ManifestInvalid
+  x ReportInvalid
   x IdentityMissing
 
 An error knows its code, its HTTP status and whether a retry may help; one handler renders it as JSON
@@ -378,6 +379,10 @@ class ScratchError(HHHError):
 
 class ManifestInvalid(HHHError):
     """A manifest is damaged, of an unknown version, or its signature does not hold."""
+
+
+class ReportInvalid(HHHError):
+    """A proof report is none, was changed, is of an unknown version, or its signature does not hold."""
 
 
 class IdentityMissing(HHHError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sqlalchemy import CTE, ColumnElement, ScalarSelect, String, column, exists, func, literal, select, values
+from sqlalchemy import CTE, ColumnElement, ScalarSelect, String, column, exists, func, literal, or_, select, values
 from sqlalchemy.orm import Session, load_only
 
 from hhh.core.database import UtcDateTime
@@ -20,7 +20,7 @@ from hhh.repositories.retention import HAS_FAILED
 
 #: Values in one statement: each database has a limit.
 _AT_ONCE = 1000
-_CONCLUSIVE = (VerificationStatus.SUCCESS, VerificationStatus.FAILED, VerificationStatus.INCONCLUSIVE)
+_ENDED = (VerificationStatus.SUCCESS, VerificationStatus.FAILED, VerificationStatus.INCONCLUSIVE)
 _IN_A_STORE = exists().where(BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED)
 _SHOWN = load_only(
     BackupLog.backup_file,
@@ -109,7 +109,7 @@ def backups(session: Session, ids: Collection[str]) -> Mapping[str, BackupLog]:
 def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Conclusion]:
     """The newest verification of each backup, level and result.
 
-    Without those that did not end by themselves, but were cancelled, or lost their worker: they found nothing.
+    Without those that were cancelled, and those that failed without having found anything.
     """
     found: list[Conclusion] = []
     for some in _in_parts(backup_ids):
@@ -122,8 +122,8 @@ def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Concl
             select(Verification.id, place.label("place"))
             .where(
                 Verification.backup_id.in_(some),
-                Verification.status.in_(_CONCLUSIVE),
-                Verification.result.is_not(None),
+                Verification.status.in_(_ENDED),
+                or_(Verification.status != VerificationStatus.FAILED, Verification.result.is_not(None)),
             )
             .subquery()
         )

@@ -22,6 +22,7 @@ from hhh.services.own_database import OwnDatabase
 from hhh.services.places import Places
 from hhh.services.policies import PolicyService
 from hhh.services.proof import Proof
+from hhh.services.proof_report import ProofReports
 from hhh.services.pruning import Pruning
 from hhh.services.recoverability import RecoverabilityService
 from hhh.services.repair import Repair
@@ -66,6 +67,7 @@ class Services:
     verifications: VerificationService
     verification_work: VerificationWork
     recoverability: RecoverabilityService
+    proof_reports: ProofReports
 
     @property
     def cancelling(self) -> Cancelling:
@@ -133,4 +135,5 @@ def assemble(settings: Settings, database: Database) -> Services:
         verifications=verifications,
         verification_work=VerificationWork(settings, database, targets, policies, Proof(settings, copies)),
         recoverability=RecoverabilityService(database, targets, policies),
+        proof_reports=ProofReports(database, identity),
     )

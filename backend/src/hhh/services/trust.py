@@ -28,7 +28,7 @@ def further_keys(settings: Settings) -> tuple[str, ...]:
         ConfigurationError: one is no Ed25519 public key in base64.
     """
     for number, key in enumerate(settings.trusted_keys, start=1):
-        if not _is_public_key(key):
+        if not is_public_key(key):
             # What was put there by mistake may be a private key: it is not repeated.
             raise ConfigurationError(
                 f"HHH_TRUSTED_KEYS: number {number} of the list is no Ed25519 public key",
@@ -37,7 +37,8 @@ def further_keys(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(settings.trusted_keys))
 
 
-def _is_public_key(text: str) -> bool:
+def is_public_key(text: str) -> bool:
+    """Whether it is a public key as manifests and reports name it."""
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
