@@ -207,13 +207,17 @@ class StoredBackup:
             yield from pipeline.ahead(tally.through(self.storage.read(stored.key)))
         tally.check()
 
-    def plain(self, stored: StoredObject) -> Generator[bytes]:
+    def plain(self, stored: StoredObject, run: Run | None = None) -> Generator[bytes]:
         """The plain content of an object in pieces; size and hash are compared at its end.
+
+        Args:
+            stored: which object.
+            run: asked for cancellation while a store is waited for; whoever takes the pieces asks it as well.
 
         Raises:
             IdentityMissing, ObjectMissing, ArtifactDamaged, StorageUnavailable: as for `fetch`, also in the middle.
         """
-        with Pipeline() as pipeline:
+        with Pipeline(run.raise_if_cancelled if run is not None else lambda: None) as pipeline:
             yield from self._plain(stored, self._tally(stored), pipeline)
 
     def require_identity(self, stored: StoredObject) -> None:

@@ -85,6 +85,10 @@ class Prover(ABC):
         """
         return 0
 
+    def lacking(self, error: str) -> str | None:  # noqa: ARG002  by default an error tells of the dump
+        """What this machine lacks, where an error of a tool (`Built.errors`) tells of that; else None."""
+        return None
+
     @abstractmethod
     def compare_schemas(
         self, source: RestoreSource, built: Built, place: Place, workplace: Workplace, run: Run

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
+from hhh.artifacts.retrieval import StoredBackup
 from hhh.core.config import Settings
+from hhh.core.errors import IdentityMissing, ScratchError
 from hhh.core.run import Run
 from hhh.engines.base import Workplace
 from hhh.models import VerificationStatus
 from hhh.schemas.policy import ProofFields
-from hhh.schemas.verification import LEVELS, CheckedCopy, Level, VerificationResult
+from hhh.schemas.verification import LEVELS, Level, VerificationResult
 from hhh.services.copies import Copies
 from hhh.services.copy_checks import check_copy
+from hhh.services.drill import Drill
+from hhh.services.findings import Findings
+from hhh.services.reading import read_through
+
+#: Who can find out more of what is encrypted.
+_WITH_IDENTITY = "a worker that has it can (`hhh worker --queues verify` with HHH_AGE_IDENTITY_FILE)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +54,52 @@ class Proof:
             ConfigurationError: the identity file, or a trusted key, can't be used.
             Cancelled, LeaseLost: the run is over.
         """
-        copies = self._read(demand, run)
-        if any(copy.status != "good" for copy in copies):
-            self._copies.every(demand.backup_id)  # removed meanwhile? Then nothing is wrong with it
-        out_of_reach = [f"{copy.storage}: {copy.problem}" for copy in copies if copy.status == "unreachable"]
-        reached: Level | None = "stored" if all(copy.status == "good" for copy in copies) else None
-        return VerificationResult(reached=reached, copies=copies, lacking=out_of_reach)
-
-    def _read(self, demand: Demand, run: Run) -> list[CheckedCopy]:
+        look = _Look(demand, workplace, run)
         trusted_keys = self._copies.trusted_keys
-        return [
-            check_copy(copy, trusted_keys, lambda backup: backup.verify(run))
+        copies = [
+            check_copy(copy, trusted_keys, functools.partial(look.read, copy.storage))
             for copy in self._copies.every(demand.backup_id)
         ]
+        if any(copy.status != "good" for copy in copies):
+            self._copies.every(demand.backup_id)  # removed meanwhile? Then nothing is wrong with it
+        return look.findings.result(copies)
+
+
+class _Look:
+    """Reads copies one after the other: the first good one as deeply as the level asks for, the others as stored."""
+
+    def __init__(self, demand: Demand, workplace: Workplace, run: Run) -> None:
+        self._demand = demand
+        self._workplace = workplace
+        self._run = run
+        self._found: Findings | None = Findings() if demand.level == "stored" else None
+
+    @property
+    def findings(self) -> Findings:
+        """What was found out beside the copies themselves."""
+        return self._found or Findings()
+
+    def read(self, storage: str, backup: StoredBackup) -> None:
+        """Reads every object of a copy once; any `StorageError` is the copy's fault."""
+        if self._found is None:
+            self._found = self._open(backup)
+            self._found.restored_from = storage
+        else:
+            backup.verify(self._run)
+
+    def _open(self, backup: StoredBackup) -> Findings:
+        demand = self._demand
+        try:
+            backup.require_identity(backup.manifest.object)
+            if demand.level == "readable":
+                return read_through(backup, self._workplace, self._run)
+            return Drill(backup, demand.policy, demand.server_url, self._workplace, self._run).perform()
+        except IdentityMissing as error:
+            lacking = f"{error.message}: {_WITH_IDENTITY}"
+        except ScratchError as error:
+            lacking = str(error)
+        backup.verify(self._run)
+        return Findings(lacking=[lacking])
 
 
 def verdict(result: VerificationResult, level: Level) -> tuple[VerificationStatus, str | None]:

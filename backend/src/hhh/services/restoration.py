@@ -155,7 +155,7 @@ class Restoration:
             _refuse_unknown(accepted, checks)
         plan = Plan(
             steps=list(steps),
-            checks=[_acknowledge(check, accepted) for check in checks],
+            checks=[acknowledge(check, accepted) for check in checks],
             expected_seconds=self._manifest.object.raw_size / self.measured_rate if self.measured_rate else None,
         )
         return plan, source
@@ -274,7 +274,8 @@ def _check_identity(manifest: Manifest, problem: HHHError | None) -> Check:
     return Check.ok("identity", "The identity opens it")
 
 
-def _acknowledge(check: Check, accepted: Collection[str]) -> Check:
+def acknowledge(check: Check, accepted: Collection[str]) -> Check:
+    """The check as it counts where checks of these names are accepted."""
     if check.status == "unsafe" and check.acknowledge in accepted:
         return check.model_copy(update={"status": "acknowledged"})
     return check
