@@ -50,6 +50,10 @@ _CODECS = {
 }
 
 
+class UnknownVersionError(InvalidInput):
+    """A dump in a version of the custom format that is not known here; it may be a newer one."""
+
+
 class Section(IntEnum):
     """When an entry is restored."""
 
@@ -132,9 +136,22 @@ class Archive:
         try:
             _refuse_other_kinds(path)
             with path.open("rb") as file:
-                return _read(_Reader(file, path.name))
+                return cls.begun_by(file, path.name)
         except OSError as error:
             raise SourceUnreadable(f"{path.name} can't be read: {error.strerror}") from error
+
+    @classmethod
+    def begun_by(cls, file: BinaryIO, name: str) -> Archive:
+        """Reads the beginning of a dump from an open file, and no further; OSError passes through.
+
+        Args:
+            file: at its beginning, to which it can be set back.
+            name: what errors call it.
+
+        Raises:
+            InvalidInput, SourceUnreadable: as in `read`.
+        """
+        return _read(_Reader(file, name))
 
 
 def listed(entries: Iterable[Entry]) -> str:
@@ -190,8 +207,8 @@ class _Reader:
             hint = PLAIN_SQL_HINT
         return InvalidInput(f"{self._name} is no dump in PostgreSQL's custom format", hint=hint)
 
-    def other_version(self, version: tuple[int, int]) -> InvalidInput:
-        return InvalidInput(
+    def other_version(self, version: tuple[int, int]) -> UnknownVersionError:
+        return UnknownVersionError(
             f"{self._name} is a dump in version {version[0]}.{version[1]} of the custom format, and only "
             f"{_OLDEST[0]}.{_OLDEST[1]} to {_NEWEST[0]}.{_NEWEST[1]} are known here",
             hint="make a dump with pg_dump 9.0 to 18",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from hhh.core.errors import EngineError
 from hhh.core.run import Progress, Run
@@ -16,6 +17,7 @@ from hhh.engines.postgresql.create import (
     likeness,
     open_tablespaces,
 )
+from hhh.engines.postgresql.definitions import is_content
 from hhh.engines.postgresql.finish import give_privileges, give_to_owners, set_owner, set_properties
 from hhh.engines.postgresql.into_live import build_into_live
 from hhh.engines.postgresql.names import restore_name
@@ -29,8 +31,17 @@ from hhh.engines.restoring import Built, Destination, RestoreMode, RestoreSource
 from hhh.schemas.facts import PostgresqlFacts
 
 
-def build(source: RestoreSource, destination: Destination, workplace: Workplace, run: Run) -> Built:
+def build(
+    source: RestoreSource, destination: Destination, workplace: Workplace, run: Run, *, without_rows: bool = False
+) -> Built:
     """Restores beside the destination; see `Restorer.build`.
+
+    Args:
+        source: what to restore.
+        destination: where to.
+        workplace: where to work.
+        run: who is told, and may cancel.
+        without_rows: the definitions alone, and no large objects.
 
     Raises:
         EngineError: it could not be done.
@@ -39,6 +50,9 @@ def build(source: RestoreSource, destination: Destination, workplace: Workplace,
     run.report(Progress(stage="restore", expected_bytes=source.raw_size))
     with administration(destination.url, workplace) as admin:
         building = _begin(source, destination, workplace, run, admin)
+        if without_rows:
+            definitions = tuple(entry for entry in building.archive.entries if not is_content(entry))
+            building = replace(building, archive=replace(building.archive, entries=definitions))
         if building.selection is not None and building.live is not None:
             facts, database = build_into_live(building), destination.name
         else:

@@ -7,7 +7,10 @@ from contextlib import AbstractContextManager
 
 from hhh.core.run import Run
 from hhh.engines.base import EngineKind, Workplace
+from hhh.engines.postgresql.assertions import ask
 from hhh.engines.postgresql.drills import sweep_drills
+from hhh.engines.postgresql.reading import read_through
+from hhh.engines.postgresql.schema_comparison import compare_schemas
 from hhh.engines.postgresql.throw_away import throw_away
 from hhh.engines.proving import Place, Prover
 from hhh.engines.restoring import Built, RestoreSource
@@ -20,8 +23,15 @@ class PostgresqlProver(Prover):
 
     kind = EngineKind.POSTGRESQL
 
+    def __init__(self, *, assertion_seconds: float = 60) -> None:
+        """
+        Args:
+            assertion_seconds: for each query of the operator.
+        """
+        self._assertion_seconds = assertion_seconds
+
     def read_through(self, pieces: Iterator[bytes], raw_size: int, workplace: Workplace, run: Run) -> str:
-        raise NotImplementedError
+        return read_through(pieces, raw_size, workplace, run)
 
     def throw_away(
         self, source: RestoreSource, server_url: str | None, workplace: Workplace, run: Run
@@ -34,9 +44,9 @@ class PostgresqlProver(Prover):
     def compare_schemas(
         self, source: RestoreSource, built: Built, place: Place, workplace: Workplace, run: Run
     ) -> tuple[str, Sequence[Difference]]:
-        raise NotImplementedError
+        return compare_schemas(source, built, place, workplace, run)
 
     def ask(
         self, assertions: Sequence[str], built: Built, place: Place, workplace: Workplace, run: Run
     ) -> Sequence[Asserted]:
-        raise NotImplementedError
+        return ask(assertions, built, place, workplace, run, limit=self._assertion_seconds)

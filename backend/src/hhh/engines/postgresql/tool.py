@@ -78,7 +78,7 @@ class PgRestore:
             return Told()
         said = _Lines()
         with running(self._command(entries, at_once=at_once), environment=self.environment, on_line=said.add) as child:
-            _wait(child, run)
+            wait_for_silence(child, run)
             try:
                 child.finish()
             except ToolFailed:
@@ -163,8 +163,12 @@ class _Lines:
             self.errors[-1] += f"\n{line}"
 
 
-def _wait(child: Child, run: Run) -> None:
-    """Until the program and its jobs have closed their standard output, to which they write nothing."""
+def wait_for_silence(child: Child, run: Run) -> None:
+    """Until a program and its jobs have closed their standard output, to which they write nothing.
+
+    Raises:
+        Cancelled, LeaseLost: the run is over.
+    """
     poll = select.poll()
     poll.register(child.stdout.fileno(), select.POLLIN)
     while True:
