@@ -1,5 +1,40 @@
-"""The service's own databases."""
+"""The service's own databases, and the installation that commands find by their environment."""
 
+from pathlib import Path
+
+import pytest
+
+from hhh.core.config import Settings
+from hhh.core.database import Database
+from hhh.services.container import Services
+from support.local_services import services_with_a_target
 from support.own_databases import own_database, postgresql_database, settings, sqlite_database
+from support.sweeping import take
 
-__all__ = ["own_database", "postgresql_database", "settings", "sqlite_database"]
+__all__ = ["installation", "own_database", "postgresql_database", "services", "settings", "sqlite_database"]
+
+
+@pytest.fixture
+def installation(
+    settings: Settings,
+    sqlite_database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What commands work on, in a folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HHH_DATA_DIR", str(settings.data_dir))
+
+
+@pytest.fixture
+def services(
+    installation: None,
+    tmp_path: Path,
+    sqlite_database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Services:
+    """Of an installation that has taken one backup."""
+    monkeypatch.setenv("HHH_SCRATCH_DIR", str(tmp_path / "scratch"))
+    services = services_with_a_target(tmp_path, sqlite_database)
+    take(services)
+    return services

@@ -5,33 +5,14 @@ import shutil
 import uuid
 from pathlib import Path
 
-import pytest
 from sqlalchemy import delete, update
 from typer.testing import CliRunner, Result
 
 from hhh.cli import catalogue as command
 from hhh.core.clock import utcnow
-from hhh.core.config import Settings
-from hhh.core.database import Database
 from hhh.core.errors import InvalidInput, StorageUnavailable
-from hhh.jobs.worker import working
 from hhh.models import BackupCopy, BackupLog, BackupStatus, BackupTotals, Job, JobState
 from hhh.services.container import Services
-from support.local_services import services_with_a_target
-
-
-@pytest.fixture
-def services(
-    tmp_path: Path, settings: Settings, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> Services:
-    """Of an installation that has taken one backup."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HHH_DATA_DIR", str(settings.data_dir))
-    monkeypatch.setenv("HHH_SCRATCH_DIR", str(tmp_path / "scratch"))
-    services = services_with_a_target(tmp_path, sqlite_database)
-    with working(services) as worker:
-        worker.execute(worker.create(services.backups.request("source")))
-    return services
 
 
 def rebuild(*arguments: str) -> Result:

@@ -4,36 +4,19 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from sqlalchemy import update
 from typer import Typer
 from typer.testing import CliRunner, Result
 
 from hhh.cli import doctor as command
 from hhh.core.clock import utcnow
-from hhh.core.config import Settings
-from hhh.core.database import Database
 from hhh.jobs.worker import working
 from hhh.models import BackupCopy, CopyStatus, Installation, Job, JobState, Policy, Schedule
 from hhh.schemas.schedule import ScheduleRequest
 from hhh.services.container import Services
-from support.local_services import services_with_a_target
 from support.sweeping import NOBODYS, SOURCE, everything_in, folder, key_of, left_over, look, take
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def services(
-    tmp_path: Path, settings: Settings, sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
-) -> Services:
-    """Of an installation that has taken one backup."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HHH_DATA_DIR", str(settings.data_dir))
-    monkeypatch.setenv("HHH_SCRATCH_DIR", str(tmp_path / "scratch"))
-    services = services_with_a_target(tmp_path, sqlite_database)
-    take(services)
-    return services
 
 
 def doctor(*arguments: str) -> Result:

@@ -9,17 +9,12 @@ from typer.testing import CliRunner
 
 from hhh.cli import app as root
 from hhh.cli import keys as command
-from hhh.core.config import Settings
-from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, InvalidInput
 
 PASSPHRASE = "six words that are not random"
 
 
-@pytest.fixture(autouse=True)
-def _settings(settings: Settings, sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HHH_DATA_DIR", str(settings.data_dir))
+pytestmark = pytest.mark.usefixtures("installation")
 
 
 def test_public_keys_are_shown() -> None:

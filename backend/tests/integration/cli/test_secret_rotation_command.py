@@ -9,17 +9,13 @@ from typer.testing import CliRunner, Result
 
 from hhh.cli import keys, target
 from hhh.core.config import Settings
-from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, InvalidInput
 
 URL = "postgresql://reader:s3cret@db.example.com/shop"
 OLD, NEW = "old-key-" * 8, "new-key-" * 8
 
 
-@pytest.fixture(autouse=True)
-def _settings(settings: Settings, sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HHH_DATA_DIR", str(settings.data_dir))
+pytestmark = pytest.mark.usefixtures("installation")
 
 
 def rotate(*arguments: str, typed: str = "") -> Result:

@@ -7,17 +7,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hhh.cli import backup, catalogue, storage, target
-from hhh.core.config import Settings
-from hhh.core.database import Database
 from hhh.core.errors import InUse, InvalidInput
 from support.s3 import S3Bucket
 from support.sqlite_data import make_sqlite_database
 
-
-@pytest.fixture(autouse=True)
-def _settings(settings: Settings, sqlite_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HHH_DATA_DIR", str(settings.data_dir))
+pytestmark = pytest.mark.usefixtures("installation")
 
 
 def run(command: object, *arguments: str, typed: str = "") -> Result:

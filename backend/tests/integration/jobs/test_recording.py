@@ -1,9 +1,9 @@
 """What becomes of a backup that is stored, when nobody can tell whether it was recorded."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from hhh.core.database import Database
 from hhh.core.run import Progress
-from hhh.jobs.worker import working
+from hhh.jobs.worker import Worker, working
 from hhh.models import BackupLog, BackupStatus
 from hhh.services.container import Services
 from support.backing_up import files_below
@@ -33,56 +33,75 @@ def test_an_interrupt_after_the_commit_leaves_the_backup_where_it_is(services: S
 
 @pytest.mark.postgres
 def test_a_commit_whose_connection_was_lost_may_come_late(tmp_path: Path, postgresql_database: Database) -> None:
-    services = services_with_a_target(tmp_path, postgresql_database)
-    connect = partial(
-        psycopg.connect, **postgresql_database.url.translate_connect_args(username="user", database="dbname")
-    )
-    with (
-        connect() as late,
-        connect(autocommit=True) as watcher,
-        ThreadPoolExecutor(1) as thread,
-        working(services) as worker,
-    ):
-        backup_id = worker.create(services.backups.request("source"))
+    with recording_disturbed(tmp_path, postgresql_database) as recording:
 
         def record_without_commit(progress: Progress) -> None:
             if progress.stage == "finalise":
-                late.execute("UPDATE jobs SET state = 'success' WHERE id = %s", [backup_id])
-                late.execute("UPDATE backup_log SET status = 'SUCCESS', finished_at = now() WHERE id = %s", [backup_id])
+                for statement in (
+                    "UPDATE jobs SET state = 'success' WHERE id = %s",
+                    "UPDATE backup_log SET status = 'SUCCESS', finished_at = now() WHERE id = %s",
+                ):
+                    recording.other.execute(statement, [recording.backup_id])
 
-        ended = thread.submit(worker.execute, backup_id, record_without_commit)
-        wait_until(lambda: watcher.execute(RECORDING).fetchone(), what="the backup to be recorded")
-        watcher.execute(f"SELECT pg_terminate_backend(pid) FROM ({RECORDING}) lost")
-        wait_until(lambda: watcher.execute(RECORDING).fetchone(), what="the failure to be recorded")
-        late.commit()
+        ended = recording.begin(record_without_commit)
+        recording.lose()
+        recording.wait()
+        recording.other.commit()
         ended.result()
-    assert_stored(services, backup_id)
+    assert_stored(recording.services, recording.backup_id)
 
 
 @pytest.mark.postgres
 def test_a_commit_that_was_lost_is_tried_again(tmp_path: Path, postgresql_database: Database) -> None:
-    services = services_with_a_target(tmp_path, postgresql_database)
-    connect = partial(
-        psycopg.connect, **postgresql_database.url.translate_connect_args(username="user", database="dbname")
-    )
+    with recording_disturbed(tmp_path, postgresql_database) as recording:
+
+        def hold_the_row(progress: Progress) -> None:
+            if progress.stage == "finalise":
+                recording.other.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", [recording.backup_id])
+
+        ended = recording.begin(hold_the_row)
+        recording.lose()
+        recording.other.rollback()
+        ended.result()
+    assert_stored(recording.services, recording.backup_id)
+
+
+@dataclass
+class Recording:
+    """A backup on a thread, whose recording waits for a lock of another connection."""
+
+    services: Services
+    worker: Worker
+    backup_id: str
+    #: In a transaction of its own.
+    other: psycopg.Connection
+    watcher: psycopg.Connection
+    thread: ThreadPoolExecutor
+
+    def begin(self, observe: Callable[[Progress], None]) -> Future[None]:
+        return self.thread.submit(self.worker.execute, self.backup_id, observe)
+
+    def wait(self) -> None:
+        wait_until(lambda: self.watcher.execute(RECORDING).fetchone(), what="the end of the backup to be recorded")
+
+    def lose(self) -> None:
+        """Waits for the recording, and ends its connection."""
+        self.wait()
+        self.watcher.execute(f"SELECT pg_terminate_backend(pid) FROM ({RECORDING}) lost")
+
+
+@contextmanager
+def recording_disturbed(folder: Path, database: Database) -> Iterator[Recording]:
+    services = services_with_a_target(folder, database)
+    parameters = database.url.translate_connect_args(username="user", database="dbname")
     with (
-        connect() as other,
-        connect(autocommit=True) as watcher,
+        psycopg.connect(**parameters) as other,
+        psycopg.connect(**parameters, autocommit=True) as watcher,
         ThreadPoolExecutor(1) as thread,
         working(services) as worker,
     ):
         backup_id = worker.create(services.backups.request("source"))
-
-        def hold_the_row(progress: Progress) -> None:
-            if progress.stage == "finalise":
-                other.execute("SELECT 1 FROM jobs WHERE id = %s FOR UPDATE", [backup_id])
-
-        ended = thread.submit(worker.execute, backup_id, hold_the_row)
-        wait_until(lambda: watcher.execute(RECORDING).fetchone(), what="the backup to be recorded")
-        watcher.execute(f"SELECT pg_terminate_backend(pid) FROM ({RECORDING}) lost")
-        other.rollback()
-        ended.result()
-    assert_stored(services, backup_id)
+        yield Recording(services, worker, backup_id, other, watcher, thread)
 
 
 @contextmanager
