@@ -27,6 +27,7 @@ from hhh.jobs.timing import Timing
 from hhh.models import Job, JobKind, JobState
 from hhh.repositories import jobs as rows
 from hhh.repositories import workers as worker_rows
+from hhh.services.cancelling import noun
 from hhh.services.container import Services
 from hhh.services.work import NewJob
 
@@ -324,4 +325,4 @@ def _in_progress(new: NewJob) -> BackupInProgress:
     if new.kind in rows.MAIN_KINDS:
         hint = "wait until it has ended; `hhh backup list` shows it"
         return BackupInProgress(f"A backup or restore of {new.target!r} is in progress", hint=hint)
-    return BackupInProgress(f"A {new.kind} of {new.target!r} is in progress", hint="wait until it has ended")
+    return BackupInProgress(f"A {noun(new.kind)} of {new.target!r} is in progress", hint="wait until it has ended")

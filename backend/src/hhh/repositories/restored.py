@@ -8,7 +8,7 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from hhh.core.database import Base
-from hhh.models import BackupLog, BackupStatus, Job, RefreshToken, Restore, UserSession
+from hhh.models import BackupLog, BackupStatus, Job, RefreshToken, Restore, UserSession, Verification
 from hhh.models.backup_log import DELETED
 from hhh.models.job import SWEEPS
 from hhh.repositories import backups as backup_rows
@@ -27,11 +27,12 @@ def forget_sweeps(session: Session) -> None:
 
 
 def carried_over(live: Session) -> Sequence[Base]:
-    """The record of all restores, the jobs that are active now with their backups, and all tombstones; loaded whole."""
+    """The record of all restores, the active jobs with what they make, and all tombstones; loaded whole."""
     jobs = job_rows.active(live)
     ids = [job.id for job in jobs]
     backups = select(BackupLog).where(or_(BackupLog.id.in_(ids), DELETED)).options(selectinload(BackupLog.copies))
-    return [*live.scalars(select(Restore)), *jobs, *live.scalars(backups)]
+    verifications = select(Verification).where(Verification.id.in_(ids))
+    return [*live.scalars(select(Restore)), *jobs, *live.scalars(backups), *live.scalars(verifications)]
 
 
 def take_over(session: Session, carried: Sequence[Base]) -> None:

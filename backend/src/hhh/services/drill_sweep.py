@@ -34,30 +34,28 @@ class DrillSweep:
         self._next_look = time.monotonic() + _FIRST
 
     def sweep(self, worker: str) -> None:
-        """Looks, unless it did lately; what can't be swept is logged, and tried again later."""
-        if time.monotonic() < self._next_look:
-            return
-        self._next_look = time.monotonic() + _PAUSE
-        self.sweep_now(worker)
-
-    def sweep_now(self, worker: str) -> None:
-        """Looks at every server that a policy names.
+        """Looks at every server that a policy names, unless it did lately; what can't be swept is logged, and later.
 
         Raises:
             DatabaseUnavailable: the own database can't be asked.
         """
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _PAUSE
         with self._database.snapshot() as session:
             names = policy_rows.drill_targets(session)
         for name in names:
-            try:
-                self._sweep(name, worker)
-            except (HHHError, SQLAlchemyError, OSError) as error:
-                log.warning("drills_not_swept", target=name, error=str(error))
+            self.sweep_server(name, worker)
 
-    def _sweep(self, name: str, worker: str) -> None:
-        target = self._targets.find(name)
-        with scratch_folder(self._settings.scratch_dir, worker) as scratch:
-            workplace = Workplace(scratch, self._settings.pg_bin_dir, self._settings.drill_user)
-            removed = prover_for(target.engine.kind).sweep(target.url, workplace)
-        if removed:
-            log.info("drills_swept", target=name, drills=removed)
+    def sweep_server(self, name: str, worker: str) -> None:
+        """Looks at the server of one target."""
+        try:
+            target = self._targets.find(name)
+            with scratch_folder(self._settings.scratch_dir, worker) as scratch:
+                workplace = Workplace(scratch, self._settings.pg_bin_dir, self._settings.drill_user)
+                removed = prover_for(target.engine.kind).sweep(target.url, workplace)
+        except (HHHError, SQLAlchemyError, OSError) as error:
+            log.warning("drills_not_swept", target=name, error=str(error))
+        else:
+            if removed:
+                log.info("drills_swept", target=name, drills=removed)

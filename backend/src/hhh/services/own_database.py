@@ -21,10 +21,11 @@ from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Base, Database
 from hhh.core.errors import HHHError, NotFound, RestoreFailed
-from hhh.models import BackupStatus, Job, JobKind, JobState
+from hhh.models import BackupStatus, Job, JobKind, JobState, VerificationStatus
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import restored as rows
 from hhh.repositories import restores as restore_rows
+from hhh.repositories import verifications as verification_rows
 from hhh.services import catalogue
 from hhh.services.catalogue import Outcome
 from hhh.services.installation import Identity
@@ -32,6 +33,7 @@ from hhh.services.rebuild import rebuild
 from hhh.services.stores import StoreService
 from hhh.services.targets import APP
 from hhh.services.trust import trusted_keys
+from hhh.services.verification_findings import end
 
 _OF_ANOTHER_TIME = "It ran when the backup was taken from which this database was restored"
 
@@ -131,5 +133,7 @@ def _end_record(session: Session, job: Job, now: datetime) -> None:
     if job.kind == JobKind.BACKUP:
         with contextlib.suppress(NotFound):
             catalogue.finish(session, job.id, Outcome(BackupStatus.FAILED, now, error=_OF_ANOTHER_TIME))
+    elif (verification := verification_rows.get(session, job.id)) is not None:
+        end(verification, VerificationStatus.INCONCLUSIVE, _OF_ANOTHER_TIME, now)
     elif (restore := restore_rows.get(session, job.id)) is not None:
         restore.status, restore.finished_at, restore.error = JobState.FAILED, now, _OF_ANOTHER_TIME

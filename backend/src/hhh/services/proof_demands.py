@@ -38,7 +38,8 @@ _LONGEST_ROUND = timedelta(days=36_500)
 class ProofDemands:
     """Looks for them. Any number of processes may: what one asks for, no other does."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
+    def __init__(self, settings: Settings, database: Database, *, now: Callable[[], datetime] = utcnow) -> None:
+        self._now = now
         self._percent = settings.read_back_percent
         self._database = database
         self._next_look = 0.0
@@ -53,7 +54,7 @@ class ProofDemands:
             room = max(0, _WAITING - job_rows.waiting_by_kind(session).get(JobKind.VERIFY, 0))
             found = [_demanded(backup) for backup in demanded[:room]]
             if looks_back and len(found) < room:
-                found += (aging := self._aging(session, utcnow(), limit=room - len(found)))
+                found += (aging := self._aging(session, self._now(), limit=room - len(found)))
                 self._next_look = time.monotonic() + (0 if aging else _PAUSE)
         return found
 

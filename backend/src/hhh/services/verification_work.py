@@ -103,6 +103,7 @@ class VerificationWork:
         try:
             server_url = None
             if policy.drill_target is not None and level == _PROVEN:
+                self._drills.sweep_server(policy.drill_target, attempt.worker)
                 server_url = self._targets.find(policy.drill_target).url
             demand = Demand(row.backup_id, level, policy, server_url)
             with scratch_folder(self._settings.scratch_dir, attempt.worker) as scratch:
