@@ -51,8 +51,8 @@ _REACHED = {
     "proven": _Verdict(
         "success",
         "PROVEN RESTORABLE",
-        "This backup was restored into a throw-away database, and compared there with facts that were taken in the "
-        "snapshot of the backup itself. Nothing differs.",
+        "This backup was restored into a throw-away database, and compared there with the facts that were recorded "
+        "with it. Nothing differs.",
     ),
     "readable": _Verdict(
         "partly",
@@ -109,6 +109,7 @@ def draw(content: bytes, report: ProofReport) -> bytes:
         ],
         most_lines=_MOST_LINES,
         largest=tables[:_MOST_TABLES],
+        half=_MOST_TABLES // 2,
         smaller=tables[_MOST_TABLES:],
     )
     return page.encode()
