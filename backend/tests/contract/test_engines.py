@@ -8,7 +8,9 @@ import pytest
 from hhh.core.errors import Cancelled, EngineError, InvalidInput, ToolFailed
 from hhh.core.run import Progress, Unattended
 from hhh.engines.base import EngineKind
+from hhh.engines.fingerprints import method_of
 from hhh.engines.registry import ENGINES, engine_for
+from hhh.schemas.policy import Fingerprint
 from support.engine_rigs import RIGS, EngineRig, Rows, children, read_to_end
 
 #: More than a pipe holds, so that the tool is still there while nobody reads.
@@ -120,6 +122,22 @@ def test_a_second_dump_of_the_same_moment_tells_the_same_facts(rig: EngineRig, t
         file.unlink()
     _, second = rig.take_dump()
     assert first.facts == second.facts
+
+
+@pytest.mark.parametrize("fingerprint", ["sampled", "full"])
+def test_fingerprints_are_in_the_facts_and_say_how_they_were_taken(rig: EngineRig, fingerprint: Fingerprint) -> None:
+    rig.fill(3)
+    _, with_three = rig.take_dump(fingerprint=fingerprint)
+    [three] = with_three.facts.tables
+    assert three.fingerprint is not None
+    assert method_of(three.fingerprint) == "full/1"  # of a small table all rows are the sample
+    assert with_three.warnings == ()
+
+
+def test_without_a_demand_there_are_no_fingerprints(rig: EngineRig) -> None:
+    rig.fill(3)
+    _, result = rig.take_dump()
+    assert [table.fingerprint for table in result.facts.tables] == [None]
 
 
 def test_a_cancelled_run_ends_before_the_stream_begins_and_leaves_no_process(rig: EngineRig) -> None:

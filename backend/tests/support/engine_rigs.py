@@ -13,6 +13,7 @@ import pytest
 from hhh.core.run import Run, Unattended
 from hhh.engines.base import Dump, DumpResult, Engine, EngineKind, Workplace
 from hhh.engines.registry import ENGINES
+from hhh.schemas.policy import Fingerprint
 from support.postgres import PostgresServer
 from support.postgres_data import count_rows as count_postgres_rows
 from support.postgres_data import make_odd_names_database
@@ -51,14 +52,14 @@ class EngineRig(ABC):
         """Put a dump back by the database's own tools, and count."""
 
     @contextlib.contextmanager
-    def dumping(self, run: Run | None = None) -> Iterator[Dump]:
+    def dumping(self, run: Run | None = None, *, fingerprint: Fingerprint = "off") -> Iterator[Dump]:
         """A dump of the database."""
-        with self.engine.dump(self.url, self.workplace, run or Unattended()) as dump:
+        with self.engine.dump(self.url, self.workplace, run or Unattended(), fingerprint=fingerprint) as dump:
             yield dump
 
-    def take_dump(self) -> tuple[bytes, DumpResult]:
+    def take_dump(self, *, fingerprint: Fingerprint = "off") -> tuple[bytes, DumpResult]:
         """A whole dump and what is known of it."""
-        with self.dumping() as dump:
+        with self.dumping(fingerprint=fingerprint) as dump:
             return read_to_end(dump), dump.finish()
 
 

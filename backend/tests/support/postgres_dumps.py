@@ -8,6 +8,7 @@ from pathlib import Path
 from hhh.core.run import Run, Unattended
 from hhh.engines.base import Dump, DumpResult, Workplace
 from hhh.engines.postgresql.engine import PostgresqlEngine
+from hhh.schemas.policy import Fingerprint
 from support.postgres_server import PostgresServer
 
 
@@ -19,10 +20,11 @@ def dumping(
     *,
     engine: PostgresqlEngine | None = None,
     run: Run | None = None,
+    fingerprint: Fingerprint = "off",
 ) -> Iterator[Dump]:
     """A dump by the engine, with the server's own programs."""
     workplace = Workplace(scratch, pg_bin_dir=server.bin_dir)
-    with (engine or PostgresqlEngine()).dump(url, workplace, run or Unattended()) as dump:
+    with (engine or PostgresqlEngine()).dump(url, workplace, run or Unattended(), fingerprint=fingerprint) as dump:
         yield dump
 
 
@@ -31,9 +33,11 @@ def read_to_end(dump: Dump) -> bytes:
     return b"".join(iter(lambda: dump.stdout.read(1 << 20) or b"", b""))
 
 
-def take_dump(server: PostgresServer, url: str, scratch: Path) -> tuple[bytes, DumpResult]:
+def take_dump(
+    server: PostgresServer, url: str, scratch: Path, *, fingerprint: Fingerprint = "off"
+) -> tuple[bytes, DumpResult]:
     """A whole dump and what is known of it."""
-    with dumping(server, url, scratch) as dump:
+    with dumping(server, url, scratch, fingerprint=fingerprint) as dump:
         return read_to_end(dump), dump.finish()
 
 

@@ -18,6 +18,7 @@ from hhh.engines.restoring import RestoreSource
 from hhh.jobs.heartbeat import Observer
 from hhh.jobs.worker import Worker
 from hhh.models import Job, JobState
+from hhh.schemas.policy import Fingerprint
 from hhh.schemas.restore import RestoreRequest, RestoreResource
 from hhh.services.container import Services
 from support import restoring_process
@@ -139,10 +140,10 @@ def restored(client: httpx.Client, answer: httpx.Response, *, seconds: float = 6
     return wait_until(ended, seconds=seconds, what=f"the end of {location}")
 
 
-def taken(engine: Engine, url: str, workplace: Workplace) -> RestoreSource:
+def taken(engine: Engine, url: str, workplace: Workplace, *, fingerprint: Fingerprint = "off") -> RestoreSource:
     """A backup of a database, whole and plain in the scratch of the workplace, as a restore gets it."""
     path = workplace.scratch / "dump"
-    with engine.dump(url, workplace, Unattended()) as dump, path.open("wb") as file:
+    with engine.dump(url, workplace, Unattended(), fingerprint=fingerprint) as dump, path.open("wb") as file:
         while chunk := dump.stdout.read(_CHUNK):
             file.write(chunk)
         result = dump.finish()

@@ -12,6 +12,7 @@ from hhh.core.run import Run, Unattended
 from hhh.engines.base import Dump, DumpResult, Workplace
 from hhh.engines.sqlite.engine import SqliteEngine
 from hhh.schemas.facts import SqliteFacts
+from hhh.schemas.policy import Fingerprint
 from support.engine_rigs import read_to_end
 from support.sqlite_data import JournalMode
 
@@ -34,26 +35,26 @@ class SqliteSource:
         return f"sqlite:///{quote(str(self.path), safe=' /')}"
 
     @contextlib.contextmanager
-    def dumping(self, run: Run | None = None) -> Iterator[Dump]:
+    def dumping(self, run: Run | None = None, *, fingerprint: Fingerprint = "off") -> Iterator[Dump]:
         """A dump, after which its scratch is emptied."""
         try:
-            with self.engine.dump(self.url, self.workplace, run or Unattended()) as dump:
+            with self.engine.dump(self.url, self.workplace, run or Unattended(), fingerprint=fingerprint) as dump:
                 yield dump
         finally:
             for file in self.workplace.scratch.iterdir():
                 file.unlink()
 
-    def take(self) -> DumpResult:
+    def take(self, *, fingerprint: Fingerprint = "off") -> DumpResult:
         """A whole dump, written to `copy`."""
-        with self.dumping() as dump:
+        with self.dumping(fingerprint=fingerprint) as dump:
             self.copy.write_bytes(read_to_end(dump))
             result = dump.finish()
             assert dump.expected_size in {self.copy.stat().st_size, 0}
         return result
 
-    def facts(self) -> SqliteFacts:
+    def facts(self, *, fingerprint: Fingerprint = "off") -> SqliteFacts:
         """A whole dump's facts."""
-        facts = self.take().facts
+        facts = self.take(fingerprint=fingerprint).facts
         assert isinstance(facts, SqliteFacts)
         return facts
 

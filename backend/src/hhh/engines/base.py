@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hhh.core.run import Run
 from hhh.schemas.facts import Facts
+from hhh.schemas.policy import Fingerprint
 
 
 class EngineKind(StrEnum):
@@ -133,11 +134,19 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def dump(self, url: str, workplace: Workplace, run: Run) -> AbstractContextManager[Dump]:
+    def dump(
+        self, url: str, workplace: Workplace, run: Run, *, fingerprint: Fingerprint = "off"
+    ) -> AbstractContextManager[Dump]:
         """Starts a consistent dump and the taking of its facts.
 
         Whatever ends the block, every process is gone and every connection closed when it is left. ``run`` is asked
         for cancellation while the dump is being prepared; whoever reads `Dump.stdout` asks it afterwards.
+
+        Args:
+            url: of the target, with its password.
+            workplace: where to work.
+            run: who may cancel.
+            fingerprint: of which rows of each table. One that can't be taken fails nothing: the facts are without it.
 
         Raises:
             EngineError: on entry or in `Dump.finish`.

@@ -126,7 +126,9 @@ class BackupService:
         ):
             publication.remove_earlier(claim)
             workplace = Workplace(scratch, self._settings.pg_bin_dir)
-            manifest = storing.store(draft, target.engine.dump(target.url, workplace, run), publication, run)
+            fingerprint = self._policies.of(target.name).proof.fingerprint
+            dumping = target.engine.dump(target.url, workplace, run, fingerprint=fingerprint)
+            manifest = storing.store(draft, dumping, publication, run)
             signed = sign_manifest(manifest, self._identity.signing_key)
             publication.publish(signed, claim)
             self._record(manifest, signed, publication)

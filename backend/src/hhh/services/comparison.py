@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from hhh.engines.fingerprints import are_comparable
 from hhh.schemas.facts import (
     ExtensionFacts,
     Facts,
@@ -26,7 +27,8 @@ def compare(expected: Facts, found: Facts, *, only: Collection[str] | None = Non
     """The differences; none means that everything that the facts tell is there.
 
     A sequence may be further than it was: it is read before the dump begins. An extension may be of another version,
-    and there may be more of them: the server decides.
+    and there may be more of them: the server decides. Content is compared where both sides have fingerprints of it that
+    were taken in the same way.
 
     Args:
         expected: of the backup.
@@ -46,20 +48,34 @@ def compare(expected: Facts, found: Facts, *, only: Collection[str] | None = Non
     return differences
 
 
+def compared_contents(expected: Facts, found: Facts) -> int:
+    """Of how many tables `compare` compares the content: those that have a fingerprint on both sides, taken alike."""
+    there = {(table.schema_name, table.name): table.fingerprint for table in found.tables}
+    return sum(
+        are_comparable(table.fingerprint, there.get((table.schema_name, table.name))) for table in expected.tables
+    )
+
+
 def _tables(
     expected: Iterable[TableFacts], found: Iterable[TableFacts], only: Collection[str] | None
 ) -> Iterator[Difference]:
-    left = {(table.schema_name, table.name): table.rows for table in found}
+    left = {(table.schema_name, table.name): table for table in found}
     for table in expected:
-        rows = left.pop((table.schema_name, table.name), None)
-        if rows != table.rows and (only is None or f"{table.schema_name}.{table.name}" in only):
-            name = f"rows of {_name(table.schema_name, table.name)}"
-            yield Difference(
-                name=name, expected=str(table.rows), found="the table is missing" if rows is None else str(rows)
-            )
+        there = left.pop((table.schema_name, table.name), None)
+        if only is None or f"{table.schema_name}.{table.name}" in only:
+            yield from _table(table, there)
     if only is None:
-        for (schema, name), rows in left.items():
-            yield Difference(name=f"table {_name(schema, name)}", expected=_NONE, found=f"one with {rows} rows")
+        for (schema, name), table in left.items():
+            yield Difference(name=f"table {_name(schema, name)}", expected=_NONE, found=f"one with {table.rows} rows")
+
+
+def _table(expected: TableFacts, found: TableFacts | None) -> Iterator[Difference]:
+    name = _name(expected.schema_name, expected.name)
+    if found is None or found.rows != expected.rows:
+        there = "the table is missing" if found is None else str(found.rows)
+        yield Difference(name=f"rows of {name}", expected=str(expected.rows), found=there)
+    elif are_comparable(expected.fingerprint, found.fingerprint) and expected.fingerprint != found.fingerprint:
+        yield Difference(name=f"content of {name}", expected=str(expected.fingerprint), found=str(found.fingerprint))
 
 
 def _postgresql(expected: PostgresqlFacts, found: PostgresqlFacts) -> Iterator[Difference]:

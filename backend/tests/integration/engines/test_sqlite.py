@@ -408,6 +408,7 @@ def test_a_child_whose_parent_is_gone_while_it_copies_leaves_nothing_beside_the_
         "copy": str(source.workplace.scratch / "copy.db"),
         "busy_timeout": 0,
         "thorough_check_size": 0,
+        "fingerprint": "off",
     }
     reader, reports = full_pipe()
     arguments: list[str | Path] = [sys.executable, "-I", Path(child_program.__file__).parent, str(reports)]

@@ -12,10 +12,12 @@ from psycopg import sql
 
 from hhh.core.run import Run
 from hhh.engines.base import Workplace
+from hhh.engines.fingerprints import methods_of
 from hhh.engines.postgresql.admin import Administration, DatabaseRow
 from hhh.engines.postgresql.archive import Archive, Entry
 from hhh.engines.postgresql.connection import Connection, mapped_errors
 from hhh.engines.postgresql.create import create_extensions, wanted_extensions
+from hhh.engines.postgresql.fingerprints import Wanted
 from hhh.engines.postgresql.guard import definitions_refused
 from hhh.engines.postgresql.notes import Notes
 from hhh.engines.postgresql.passes import Passes, arrange
@@ -53,6 +55,11 @@ class Building:
     def wanted(self) -> tuple[Entry, ...]:
         """The entries that are asked for."""
         return self.archive.entries if self.selection is None else self.selection.entries
+
+    @property
+    def fingerprint(self) -> Wanted:
+        """Fingerprints that are to be taken of what was restored, as those of the source were."""
+        return methods_of(self.facts.tables) if self.destination.with_fingerprints else "off"
 
     def arrange(self, entries: Sequence[Entry], *, by_superuser: bool = True) -> Passes:
         """Puts entries into passes, as `hhh.engines.postgresql.passes.arrange` does it."""
@@ -113,7 +120,7 @@ def restore_in_turns(
         for number, entries in enumerate(passes.turns):
             building.note((as_operator if number % 2 else as_worker).restore(entries, run))
         _silence_subscriptions(operator.connection, passes.entries, building.notes)
-        facts = look(plain, run, building.notes)
+        facts = look(plain, run, building.notes, fingerprint=building.fingerprint)
         building.note(as_worker.restore(passes.closing, run))
     return facts
 

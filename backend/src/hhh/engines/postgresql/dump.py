@@ -24,6 +24,7 @@ from hhh.engines.postgresql.connection import KEEPALIVE, Session, mapped_errors,
 from hhh.engines.postgresql.facts import take_facts
 from hhh.engines.postgresql.snapshot import Snapshot
 from hhh.schemas.facts import PostgresqlFacts
+from hhh.schemas.policy import Fingerprint
 
 SCHEMA_SUFFIX = "schema.dump"
 #: Bytes of a dump per byte of heap, on tables of realistic rows: text is shorter than a heap's pages and row headers.
@@ -48,6 +49,8 @@ class Tools:
     scratch: Path
     #: Seconds that pg_dump waits for locks, which we hold already.
     lock_timeout: float
+    #: Of which rows fingerprints are taken.
+    fingerprint: Fingerprint = "off"
     #: What the operator must know of the choice of pg_dump.
     warnings: tuple[str, ...] = ()
 
@@ -64,7 +67,7 @@ class PostgresqlDump(Dump):
         self._main = main
         self._schema = schema
         self._run = run
-        self._facts: Future[PostgresqlFacts] = session.submit(partial(take_facts, session, snapshot))
+        self._facts: Future[PostgresqlFacts] = session.submit(partial(take_facts, session, snapshot, tools.fingerprint))
         self._facts.add_done_callback(self._stop_without_facts)
 
     @property
@@ -82,8 +85,9 @@ class PostgresqlDump(Dump):
         except (EngineError, ScratchError):
             self._raise_if_facts_failed()
             raise
-        noted = [*self._snapshot.warnings, *_warnings(self._main.last_lines)]
-        facts = wait_for(self._facts, self._run).model_copy(update={"warnings": noted})
+        facts = wait_for(self._facts, self._run)
+        noted = [*self._snapshot.warnings, *_warnings(self._main.last_lines), *facts.warnings]
+        facts = facts.model_copy(update={"warnings": noted})
         self._session.call(self._end_snapshot, self._run)
         tool = self._tools.pg_dump
         return DumpResult(

@@ -24,6 +24,7 @@ from hhh.engines.postgresql.connection import (
 from hhh.engines.postgresql.dump import LocksCrossedError, PostgresqlDump, Tools, dumping
 from hhh.engines.postgresql.snapshot import hold_snapshot, refuse_what_can_not_be_dumped
 from hhh.engines.postgresql.url import Address, parse_url
+from hhh.schemas.policy import Fingerprint
 
 _ATTEMPTS = 3
 _DATABASE_SIZE = sql.SQL("SELECT pg_catalog.pg_database_size(pg_catalog.current_database())")
@@ -68,18 +69,24 @@ class PostgresqlEngine(Engine):
             return SourceInfo(description=f"PostgreSQL {version}, database {connection.info.dbname}", size=size)
 
     @contextlib.contextmanager
-    def dump(self, url: str, workplace: Workplace, run: Run) -> Iterator[Dump]:
+    def dump(self, url: str, workplace: Workplace, run: Run, *, fingerprint: Fingerprint = "off") -> Iterator[Dump]:
         address = parse_url(url)
         with passfile(address, workplace.scratch) as password_file, contextlib.ExitStack() as stack:
-            yield self._begin_patiently(address, password_file, workplace, run, stack)
+            yield self._begin_patiently(address, password_file, workplace, run, stack, fingerprint)
 
     def _begin_patiently(
-        self, address: Address, password_file: Path, workplace: Workplace, run: Run, stack: contextlib.ExitStack
+        self,
+        address: Address,
+        password_file: Path,
+        workplace: Workplace,
+        run: Run,
+        stack: contextlib.ExitStack,
+        fingerprint: Fingerprint,
     ) -> Dump:
         for attempts_left in reversed(range(_ATTEMPTS)):
             with contextlib.ExitStack() as attempt:
                 try:
-                    dump = self._begin(address, password_file, workplace, run, attempt)
+                    dump = self._begin(address, password_file, workplace, run, attempt, fingerprint)
                 except LocksCrossedError:
                     if not attempts_left:
                         raise
@@ -89,7 +96,13 @@ class PostgresqlEngine(Engine):
         raise AssertionError("the last attempt returns or raises")
 
     def _begin(
-        self, address: Address, password_file: Path, workplace: Workplace, run: Run, stack: contextlib.ExitStack
+        self,
+        address: Address,
+        password_file: Path,
+        workplace: Workplace,
+        run: Run,
+        stack: contextlib.ExitStack,
+        fingerprint: Fingerprint,
     ) -> PostgresqlDump:
         run.raise_if_cancelled()
         connection = open_connection(address, password_file)
@@ -103,6 +116,7 @@ class PostgresqlEngine(Engine):
             environment=tool_environment(password_file, connection),
             scratch=workplace.scratch,
             lock_timeout=self._dump_lock_timeout,
+            fingerprint=fingerprint,
         )
         dump = stack.enter_context(dumping(session, snapshot, tools, run))
         stack.callback(session.close)  # before the dumps are ended: the thread may be about to end them, too

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from decimal import Decimal
+from typing import Any, TypeAlias
 
+import psycopg
 from psycopg import errors, sql
 
 from hhh.engines.postgresql.connection import Session, mapped_errors
+from hhh.engines.postgresql.fingerprints import Fingerprints, Wanted
 from hhh.engines.postgresql.snapshot import Relation, Snapshot, chunks
 from hhh.schemas.facts import DatabaseProperties, ExtensionFacts, LargeObjectFacts, PostgresqlFacts, TableFacts
 
 #: With one table per query, small tables cost mostly round trips; with hundreds, planning costs more than both.
 _TABLES_PER_QUERY = 20
+_Looked: TypeAlias = tuple[int, Decimal | None]
 _LOCALE_PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 
 #: As JSON, since the columns are named differently from major to major (daticulocale became datlocale in 17).
@@ -77,13 +81,19 @@ _LARGE_OBJECT_BYTES = sql.SQL("""
 """)
 
 
-def take_facts(session: Session, snapshot: Snapshot) -> PostgresqlFacts:
+def take_facts(session: Session, snapshot: Snapshot, fingerprint: Wanted = "off") -> PostgresqlFacts:
     """Reads all facts, in the transaction that holds the snapshot.
+
+    Args:
+        session: of the snapshot.
+        snapshot: what to look at.
+        fingerprint: of which tables, and how. One that can't be taken is left out, and a warning says why.
 
     Raises:
         EngineError: the server refused or was lost.
     """
     with mapped_errors("The facts of the database could not be taken"):
+        fingerprints = Fingerprints.plan(session, snapshot.tables, fingerprint)
         return PostgresqlFacts(
             server_version=session.connection.info.parameter_status("server_version") or "",
             system_identifier=_system_identifier(session),
@@ -95,7 +105,8 @@ def take_facts(session: Session, snapshot: Snapshot) -> PostgresqlFacts:
             roles=[name for (name,) in session.rows(_ROLES)],
             large_objects=_large_objects(session),
             sequences=list(snapshot.sequences),
-            tables=_tables(session, snapshot),
+            tables=_tables(session, snapshot, fingerprints),
+            warnings=fingerprints.warnings,
         )
 
 
@@ -128,23 +139,38 @@ def _large_objects(session: Session) -> LargeObjectFacts:
     return LargeObjectFacts(count=count, total_bytes=total)
 
 
-def _tables(session: Session, snapshot: Snapshot) -> list[TableFacts]:
+def _tables(session: Session, snapshot: Snapshot, fingerprints: Fingerprints) -> list[TableFacts]:
     return [
-        TableFacts(schema_name=table.schema, name=table.name, rows=rows)
+        TableFacts(schema_name=table.schema, name=table.name, rows=rows, fingerprint=fingerprints.text(table, total))
         for chunk in chunks(snapshot.tables, _TABLES_PER_QUERY)
-        for table, (_, rows) in zip(chunk, _count(session, chunk), strict=True)
+        for table, (rows, total) in zip(chunk, _look_at(session, chunk, fingerprints), strict=True)
     ]
 
 
-def _count(session: Session, tables: Sequence[Relation]) -> list[tuple[int, int]]:
-    """Position and rows of each table.
+def _look_at(session: Session, tables: Sequence[Relation], fingerprints: Fingerprints) -> list[_Looked]:
+    """Counts, and where fingerprints can't be taken, counts alone: the backup is good without them."""
+    try:
+        return _count(session, tables, fingerprints)
+    except psycopg.Error as error:
+        if session.connection.closed or not fingerprints.of_any(tables):
+            raise
+        if len(tables) > 1:
+            return [looked for table in tables for looked in _look_at(session, [table], fingerprints)]
+        fingerprints.leave_out(tables[0], error)
+        return _count(session, tables, fingerprints)
+
+
+def _count(session: Session, tables: Sequence[Relation], fingerprints: Fingerprints) -> list[_Looked]:
+    """Rows of each table, and what its fingerprint is made of.
 
     To plan a count, the server locks all indexes of the table. Going back to a savepoint lets go of them: kept to the
     end, those of thousands of tables fill the server's table of locks, for everybody.
     """
     query = sql.SQL(" UNION ALL ").join(
-        sql.SQL("SELECT {}, pg_catalog.count(*) FROM ONLY {}").format(sql.Literal(number), table.identifier)
+        sql.SQL("SELECT {}, pg_catalog.count(*), {} FROM ONLY {}").format(
+            sql.Literal(number), fingerprints.expression(table), table.identifier
+        )
         for number, table in enumerate(tables)
     )
     with session.connection.transaction(force_rollback=True):
-        return [(number, rows) for number, rows in session.rows(sql.SQL("{} ORDER BY 1").format(query))]
+        return [(rows, total) for _, rows, total in session.rows(sql.SQL("{} ORDER BY 1").format(query))]

@@ -65,7 +65,7 @@ def _restore_at_once(building: Building, passes: Passes, database: str, *, with_
         as_worker = building.pg_restore(plain, with_tablespaces=with_tablespaces)
         for entries in passes.turns:
             building.note(as_worker.restore(entries, building.run, at_once=True))
-        facts = look(plain, building.run, building.notes, only=only)
+        facts = look(plain, building.run, building.notes, only=only, fingerprint=building.fingerprint)
         if not building.notes.errors:
             building.note(as_worker.restore(passes.closing, building.run, at_once=True))
     return facts

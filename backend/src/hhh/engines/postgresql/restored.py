@@ -15,6 +15,7 @@ from psycopg import sql
 from hhh.core.run import Run
 from hhh.engines.postgresql.connection import Session, last_line, mapped_errors, wait_for
 from hhh.engines.postgresql.facts import take_facts
+from hhh.engines.postgresql.fingerprints import Wanted
 from hhh.engines.postgresql.notes import Notes
 from hhh.engines.postgresql.snapshot import chunks, hold_snapshot
 from hhh.engines.postgresql.tool import parallel_jobs
@@ -41,14 +42,17 @@ _ANALYZED = sql.SQL("""
 """)
 
 
-def look(by: SignedIn, run: Run, notes: Notes, *, only: Collection[str] | None = None) -> PostgresqlFacts:
+def look(
+    by: SignedIn, run: Run, notes: Notes, *, only: Collection[str] | None = None, fingerprint: Wanted = "off"
+) -> PostgresqlFacts:
     """The facts of what was restored, and at the same time the planner's statistics.
 
     Args:
         by: who restored it, and may read it all; the connection is closed afterwards.
         run: who may cancel.
-        notes: told if the statistics could not be made.
+        notes: told if the statistics or a fingerprint could not be made.
         only: tables and sequences (``schema.name``); None means all.
+        fingerprint: of which tables, and how.
 
     Raises:
         EngineError: the server refused or was lost.
@@ -59,9 +63,10 @@ def look(by: SignedIn, run: Run, notes: Notes, *, only: Collection[str] | None =
         tables = session.call(partial(_to_analyze, session, only), run)
         analyses = [_begin_to_analyze(stack, by, tables) for _ in range(min(parallel_jobs(), tables.qsize()))]
         snapshot = session.call(partial(hold_snapshot, session, lock_timeout=_LOCK_TIMEOUT, only=only), run)
-        facts = session.call(partial(take_facts, session, snapshot), run)
+        facts = session.call(partial(take_facts, session, snapshot, fingerprint), run)
         session.call(partial(session.rows, sql.SQL("ROLLBACK")), run)
-        for text in sorted({text for analysis in analyses for text in wait_for(analysis, run)}):
+        problems = sorted({text for analysis in analyses for text in wait_for(analysis, run)})
+        for text in [*problems, *facts.warnings]:
             notes.add_warning(text)
         return facts
 

@@ -12,6 +12,7 @@ from hhh.engines.base import Dump, DumpForm, DumpResult, Engine, EngineKind, Sou
 from hhh.engines.sqlite.conversation import Conversation, conversation
 from hhh.engines.sqlite.url import path_in, url_of
 from hhh.schemas.facts import SqliteFacts
+from hhh.schemas.policy import Fingerprint
 
 #: How long a lock on the database is waited for, before the dump fails with `TargetBusy`.
 BUSY_TIMEOUT_SECONDS = 10.0
@@ -46,8 +47,9 @@ class SqliteEngine(Engine):
         return SourceInfo(description=f"SQLite, {tables} table{'' if tables == 1 else 's'}", size=found["size"])
 
     @contextlib.contextmanager
-    def dump(self, url: str, workplace: Workplace, run: Run) -> Iterator[Dump]:
-        with conversation(self._request("dump", path_in(url), workplace), run) as child:
+    def dump(self, url: str, workplace: Workplace, run: Run, *, fingerprint: Fingerprint = "off") -> Iterator[Dump]:
+        request = {**self._request("dump", path_in(url), workplace), "fingerprint": fingerprint}
+        with conversation(request, run) as child:
             size = child.wait_for("copying")["size"]
             yield _SqliteDump(child, size)
 

@@ -13,6 +13,7 @@ from hhh.core.errors import EngineError
 from hhh.core.files import fsync_folder
 from hhh.core.run import Run, Unattended
 from hhh.engines.base import EngineKind, Workplace
+from hhh.engines.fingerprints import methods_of
 from hhh.engines.restoring import Built, Destination, Published, RestoreMode, Restorer, RestoreSource
 from hhh.engines.sqlite.conversation import conversation
 from hhh.engines.sqlite.engine import BUSY_TIMEOUT_SECONDS, THOROUGH_CHECK_SIZE
@@ -81,9 +82,8 @@ class SqliteRestorer(Restorer):
         built = RestoreFiles.of(destination).built
         with written(built):
             _move(source.dump, built, run)
-        checked = self._ask(
-            "check", built, run, answer="facts", extra={"checked": self._was_checked(source, destination)}
-        )
+        extra = {"checked": self._was_checked(source, destination), "fingerprint": _methods(source, destination)}
+        checked = self._ask("check", built, run, answer="facts", extra=extra)
         return Built(
             url=url_of(built),
             facts=SqliteFacts.model_validate(checked["facts"]),
@@ -200,6 +200,12 @@ class SqliteRestorer(Restorer):
                 if ending:
                     child.end(ending)
         return {name: value for name, value in report.items() if name != "event"}
+
+
+def _methods(source: RestoreSource, destination: Destination) -> Mapping[str, str]:
+    """How the fingerprint of each table is taken again."""
+    methods = methods_of(source.facts.tables) if destination.with_fingerprints else {}
+    return {table: method for (_, table), method in methods.items()}
 
 
 def _kept_file(kept: str) -> Path:

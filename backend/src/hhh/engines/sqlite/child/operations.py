@@ -10,6 +10,7 @@ from typing import Any
 from hhh.engines.sqlite.child import live
 from hhh.engines.sqlite.child.backup_copy import Stream, make_copy, make_file
 from hhh.engines.sqlite.child.checks import NAMES_OF_TABLES, take_facts
+from hhh.engines.sqlite.child.fingerprints import add_fingerprints
 from hhh.engines.sqlite.child.opening import check_file, open_immutable
 from hhh.engines.sqlite.child.overwrite import replace, settle
 from hhh.engines.sqlite.child.protocol import Abandoned, Failed, Reports, end_with_parent, read_request
@@ -37,6 +38,7 @@ def dump(request: dict[str, Any], reports: Reports) -> None:
         size = make_copy(snapshot, path, stream.grow)
     stream.end_at(size)
     result = take_facts(path, thorough=size <= request["thorough_check_size"])
+    add_fingerprints(path, result, request["fingerprint"])
     stream.finish()
     reports.send("facts", **result)
 
@@ -56,7 +58,9 @@ def check(request: dict[str, Any], reports: Reports) -> None:
     """Checks a file that nobody else has open, unless it is checked already, and takes its facts."""
     path = request["source"]
     settle(path)
-    reports.send("facts", **take_facts(path, thorough=True, checked=request["checked"]))
+    result = take_facts(path, thorough=True, checked=request["checked"])
+    add_fingerprints(path, result, request["fingerprint"])
+    reports.send("facts", **result)
 
 
 def compare(request: dict[str, Any], reports: Reports) -> None:

@@ -11,14 +11,16 @@
 | operation | with | ends with |
 | --- | --- | --- |
 | ``inspect`` | | ``inspected``: ``tables``, ``size`` |
-| ``dump`` | ``copy``: path | ``copying``: ``size`` in bytes, before the first of them; ``facts`` |
+| ``dump`` | ``copy``: path; ``fingerprint`` | ``copying``: ``size`` in bytes, before the first of them; ``facts`` |
 | ``look`` | | ``looked``: `hhh.engines.sqlite.child.live.look` |
 | ``tidy`` | | ``tidied``: a WAL or journal beside a file that is ours has become part of it |
-| ``check`` | ``checked``: whether these bytes were checked before | ``facts`` of a file that is ours |
+| ``check`` | ``checked``: whether these bytes were checked before; ``fingerprint`` | ``facts`` of a file that is ours |
 | ``replace`` | ``dump``, ``part``, ``kept``: paths; ``check_dump``, ``accept_damage`` | ``replaced`` |
 | ``compare`` | ``kept``: path | ``compared``: ``replaced``, whether the source has been replaced since it was kept |
 | ``prove`` | | ``proven``: ``tables``, ``pages``, ``orphans``, ``mismatches``, of a file that is ours |
 | ``ask`` | ``sql``, ``seconds`` | ``asked``: ``holds``, ``found``, of a file that is ours |
+
+``fingerprint`` is what `hhh.engines.sqlite.child.fingerprints.add_fingerprints` takes.
 """
 
 from __future__ import annotations
