@@ -50,7 +50,7 @@ class ProofDemands:
         with self._database.snapshot() as session:
             demanded = rows.to_be_verified(session, limit=_WAITING)
             if not demanded and not looks_back:
-                return ()
+                return []
             room = max(0, _WAITING - job_rows.waiting_by_kind(session).get(JobKind.VERIFY, 0))
             found = [_demanded(backup) for backup in demanded[:room]]
             if looks_back and len(found) < room:
