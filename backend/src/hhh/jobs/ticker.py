@@ -117,6 +117,8 @@ class Ticker:
     def _insert(self, session: Session, row: Schedule, busy: Job | None, now: datetime) -> str:
         """The id of the job, also where the instant had one before; whoever is handed one that has ended leaves it."""
         new = self._schedules.due_job(row)
+        if new.job_id is not None and new.job_id == row.last_job_id:
+            return new.job_id
         before = busy if new.kind == JobKind.BACKUP else _unfinished_verification(session, row)
         if before is not None and before.id != new.job_id:
             raise _Busy(before)

@@ -48,6 +48,7 @@ def test_a_new_schedule_is_shown_with_its_next_runs_by_both_clocks(services: Ser
     shown = run("add", "source", "0 12 1 7 *", "--time-zone", "Europe/Berlin", "--jitter", "1m")
     assert "0 12 1 7 * in Europe/Berlin, up to 60 s later" in shown
     assert shown.count("-07-01 12:00:00 CEST (") == shown.count("-07-01 10:00:00 UTC)") == 5
+    assert "what         takes a backup" in shown
     assert "last backup  none" in shown
 
 
@@ -60,8 +61,8 @@ def test_the_list_says_whose_backup_is_overdue_and_which_is_paused(services: Ser
         long_ago = datetime.now(UTC) - timedelta(days=9)
         session.execute(update(Schedule).values(created_at=long_ago))
     first, second = run("list").splitlines()[1:]
-    assert (first.split()[0], "paused" in first, first.split()[-2:]) == ("app", True, ["no", paused])
-    assert (second.split()[0], "paused" in second, second.split()[-2:]) == ("source", False, ["yes", late])
+    assert (first.split()[:2], "paused" in first, first.split()[-2:]) == (["app", "backup"], True, ["no", paused])
+    assert (second.split()[:2], "paused" in second, second.split()[-2:]) == (["source", "backup"], False, ["yes", late])
     assert "none, which is overdue" in run("show", late)
     assert "none, it is paused" in run("show", paused)
 
@@ -80,6 +81,18 @@ def test_a_run_takes_the_backup_and_waits_for_it(services: Services, run: Run) -
     [schedule] = services.schedules.page(limit=1)
     assert "of source: " in run("run", schedule.id)
     assert "last backup  of " in run("show", schedule.id)
+
+
+def test_a_schedule_that_verifies_says_so(services: Services, run: Run) -> None:
+    shown = run("add", "source", "@weekly", "--verify", "proven")
+    [schedule] = services.schedules.page(limit=1)
+    assert schedule.verify == "proven"
+    assert "what         verifies the newest backup: proven" in shown
+    assert "verified     none" in shown
+    assert run("list").splitlines()[1].split()[:3] == ["source", "verify", "proven"]
+    assert "verifies the newest backup: stored" in run("set", schedule.id, "--verify", "stored")
+    assert "verifies the newest backup: stored" in run("set", schedule.id, "--cron", "@daily")
+    assert "takes a backup" in run("set", schedule.id, "--verify", "none")
 
 
 def test_a_preview_needs_no_installation_and_makes_none(run: Run, tmp_path: Path) -> None:

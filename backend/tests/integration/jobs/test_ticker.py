@@ -17,9 +17,11 @@ from hhh.jobs import creation
 from hhh.jobs.ticker import Ticker
 from hhh.models import Job, JobKind, JobState, Policy, Schedule, Target
 from hhh.schemas.schedule import ScheduleChange, ScheduleRequest, ScheduleResource
+from hhh.schemas.verification import Level
 from hhh.services.container import Services
 from hhh.services.schedules import job_id_of
 from support.local_services import services_with_a_target
+from support.sweeping import take
 
 _HOUR = timedelta(hours=1)
 
@@ -51,8 +53,14 @@ def hand(services: Services) -> Hand:
     return Hand(services)
 
 
-def add(services: Services, target: str = "source", cron: str = "@hourly", jitter: int = 0) -> ScheduleResource:
-    return services.schedules.add(ScheduleRequest(target=target, cron=cron, jitter_seconds=jitter))
+def add(
+    services: Services,
+    target: str = "source",
+    cron: str = "@hourly",
+    jitter: int = 0,
+    verify: Level | None = None,
+) -> ScheduleResource:
+    return services.schedules.add(ScheduleRequest(target=target, cron=cron, jitter_seconds=jitter, verify=verify))
 
 
 def job(services: Services, job_id: str) -> Job:
@@ -193,11 +201,80 @@ def test_an_instant_that_has_its_job_already_has_no_second_one(services: Service
     [made] = hand.tick(instant)
     end(services, made)
     with services.database.transaction() as session:  # as a database that was brought back knows nothing of it
-        session.execute(update(Schedule).values(planned_at=instant, next_run_at=instant, last_run_at=None))
+        session.execute(
+            update(Schedule).values(planned_at=instant, next_run_at=instant, last_run_at=None, last_job_id=None)
+        )
     hand.tick(instant + timedelta(minutes=1))
     assert [each.id for each in all_jobs(services)] == [made]
     assert job(services, made).state == JobState.SUCCESS
     assert services.schedules.get(schedule.id).next_run_at == following
+
+
+def test_a_due_verification_is_asked_for_of_the_newest_backup(services: Services, hand: Hand) -> None:
+    take(services)
+    newest = take(services)
+    schedule = add(services, verify="proven")
+    [instant, following, *_] = schedule.next_runs
+    begun = hand.tick(instant)
+    assert begun == [job_id_of(schedule.id, instant)]
+    made = job(services, begun[0])
+    assert (made.kind, made.target, made.state, made.schedule_id) == (
+        JobKind.VERIFY,
+        "source",
+        JobState.QUEUED,
+        schedule.id,
+    )
+    asked = services.verifications.get(begun[0])
+    assert (asked.backup_id, asked.level, asked.status, asked.requested_by) == (newest, "proven", "queued", "schedule")
+    after = services.schedules.get(schedule.id)
+    assert (after.next_run_at, after.last_run_at, after.last_job_id) == (following, instant, begun[0])
+    assert hand.tick() == []
+
+
+def test_a_verification_is_left_out_while_there_is_nothing_to_verify(services: Services, hand: Hand) -> None:
+    schedule = add(services, verify="stored")
+    instant, following = schedule.next_runs[:2]
+    assert hand.tick(instant) == []
+    after = services.schedules.get(schedule.id)
+    assert (after.last_skipped_at, after.last_skipped_reason) == (instant, "Nothing to verify yet")
+    assert (after.last_run_at, after.last_job_id, after.next_run_at) == (None, None, following)
+    take(services)
+    assert hand.tick(following) == [job_id_of(schedule.id, following)]
+
+
+def test_backups_and_verifications_of_one_target_are_in_nobody_s_way(services: Services, hand: Hand) -> None:
+    take(services)
+    schedules = [add(services), add(services, verify="proven"), add(services, verify="stored")]
+    [instant, *_] = schedules[0].next_runs
+    begun = hand.tick(instant)
+    assert sorted(begun) == sorted(job_id_of(each.id, instant) for each in schedules)
+    assert sorted(job(services, each).kind for each in begun) == [JobKind.BACKUP, JobKind.VERIFY, JobKind.VERIFY]
+
+
+def test_verifications_of_a_schedule_do_not_pile_up(services: Services, hand: Hand) -> None:
+    take(services)
+    schedule = add(services, verify="stored")
+    first, second, third = schedule.next_runs[:3]
+    [waiting] = hand.tick(first)
+    assert hand.tick(second) == []
+    after = services.schedules.get(schedule.id)
+    assert (after.last_skipped_at, after.last_job_id) == (second, waiting)
+    assert after.last_skipped_reason == "A verification of the target was still queued"
+    end(services, waiting)
+    assert hand.tick(third) == [job_id_of(schedule.id, third)]
+
+
+def test_an_instant_that_has_its_verification_already_has_no_second_one(services: Services, hand: Hand) -> None:
+    take(services)
+    schedule = add(services, verify="stored")
+    [instant, following, *_] = schedule.next_runs
+    [made] = hand.tick(instant)
+    with services.database.transaction() as session:  # as a database that was brought back knows nothing of it
+        session.execute(update(Schedule).values(planned_at=instant, next_run_at=instant, last_run_at=None))
+    hand.tick(instant + timedelta(minutes=1))
+    assert [each.id for each in all_jobs(services) if each.kind == JobKind.VERIFY] == [made]
+    after = services.schedules.get(schedule.id)
+    assert (after.next_run_at, after.last_skipped_reason) == (following, None)
 
 
 def test_paused_ones_are_left_alone(services: Services, hand: Hand) -> None:

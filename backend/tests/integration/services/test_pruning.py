@@ -18,10 +18,21 @@ from hhh.core.database import Database
 from hhh.core.errors import BackupInProgress, BackupProtected, Cancelled, InUse, InvalidInput, NotFound
 from hhh.core.run import Unattended
 from hhh.jobs.worker import working
-from hhh.models import BackupCopy, BackupLog, BackupStatus, Job, JobKind, JobState, Policy
+from hhh.models import (
+    BackupCopy,
+    BackupLog,
+    BackupStatus,
+    Job,
+    JobKind,
+    JobState,
+    Policy,
+    Verification,
+    VerificationStatus,
+)
 from hhh.schemas.backup import BackupFilter
 from hhh.schemas.restore import RestoreRequest
 from hhh.schemas.retention import Retention
+from hhh.schemas.verification import Level
 from hhh.services import catalogue, rebuild, removal
 from hhh.services.catalogue import Outcome
 from hhh.services.container import Services
@@ -115,6 +126,39 @@ def made_up(
         session.flush()
         catalogue.finish(session, backup_id, outcome)
     return backup_id
+
+
+def verified(
+    services: Services,
+    backup_id: str,
+    status: VerificationStatus,
+    level: Level = "proven",
+    *,
+    at: datetime = NOON,
+    refuted: bool = False,
+) -> None:
+    """A verification of a backup that has ended, in the catalogue alone."""
+    backup = services.catalogue.get(backup_id)
+    with services.database.transaction() as session:
+        session.add(
+            Verification(
+                id=str(uuid.uuid4()),
+                backup_id=backup_id,
+                target=backup.target,
+                backup_file=backup.backup_file,
+                backup_created_at=backup.created_at,
+                level=level,
+                status=status,
+                requested_by="cli",
+                created_at=at,
+                finished_at=at,
+                refuted=refuted,
+            )
+        )
+
+
+def refute(services: Services, backup_id: str, level: Level = "proven", *, at: datetime = NOON) -> None:
+    verified(services, backup_id, VerificationStatus.FAILED, level, at=at, refuted=True)
 
 
 def on(services: Services, storage: Storage) -> Services:
@@ -259,6 +303,74 @@ def test_a_backup_whose_copies_are_all_missing_is_not_the_newest_good_one(servic
     assert services.deletion.delete(lost, by="me", force=None) == SOURCE
 
 
+def test_a_backup_that_failed_its_verification_is_not_the_newest_good_one_nor_the_newest_proven(
+    services: Services,
+) -> None:
+    oldest, proven, newest = (made_up(services, at=NOON + timedelta(hours=hour)) for hour in range(3))
+    for backup_id in (oldest, proven):
+        mark(services, backup_id, verified_level="proven")
+    refute(services, proven)
+    refute(services, newest)
+    assert [each.reasons for each in services.pruning.plan(SOURCE, Retention(keep_last=1)).backups] == [
+        ["failed its verification"],
+        ["failed its verification"],
+        ["newest good", "newest proven", "last 1 of 1"],
+    ]
+    assert not services.deletion.drop(oldest, by="rule", minimum_kept=1)
+    with pytest.raises(BackupProtected) as refused:
+        services.deletion.delete(oldest, by="me", force=None)
+    assert refused.value.reasons == ("newest good", "newest proven")
+    assert services.deletion.delete(newest, by="me", force=None) == SOURCE
+
+
+@pytest.mark.parametrize(
+    ("status", "refuted"),
+    [
+        (VerificationStatus.FAILED, False),  # one of its copies is damaged, and another is good
+        (VerificationStatus.INCONCLUSIVE, False),
+        (VerificationStatus.CANCELLED, False),
+    ],
+)
+def test_what_was_found_of_a_copy_or_not_at_all_does_not_speak_against_the_backup(
+    sqlite_services: Services, status: VerificationStatus, refuted: bool
+) -> None:
+    services = sqlite_services
+    older, newest = (made_up(services, at=NOON + timedelta(hours=hour)) for hour in range(2))
+    verified(services, newest, status, refuted=refuted)
+    assert services.pruning.plan(SOURCE).backups[0].reasons == ["newest good", "no rule drops it"]
+    assert services.deletion.drop(older, by="rule", minimum_kept=1)
+
+
+@pytest.mark.parametrize(
+    ("failed", "passed", "hours_later", "good"),
+    [
+        ("proven", "proven", 1, True),
+        ("proven", "readable", 1, False),
+        ("readable", "proven", 1, True),
+        ("stored", "stored", 1, True),
+        ("readable", "stored", 1, False),
+        ("proven", "proven", -1, False),
+    ],
+)
+def test_a_backup_counts_again_once_it_has_passed_what_it_failed(
+    services: Services, failed: Level, passed: Level, hours_later: int, good: bool
+) -> None:
+    older, newest = (made_up(services, at=NOON + timedelta(hours=hour)) for hour in range(2))
+    refute(services, newest, failed)
+    verified(services, newest, VerificationStatus.SUCCESS, passed, at=NOON + timedelta(hours=hours_later))
+    verified(services, older, VerificationStatus.SUCCESS, at=NOON + timedelta(hours=9))
+    assert ("newest good" in services.pruning.plan(SOURCE).backups[0].reasons) is good
+    assert services.deletion.drop(older, by="rule", minimum_kept=1) is good
+
+
+def test_what_rules_drop_goes_though_the_newest_failed_its_verification(services: Services) -> None:
+    oldest, good, refuted = take(services), take(services), take(services)
+    refute(services, refuted)
+    keep(services, Retention(keep_last=1))
+    prune(services)
+    assert [row_of(services, each) is not None for each in (oldest, good, refuted)] == [False, True, True]
+
+
 # ------------------------------------------------------------------------------------------------ pinned and deleted
 
 
@@ -368,6 +480,23 @@ def test_what_is_being_restored_is_neither_dropped_nor_deleted_by_force(services
             services.deletion.delete(old, by="me", force=file)
         worker.execute(restore_id)
     assert services.restores.get(restore_id).status == "success"
+    prune(services)
+    assert row_of(services, old) is None
+
+
+def test_a_backup_that_is_being_verified_is_neither_dropped_nor_deleted(services: Services) -> None:
+    old, _ = take(services), take(services)
+    keep(services, Retention(keep_last=1))
+    file = services.catalogue.get(old).backup_file
+    with working(services) as worker:
+        verification_id = worker.create(services.verifications.request(old, "stored", requested_by="cli"))
+        assert services.pruning.plan(SOURCE).backups[-1].reasons == ["being verified"]
+        prune(services)
+        assert not services.deletion.drop(old, by="rule", minimum_kept=1)
+        with pytest.raises(InUse, match="being verified"):
+            services.deletion.delete(old, by="me", force=file)
+        worker.execute(verification_id)
+    assert services.verifications.get(verification_id).status == "success"
     prune(services)
     assert row_of(services, old) is None
 

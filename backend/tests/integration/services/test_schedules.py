@@ -8,11 +8,13 @@ from sqlalchemy import update
 
 from hhh.core.database import Database
 from hhh.core.errors import InvalidInput, NotFound
-from hhh.models import BackupLog, BackupStatus, Policy, Schedule
+from hhh.models import BackupLog, BackupStatus, JobKind, Policy, Schedule, Verification, VerificationStatus
 from hhh.schemas.schedule import ScheduleChange, ScheduleRequest, ScheduleResource
+from hhh.schemas.verification import Level
 from hhh.services.container import Services
 from hhh.services.schedules import ScheduleService, preview
 from support.local_services import services_with_a_target
+from support.sweeping import take
 
 _HOUR = timedelta(hours=1)
 UNKNOWN = ["", "x", "00000000-0000-0000-0000-000000000000", "\x00"]
@@ -28,8 +30,15 @@ def schedules(services: Services) -> ScheduleService:
     return services.schedules
 
 
-def asked(cron: str = "@hourly", *, target: str = "source", zone: str = "UTC", jitter: int = 0) -> ScheduleRequest:
-    return ScheduleRequest(target=target, cron=cron, time_zone=zone, jitter_seconds=jitter)
+def asked(
+    cron: str = "@hourly",
+    *,
+    target: str = "source",
+    zone: str = "UTC",
+    jitter: int = 0,
+    verify: Level | None = None,
+) -> ScheduleRequest:
+    return ScheduleRequest(target=target, cron=cron, time_zone=zone, jitter_seconds=jitter, verify=verify)
 
 
 def rewrite(services: Services, schedule: ScheduleResource, **values: object) -> None:
@@ -49,6 +58,31 @@ def take_backup(services: Services, at: datetime, *, status: BackupStatus = Back
                 finished_at=at,
                 backup_size=1,
                 pinned=False,
+            )
+        )
+
+
+def verify(
+    services: Services,
+    at: datetime,
+    level: Level = "proven",
+    *,
+    status: VerificationStatus = VerificationStatus.SUCCESS,
+    target: str = "source",
+) -> None:
+    """A verification in the catalogue alone."""
+    with services.database.transaction() as session:
+        session.add(
+            Verification(
+                id=f"{level}-{status}-{at:%d%H%M%S}",
+                backup_id="0",
+                target=target,
+                backup_file="backup_20250101_120000.sql",
+                backup_created_at=at,
+                level=level,
+                status=status,
+                requested_by="schedule",
+                created_at=at,
             )
         )
 
@@ -247,6 +281,75 @@ def test_a_new_schedule_is_not_overdue_before_its_first_run_had_its_time(
     assert not added.overdue
     rewrite(services, added, created_at=datetime.now(UTC) - 5 * _HOUR)
     assert schedules.get(added.id).overdue
+
+
+# --------------------------------------------------------------------------------------------------- verifications
+
+
+def test_a_schedule_verifies_or_takes_backups_as_it_is_told(schedules: ScheduleService) -> None:
+    added = schedules.add(asked(verify="proven"))
+    assert (added.verify, schedules.add(asked()).verify) == ("proven", None)
+    assert schedules.change(added.id, ScheduleChange(cron="@daily")).verify == "proven"
+    assert schedules.change(added.id, ScheduleChange(verify="stored")).verify == "stored"
+    taking = schedules.change(added.id, ScheduleChange(verify=None))
+    assert (taking.verify, taking.cron) == (None, "@daily")
+
+
+def test_it_verifies_the_newest_backup_that_a_store_has(services: Services, schedules: ScheduleService) -> None:
+    added = schedules.add(asked(verify="readable"))
+    with pytest.raises(NotFound, match=r"^Nothing to verify yet$"):
+        schedules.request(added.id)
+    _, good, lost, ahead, removed = (take(services) for _ in range(5))
+    with services.database.transaction() as session:
+        session.get_one(BackupLog, lost).copies[0].status = "missing"
+        session.get_one(BackupLog, ahead).created_at = datetime.now(UTC) + 99 * _HOUR
+    services.deletion.delete(removed, by="me", force=services.catalogue.get(removed).backup_file)
+
+    new = schedules.request(added.id)
+
+    assert (new.kind, new.target, new.schedule_id, new.job_id) == (JobKind.VERIFY, "source", added.id, None)
+    with services.database.transaction() as session:
+        new.write(session, added.id, datetime.now(UTC))
+    asked_for = services.verifications.get(added.id)
+    assert (asked_for.backup_id, asked_for.level, asked_for.requested_by) == (good, "readable", "schedule")
+
+
+def test_the_newest_successful_verification_of_its_level_or_a_higher_one_is_told(
+    services: Services, schedules: ScheduleService
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    verify(services, now - 4 * _HOUR, "proven")
+    verify(services, now - 3 * _HOUR, "readable")
+    verify(services, now - 2 * _HOUR, "stored")
+    for status in (VerificationStatus.FAILED, VerificationStatus.INCONCLUSIVE, VerificationStatus.RUNNING):
+        verify(services, now - _HOUR, status=status)
+    verify(services, now, target="app")
+    levels: list[Level | None] = ["proven", "readable", "stored", None]
+    added = [schedules.add(asked(verify=level)) for level in levels]
+    told = [schedules.get(each.id).last_verified_at for each in added]
+    assert told == [now - 4 * _HOUR, now - 3 * _HOUR, now - 2 * _HOUR, None]
+    assert [each.last_verified_at for each in schedules.page(limit=9)] == told
+
+
+@pytest.mark.parametrize(
+    ("status", "hours_ago", "overdue"),
+    [
+        (VerificationStatus.SUCCESS, 9.1, True),
+        (VerificationStatus.SUCCESS, 2, False),
+        (VerificationStatus.FAILED, 2, True),
+        (VerificationStatus.INCONCLUSIVE, 2, True),
+    ],
+)
+def test_it_is_overdue_when_a_run_should_have_made_a_newer_verification(
+    services: Services, schedules: ScheduleService, status: VerificationStatus, hours_ago: float, overdue: bool
+) -> None:
+    now = datetime.now(UTC)
+    ran = now - 9 * _HOUR
+    added = schedules.add(asked(f"{ran.minute} {ran.hour} * * *", verify="proven"))
+    rewrite(services, added, created_at=now - 100 * _HOUR)
+    take_backup(services, now)  # which proves nothing
+    verify(services, now - hours_ago * _HOUR, status=status)
+    assert schedules.get(added.id).overdue is overdue
 
 
 def test_a_preview_shows_the_next_five_runs() -> None:

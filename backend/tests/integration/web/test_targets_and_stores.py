@@ -44,6 +44,42 @@ def test_a_target_lives_from_its_creation_to_its_end(client: TestClient, tmp_pat
     assert client.get(f"{TARGETS}/shop").status_code == 404
 
 
+def test_what_is_demanded_of_the_backups_of_a_target_stands_flat_in_its_policy(client: TestClient) -> None:
+    demands = {"verify_after_backup": "proven", "fingerprint": "full", "assertions": ["SELECT true"]}
+    created = client.post(TARGETS, json={"name": "shop", "url": URL, **demands, "drill_target": "shop"}).json()
+    ages = {"proven_within_days": 7, "backed_up_within_hours": 26}
+    patched = client.patch(f"{TARGETS}/shop", json=ages).json()
+    assert patched == created | ages | {"updated_at": patched["updated_at"]}
+    assert {name: patched[name] for name in demands} == demands
+    put = client.put(f"{TARGETS}/shop", json={"fingerprint": "sampled"}).json()
+    assert (put["fingerprint"], put["assertions"], put["drill_target"], put["proven_within_days"]) == (
+        "sampled",
+        [],
+        None,
+        None,
+    )
+
+
+def test_a_schedule_verifies_and_a_run_of_it_by_hand_answers_where_the_verification_is(
+    client: TestClient,
+) -> None:
+    added = client.post("/api/v1/schedules", json={"target": "app", "cron": "@weekly", "verify": "stored"})
+    assert (added.status_code, added.json()["verify"], added.json()["last_verified_at"]) == (201, "stored", None)
+    path = f"/api/v1/schedules/{added.json()['id']}"
+    nothing = client.post(f"{path}/run")
+    assert (nothing.status_code, nothing.json()["error"]["message"]) == (404, "Nothing to verify yet")
+    client.post("/api/v1/backups/trigger").raise_for_status()
+
+    begun = client.post(f"{path}/run")
+
+    assert begun.status_code == 202
+    assert begun.headers["Location"] == f"/api/v1/verifications/{begun.json()['verification_id']}"
+    assert begun.json()["status"] == "queued"
+    assert client.patch(path, json={"cron": "@daily"}).json()["verify"] == "stored"
+    assert client.patch(path, json={"verify": None}).json()["verify"] is None
+    assert "backup_id" in client.post(f"{path}/run").json()
+
+
 def test_a_store_lives_from_its_creation_to_its_end(client: TestClient, s3: S3Bucket) -> None:
     options = {
         "access_key_id": s3.access_key_id,
@@ -95,6 +131,10 @@ def test_both_kinds_of_test_answer_alike_where_they_fail(client: TestClient, tmp
         ("POST", TARGETS, {"name": "x", "url": "sqlite:////x.db", "retries": -1}, 422, "ERR_VALIDATION"),
         ("POST", TARGETS, {"name": "x", "url": "sqlite:////x.db", "storages": ["none"]}, 422, "ERR_VALIDATION"),
         ("PATCH", f"{TARGETS}/app", {"url": "sqlite:////x.db"}, 422, "ERR_VALIDATION"),
+        ("PATCH", f"{TARGETS}/app", {"verify_after_backup": "certain"}, 422, "ERR_VALIDATION"),
+        ("PATCH", f"{TARGETS}/app", {"assertions": ["SELECT '\0s3cret'"]}, 422, "ERR_VALIDATION"),
+        ("PATCH", f"{TARGETS}/app", {"drill_target": "none"}, 422, "ERR_VALIDATION"),
+        ("POST", "/api/v1/schedules", {"target": "app", "cron": "@daily", "verify": "x"}, 422, "ERR_VALIDATION"),
         ("PATCH", f"{TARGETS}/app", {"name": "x"}, 422, "ERR_VALIDATION"),
         ("PATCH", f"{TARGETS}/none", {"retries": 1}, 404, "ERR_NOT_FOUND"),
         ("DELETE", f"{TARGETS}/app", None, 422, "ERR_VALIDATION"),
@@ -133,11 +173,14 @@ def test_what_is_in_use_is_409(client: TestClient, tmp_path: Path) -> None:
     client.post(STORAGES, json={"name": "other", "url": f"file://{tmp_path}/other"}).raise_for_status()
     client.patch(f"{TARGETS}/app", json={"storages": ["other"]}).raise_for_status()
     client.post("/api/v1/backups/trigger").raise_for_status()
+    client.post(TARGETS, json={"name": "server", "url": URL}).raise_for_status()
+    client.patch(f"{TARGETS}/app", json={"drill_target": "server"}).raise_for_status()
+    drilled_on = client.delete(f"{TARGETS}/server")
     named = client.delete(f"{STORAGES}/other?copies=forget")
     client.patch(f"{TARGETS}/app", json={"storages": ["default"]}).raise_for_status()
     only = client.delete(f"{STORAGES}/other?copies=forget")
     unsaid = client.delete(f"{STORAGES}/other")
-    for answer in (named, only, unsaid):
+    for answer in (drilled_on, named, only, unsaid):
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "ERR_IN_USE")
     forgotten = client.delete(f"{STORAGES}/other?copies=forget-backups").json()
     assert (forgotten["copies_forgotten"], forgotten["backups_forgotten"]) == (1, 1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hhh.cli.amounts import bytes_of, seconds_of
+from hhh.cli.amounts import bytes_of, days_of, hours_of, seconds_of
 from hhh.core.errors import InvalidInput
 
 
@@ -18,6 +18,28 @@ def test_a_span_has_a_unit(typed: str, seconds: int | None) -> None:
 def test_what_could_be_seconds_or_days_is_refused(typed: str) -> None:
     with pytest.raises(InvalidInput, match="--max-age is no duration"):
         seconds_of(typed, "--max-age")
+
+
+@pytest.mark.parametrize(("typed", "days"), [("7d", 7), ("2w", 14), ("48h", 2), ("none", None)])
+def test_days_are_whole_ones(typed: str, days: int | None) -> None:
+    assert days_of(typed, "--proven-within") == days
+
+
+@pytest.mark.parametrize(("typed", "hours"), [("26h", 26), ("2d", 48), ("120m", 2), ("none", None)])
+def test_hours_are_whole_ones(typed: str, hours: int | None) -> None:
+    assert hours_of(typed, "--backed-up-within") == hours
+
+
+@pytest.mark.parametrize("typed", ["1.5d", "36h", "0"])
+def test_what_is_no_number_of_days_is_refused(typed: str) -> None:
+    with pytest.raises(InvalidInput, match="--proven-within is no number of whole days"):
+        days_of(typed, "--proven-within")
+
+
+@pytest.mark.parametrize("typed", ["90m", "0.5h", "0"])
+def test_what_is_no_number_of_hours_is_refused(typed: str) -> None:
+    with pytest.raises(InvalidInput, match="--backed-up-within is no number of whole hours"):
+        hours_of(typed, "--backed-up-within")
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,19 @@ def test_lists_are_separated_by_commas(tmp_path: Path) -> None:
     assert settings.trusted_proxies == []
 
 
+def test_a_part_of_what_is_stored_is_read_back_each_day_unless_told_otherwise(tmp_path: Path) -> None:
+    read_back = [load(tmp_path, HHH_READ_BACK_PERCENT=typed).read_back_percent for typed in ("", "0", "2.5", "100")]
+    assert read_back == [4, 0, 2.5, 100]
+    for wrong in ("-1", "101", "4%", "nan"):
+        with pytest.raises(ConfigurationError, match="HHH_READ_BACK_PERCENT"):
+            load(tmp_path, HHH_READ_BACK_PERCENT=wrong)
+
+
+def test_the_user_of_drills_is_handed_on_as_it_is_named(tmp_path: Path) -> None:
+    assert load(tmp_path).drill_user is None
+    assert load(tmp_path, HHH_DRILL_USER="prover").drill_user == "prover"
+
+
 def test_an_empty_value_is_no_value(tmp_path: Path) -> None:
     settings = load(tmp_path, HHH_PORT="", HHH_STORAGE_URL="", HHH_PG_BIN_DIR="")
     assert (settings.port, settings.pg_bin_dir) == (8000, None)

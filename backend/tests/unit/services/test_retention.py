@@ -188,6 +188,7 @@ def test_the_floor_holds_against_every_limit() -> None:
         backup(ago(days=104), size=9, proven=True),
         backup(ago(days=105), size=9, pinned=True),
         backup(ago(days=106), size=9, being_restored=True),
+        backup(ago(days=107), size=9, being_verified=True),
     ]
     policy = Retention(keep_last=1, maximum_age_days=1, maximum_total_bytes=1, minimum_kept=2)
     assert reasons(decide(history, policy, NOW)) == [
@@ -198,11 +199,12 @@ def test_the_floor_holds_against_every_limit() -> None:
         "- older than 1 day",
         "+ pinned",
         "+ being restored",
+        "+ being verified",
     ]
 
 
 def test_a_lost_backup_keeps_no_period_and_is_no_newest_good_one() -> None:
-    history = [backup(NOW, good=False, proven=True), backup(ago(hours=1)), backup(ago(hours=2))]
+    history = [backup(NOW, stored=False, proven=True), backup(ago(hours=1)), backup(ago(hours=2))]
     assert reasons(decide(history, Retention(keep_last=1, daily=1), NOW)) == [
         "+ lost: no store has a copy",
         "+ newest good, last 1 of 1, daily 1 of 1",
@@ -211,9 +213,27 @@ def test_a_lost_backup_keeps_no_period_and_is_no_newest_good_one() -> None:
 
 
 def test_a_lost_backup_is_kept_as_a_record_until_it_is_too_old() -> None:
-    history = [backup(NOW), backup(ago(days=1), good=False), backup(ago(days=9), good=False)]
+    history = [backup(NOW), backup(ago(days=1), stored=False), backup(ago(days=9), stored=False)]
     assert reasons(decide(history, Retention(keep_last=1, maximum_age_days=7), NOW))[1:] == [
         "+ lost: no store has a copy",
+        "- older than 7 days",
+    ]
+
+
+def test_a_backup_that_failed_its_verification_is_kept_beside_those_that_count_until_it_is_too_old() -> None:
+    history = [
+        backup(NOW, failed=True, proven=True),
+        backup(ago(hours=1)),
+        backup(ago(days=1), failed=True),
+        backup(ago(days=2)),
+        backup(ago(days=9), failed=True),
+    ]
+    rules = Retention(keep_last=1, daily=1, minimum_kept=2, maximum_age_days=7)
+    assert reasons(decide(history, rules, NOW)) == [
+        "+ failed its verification",
+        "+ newest good, minimum 1 of 2, last 1 of 1, daily 1 of 1",
+        "+ failed its verification",
+        "+ minimum 2 of 2",
         "- older than 7 days",
     ]
 
@@ -244,8 +264,10 @@ def any_history(chance: random.Random) -> list[Candidate]:
             size=chance.choice([0, 1, 10, 10**9]),
             pinned=chance.random() < 0.05,
             proven=chance.random() < 0.2,
-            good=chance.random() < 0.8,
+            stored=chance.random() < 0.8,
+            failed=chance.random() < 0.1,
             being_restored=chance.random() < 0.02,
+            being_verified=chance.random() < 0.02,
         )
         for _ in range(chance.randrange(60))
     ]
@@ -271,6 +293,7 @@ def test_the_floor_holds_for_any_history_and_any_rules(seed: int) -> None:
         assert all(verdict.reasons for verdict in verdicts)
         assert all(verdict.keep for verdict in good[: policy.minimum_kept])
         assert all(verdict.keep for verdict in verdicts if verdict.backup.pinned or verdict.backup.being_restored)
+        assert all(verdict.keep for verdict in verdicts if verdict.backup.being_verified)
         assert all(verdict.keep for verdict in [each for each in good if each.backup.proven][:1])
 
 
