@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ from hhh.models import VerificationStatus
 from hhh.schemas.verification import AcceptedVerification, Level, VerificationResource
 from hhh.services.container import Services
 from hhh.services.restore_orders import COMMAND_LINE
+from hhh.services.work import NewJob
 
 _ENDED_BADLY = {"failed": "The backup failed its verification", "inconclusive": "The verification is inconclusive"}
 
@@ -39,12 +41,25 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Find out what a backup is good for, here, and wait for the answer. Ctrl-C ends it."""
+
+    def ask(services: Services) -> NewJob:
+        return services.verifications.request(backup, level, requested_by=COMMAND_LINE)
+
+    if detach:
+        _leave(ask, as_json=as_json)
+    else:
+        perform(ask, as_json=as_json)
+
+
+def perform(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
+    """Performs the verification that is asked for, here, and prints what was found.
+
+    Raises:
+        VerificationFailed, Lacking: the backup did not reach the level.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with opened_services() as services:
-        if detach:
-            _leave(services, backup, level, as_json=as_json)
-            return
-        found = _perform(services, backup, level)
+        found = _perform(services, ask)
     if as_json:
         print_json(found)
     else:
@@ -93,9 +108,9 @@ def verification(
     print_verification(found)
 
 
-def _leave(services: Services, backup_id: str, level: Level, *, as_json: bool) -> None:
-    new = services.verifications.request(backup_id, level, requested_by=COMMAND_LINE)
-    verification_id = hand_over(services, new)
+def _leave(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
+    with opened_services() as services:
+        verification_id = hand_over(services, ask(services))
     if as_json:
         print_json(AcceptedVerification(verification_id=verification_id, status="queued"))
     else:
@@ -104,10 +119,10 @@ def _leave(services: Services, backup_id: str, level: Level, *, as_json: bool) -
         )
 
 
-def _perform(services: Services, backup_id: str, level: Level) -> VerificationResource:
+def _perform(services: Services, ask: Callable[[Services], NewJob]) -> VerificationResource:
     with working(services) as worker:
         worker.tidy()  # where no server runs, nobody else does
-        new = services.verifications.request(backup_id, level, requested_by=COMMAND_LINE)
+        new = ask(services)
         verification_id = worker.create(new)
         with progress_bar(new.target, STAGES) as observer:
             worker.execute(verification_id, observer)

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from hhh.cli.amounts import seconds_of
 from hhh.cli.backup import take
+from hhh.cli.backup_verify import perform
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table
 from hhh.cli.proof_options import LevelOrNone, level_of
 from hhh.cli.session import opened_services
@@ -20,6 +21,8 @@ from hhh.core.errors import InvalidInput
 from hhh.schemas.schedule import ScheduleChange, ScheduleRequest, ScheduleResource
 from hhh.schemas.verification import Level
 from hhh.services import schedules
+from hhh.services.container import Services
+from hhh.services.work import NewJob
 
 app = typer.Typer(help="When databases are backed up, and backups verified.", no_args_is_help=True)
 
@@ -123,9 +126,16 @@ def resume(schedule_id: Id, *, as_json: JsonOption = False) -> None:
 
 @app.command("run")
 def run(schedule_id: Id, *, as_json: JsonOption = False) -> None:
-    """Take a backup now, as the schedule would, and wait until it is stored; its plan stays."""
-    # Somebody waits, and must hear of a failure at once.
-    take(lambda services: replace(services.schedules.request(schedule_id), retries=0), as_json=as_json)
+    """Take a backup, or verify the newest, now, as the schedule would, and wait for its end; its plan stays."""
+
+    def ask(services: Services) -> NewJob:
+        # Somebody waits, and must hear of a failure at once.
+        return replace(services.schedules.request(schedule_id), retries=0)
+
+    with opened_services() as services:
+        verifies = services.schedules.get(schedule_id).verify is not None
+    run_here = perform if verifies else take
+    run_here(ask, as_json=as_json)
 
 
 @app.command("remove")

@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 from hhh.cli import schedule as command
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import InvalidInput
+from hhh.core.errors import InvalidInput, NotFound
 from hhh.models import Schedule
 from hhh.services.container import Services
 from support.local_services import services_with_a_target
+from support.sweeping import take
 
 Run = Callable[..., str]
 
@@ -81,6 +82,17 @@ def test_a_run_takes_the_backup_and_waits_for_it(services: Services, run: Run) -
     [schedule] = services.schedules.page(limit=1)
     assert "of source: " in run("run", schedule.id)
     assert "last backup  of " in run("show", schedule.id)
+
+
+def test_a_run_of_one_that_verifies_tells_what_was_found(services: Services, run: Run) -> None:
+    run("add", "source", "@daily", "--verify", "stored")
+    [schedule] = services.schedules.page(limit=1)
+    with pytest.raises(NotFound, match="Nothing to verify yet"):
+        run("run", schedule.id)
+    backup_id = take(services)
+    found = json.loads(run("run", schedule.id, "--json"))
+    assert (found["backup_id"], found["reached"], found["requested_by"]) == (backup_id, "stored", "schedule")
+    assert "verified     of " in run("show", schedule.id)
 
 
 def test_a_schedule_that_verifies_says_so(services: Services, run: Run) -> None:
