@@ -109,6 +109,13 @@ def test_the_facts_tell_what_the_file_is(source: SqliteSource) -> None:
         quick_check="ok",
         tables=facts.tables,
         objects=[("index", "i"), ("index", "sqlite_autoindex_a_1"), ("trigger", "t"), ("view", "v")],
+        definitions=[
+            ("index", "i", "a", "CREATE INDEX i ON a (x)"),
+            ("index", "sqlite_autoindex_a_1", "a", ""),
+            ("table", "a", "a", "CREATE TABLE a (x UNIQUE)"),
+            ("trigger", "t", "a", "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM a; END"),
+            ("view", "v", "v", "CREATE VIEW v AS SELECT * FROM a"),
+        ],
     )
     assert rows_by_table(facts) == {"a": 0}
 
