@@ -9,6 +9,7 @@ from hhh.core.run import Run
 from hhh.engines.base import EngineKind, Workplace
 from hhh.engines.postgresql.assertions import ask
 from hhh.engines.postgresql.drills import sweep_drills
+from hhh.engines.postgresql.lacks import lacking
 from hhh.engines.postgresql.reading import read_through
 from hhh.engines.postgresql.schema_comparison import compare_schemas
 from hhh.engines.postgresql.throw_away import throw_away
@@ -40,6 +41,9 @@ class PostgresqlProver(Prover):
 
     def sweep(self, server_url: str, workplace: Workplace) -> int:
         return sweep_drills(server_url, workplace)
+
+    def lacking(self, error: str) -> str | None:
+        return lacking(error)
 
     def compare_schemas(
         self, source: RestoreSource, built: Built, place: Place, workplace: Workplace, run: Run

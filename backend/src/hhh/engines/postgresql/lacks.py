@@ -1,0 +1,59 @@
+"""What a server says where something that a dump needs is not installed on its machine, or does not fit there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+#: By what the server says in English, which throw-away servers speak; each group names what is lacking.
+#: From its sources: `extension.c`, `dfmgr.c`, `pg_locale.c`, `pg_collation.c`, `ts_utils.c`, `ts_locale.c`, `fd.c`.
+_SAID: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = tuple(
+    (re.compile(pattern), told)
+    for pattern, told in (
+        (
+            r'extension "([^"]*)" is not available|could not open extension control file "([^"]*)"',
+            lambda name: f"The extension {name} is not installed here: install its package for this major",
+        ),
+        (
+            r'extension "([^"]*)" has no installation script',
+            lambda name: f"The extension {name} is here in another version: install the one of the backup",
+        ),
+        (
+            r'could not (?:access file|load library) "([^"]*)"|could not find function "[^"]*" in file "([^"]*)"',
+            lambda name: f"The library {name} is not installed here, or another one: install its package",
+        ),
+        (
+            (
+                r'collation "([^"]*)" for encoding "[^"]*" does not exist|could not create locale "([^"]*)"'
+                r'|invalid (?:LC_\w+ )?locale name:? "([^"]*)"|could not open collator for locale "([^"]*)"'
+                r'|ICU locale "([^"]*)" has unknown language|(ICU) is not supported in this build'
+            ),
+            lambda name: f"The locale {name} is not on this machine: install it (`locale-gen`, or ICU)",
+        ),
+        (
+            r'could not open (?:dictionary|affix|stop-word|thesaurus|synonym|text search)[\w -]* file "([^"]*)"',
+            lambda name: f"The file {name} of a text search dictionary is not here: copy it from the source's machine",
+        ),
+        (
+            r"No space left on device|Disk quota exceeded",
+            lambda _: "The disk of the scratch folder is full: free some space, or set HHH_SCRATCH_DIR",
+        ),
+        (
+            r"out of memory|[Cc]annot allocate memory|was ended by SIGKILL",
+            lambda _: "The memory of this machine does not suffice for the restore",
+        ),
+        (
+            r"server closed the connection unexpectedly|the database system is (?:shutting down|in recovery mode)",
+            lambda _: "The throw-away server was lost while it was restored to",
+        ),
+    )
+)
+
+
+def lacking(error: str) -> str | None:
+    """See `hhh.engines.proving.Prover.lacking`."""
+    for pattern, told in _SAID:
+        if found := pattern.search(error):
+            return told(next((name for name in found.groups() if name), ""))
+    return None
