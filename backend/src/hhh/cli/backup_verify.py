@@ -22,7 +22,7 @@ from hhh.services.container import Services
 from hhh.services.restore_orders import COMMAND_LINE
 from hhh.services.work import NewJob
 
-_ENDED_BADLY = {"failed": "The backup failed its verification", "inconclusive": "The verification is inconclusive"}
+_ENDINGS = {"failed": "The backup failed its verification", "inconclusive": "The verification is inconclusive"}
 
 
 def verify(
@@ -64,7 +64,7 @@ def perform(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
         print_json(found)
     else:
         print_verification(found)
-    _refuse(found)
+    _refuse(found, told=not as_json)
 
 
 def verifications(
@@ -130,10 +130,12 @@ def _perform(services: Services, ask: Callable[[Services], NewJob]) -> Verificat
     return services.verifications.get(verification_id)
 
 
-def _refuse(found: VerificationResource) -> None:
-    """Raises unless the level was reached."""
+def _refuse(found: VerificationResource, *, told: bool) -> None:
+    """Raises unless the level was reached; what was printed already is not said again."""
     if found.status == "success":
         return
+    said = _ENDINGS.get(found.status, "The verification did not end well")
+    if not (told and (found.copies or found.errors or found.lacking)):
+        said = f"{said}: {found.error or found.status}"
     error = Lacking if found.status == "inconclusive" else VerificationFailed
-    reason = found.error or f"it is {found.status}"
-    raise error(f"{_ENDED_BADLY.get(found.status, 'The verification did not end well')}: {reason}")
+    raise error(said, hint=f"to see it again: hhh backup verification {found.id}")

@@ -19,7 +19,7 @@ from hhh.services.container import Services, assemble
 from hhh.services.secret_rotation import finish_interrupted
 
 #: Log events that a command reports itself, as its error.
-_TOLD = frozenset({"job_failed", "sweep_finding"})
+_TOLD = frozenset({"job_failed", "sweep_finding", "copy_not_good"})
 #: What removes a backup or makes a copy is logged by commands as by a server: who did it must be found later.
 _KEPT_RECORD_OF = ("hhh.services.deletion", "hhh.services.copy_repair")
 

@@ -35,7 +35,7 @@ def print_verification(found: VerificationResource) -> None:
         console.print(sentence, markup=False)
     _print_problems(found)
     if found.status == "success":
-        console.print(f"{_subject(found)} is {found.level}: {_REACHED[found.level]}.", markup=False)
+        console.print(f"{_subject(found)}, is {found.level}: {_REACHED[found.level]}.", markup=False)
     for step in _next_steps(found):
         problems.print(f"  → {escape(step)}")
 
@@ -65,7 +65,7 @@ def _pace(found: VerificationResource) -> str:
     if found.restore_seconds is None:
         return ""
     rate = found.restore_bytes_per_second
-    return f" in {duration(found.restore_seconds)}" + (f", {size(int(rate))} a second" if rate else "")
+    return f", in {duration(found.restore_seconds)}" + (f" ({size(int(rate))} a second)" if rate else "")
 
 
 def _print_problems(found: VerificationResource) -> None:
@@ -122,7 +122,7 @@ def description(found: VerificationResource) -> Iterator[tuple[str, str]]:
 
 
 def _subject(found: VerificationResource) -> str:
-    return f"{found.backup_file} of {found.target}, begun {moment(found.backup_created_at)} UTC,"
+    return f"{found.backup_file} of {found.target}, begun {moment(found.backup_created_at)} UTC"
 
 
 def duration(seconds: float) -> str:

@@ -18,7 +18,9 @@ from hhh.schemas.backup import BackupResource
 from hhh.schemas.verification import Level, VerificationResource
 from hhh.services.container import Services
 from hhh.services.following import Look
+from support.backing_up import scratch_leftovers
 from support.local_services import services_with_a_target
+from support.restoring import RestoreBench
 
 
 class Bench:
@@ -251,6 +253,28 @@ def test_one_whose_process_is_stopped_waits_for_the_next(bench: Bench) -> None:
     bench.worker.execute(asked)
 
     assert bench.get(asked).status == "success"
+
+
+def test_one_whose_worker_is_killed_goes_on_elsewhere_or_says_nothing_against_the_backup(on_sqlite: Bench) -> None:
+    bench, backup_id = on_sqlite, on_sqlite.back_up()
+    asked = bench.ask(backup_id, "proven")
+    alone = RestoreBench(bench.services, bench.worker)
+    alone.die(asked, "restore")
+    alone.clear_up()
+    assert (bench.get(asked).status, bench.get(asked).error) == (
+        "inconclusive",
+        "The process that ran the verification ended; start it again",
+    )
+    assert scratch_leftovers(bench.services.settings.scratch_dir) == []
+
+    asked = bench.ask(backup_id, "proven")
+    with working(bench.services, slots=1) as taker:
+        alone.die(asked, "restore")
+        RestoreBench(bench.services, taker).clear_up()
+        assert bench.get(asked).status == "queued"
+        taker.execute(asked)
+
+    assert (bench.get(asked).status, bench.level(backup_id)) == ("success", "proven")
 
 
 def test_one_that_could_not_be_looked_at_says_nothing_against_the_backup(on_sqlite: Bench) -> None:
