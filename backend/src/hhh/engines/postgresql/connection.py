@@ -42,6 +42,8 @@ _SETTINGS: Mapping[str, str] = {
     "IntervalStyle": "postgres",
     "extra_float_digits": "3",
     "bytea_output": "hex",
+    "lc_monetary": "C",
+    "quote_all_identifiers": "off",
     "row_security": "off",
     "standard_conforming_strings": "on",
     "statement_timeout": "0",
