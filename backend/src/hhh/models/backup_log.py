@@ -31,8 +31,8 @@ DELETED = text("deleted_at IS NOT NULL")
 VERIFY_DUE = text("verify_due IS NOT NULL AND deleted_at IS NULL")
 #: Rows of backups whose copies are read back now and then; literal as well.
 READ_BACK = text("status = 'SUCCESS' AND deleted_at IS NULL")
-#: Rows of backups that a restore has proven; literal as well.
-PROVEN = text("verified_level = 'proven' AND deleted_at IS NULL")
+#: Rows of backups of which more is known than that they were stored; literal as well.
+VERIFIED = text("verified_level IS NOT NULL")
 
 
 class BackupLog(Base):
@@ -48,7 +48,15 @@ class BackupLog(Base):
         Index("ix_backup_log_target_status", "target", "status", "created_at", "id"),
         Index("ix_backup_log_verify_due", "created_at", sqlite_where=VERIFY_DUE, postgresql_where=VERIFY_DUE),
         Index("ix_backup_log_read_back", "read_back_at", sqlite_where=READ_BACK, postgresql_where=READ_BACK),
-        Index("ix_backup_log_proven", "target", "created_at", "id", sqlite_where=PROVEN, postgresql_where=PROVEN),
+        Index(
+            "ix_backup_log_verified",
+            "target",
+            "verified_level",
+            "created_at",
+            "id",
+            sqlite_where=VERIFIED,
+            postgresql_where=VERIFIED,
+        ),
         Index("ix_backup_log_removal", "removal_due_at", sqlite_where=DELETED, postgresql_where=DELETED),
     )
 

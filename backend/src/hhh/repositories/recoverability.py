@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sqlalchemy import CTE, ColumnElement, ScalarSelect, String, column, exists, func, literal, or_, select, values
+from sqlalchemy import CTE, ColumnElement, ScalarSelect, String, column, exists, func, literal, select, values
 from sqlalchemy.orm import Session, load_only
 
 from hhh.core.database import UtcDateTime
 from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Schedule, Verification, VerificationStatus
-from hhh.models.backup_log import PROVEN
-from hhh.repositories.retention import HAS_FAILED
+from hhh.repositories.retention import HAS_FAILED, PROVEN
 
 #: Values in one statement: each database has a limit.
 _AT_ONCE = 1000
@@ -40,7 +39,7 @@ class Newest:
     stored: str | None
     #: That a store has.
     good: str | None
-    #: That a store has, and a restore has proven, and no verification has failed since.
+    #: That a store has, and a restore has proven, and no verification has refuted since.
     proven: str | None
     #: That failed.
     failed: str | None
@@ -76,6 +75,8 @@ def newest(session: Session, targets: Collection[str], *, until: datetime) -> Ma
     there = BackupLog.deleted_at.is_(None)
     past = BackupLog.created_at <= literal(until, UtcDateTime())
     success = BackupLog.status == BackupStatus.SUCCESS
+    # Not `success` as well, which SQLite would look up instead: among all that are stored.
+    proven = BackupLog.verified_level == PROVEN
     found = {}
     for some in _in_parts(targets):
         asked = values(column("name", String(63)), name="asked").data([(name,) for name in some]).cte("asked")
@@ -83,7 +84,7 @@ def newest(session: Session, targets: Collection[str], *, until: datetime) -> Ma
             asked.c.name,
             _newest(asked, success, there, past),
             _newest(asked, success, there, past, _IN_A_STORE),
-            _newest(asked, PROVEN, success, past, _IN_A_STORE, ~HAS_FAILED),
+            _newest(asked, proven, there, past, _IN_A_STORE, ~HAS_FAILED),
             _newest(asked, BackupLog.status == BackupStatus.FAILED, there, past),
             _newest(asked, BackupLog.finished_at.is_not(None), there, past),
             _newest(asked, success, there, ~past),
@@ -107,10 +108,7 @@ def backups(session: Session, ids: Collection[str]) -> Mapping[str, BackupLog]:
 
 
 def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Conclusion]:
-    """The newest verification of each backup, level and result.
-
-    Without those that were cancelled, and those that failed without having found anything.
-    """
+    """The newest verification of each backup, level and result, but for those that were cancelled."""
     found: list[Conclusion] = []
     for some in _in_parts(backup_ids):
         # What was found may be large: only rows that are answered are opened.
@@ -120,11 +118,7 @@ def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Concl
         )
         ranked = (
             select(Verification.id, place.label("place"))
-            .where(
-                Verification.backup_id.in_(some),
-                Verification.status.in_(_ENDED),
-                or_(Verification.status != VerificationStatus.FAILED, Verification.result.is_not(None)),
-            )
+            .where(Verification.backup_id.in_(some), Verification.status.in_(_ENDED))
             .subquery()
         )
         statement = (

@@ -15,7 +15,7 @@ depends_on = None
 _MOMENT = sa.DateTime(timezone=True)
 _VERIFY_DUE = sa.text("verify_due IS NOT NULL AND deleted_at IS NULL")
 _READ_BACK = sa.text("status = 'SUCCESS' AND deleted_at IS NULL")
-_PROVEN = sa.text("verified_level = 'proven' AND deleted_at IS NULL")
+_VERIFIED = sa.text("verified_level IS NOT NULL")
 
 
 def upgrade() -> None:
@@ -59,18 +59,18 @@ def upgrade() -> None:
         postgresql_where=_READ_BACK,
     )
     op.create_index(
-        "ix_backup_log_proven",
+        "ix_backup_log_verified",
         "backup_log",
-        ["target", "created_at", "id"],
-        sqlite_where=_PROVEN,
-        postgresql_where=_PROVEN,
+        ["target", "verified_level", "created_at", "id"],
+        sqlite_where=_VERIFIED,
+        postgresql_where=_VERIFIED,
     )
     # What is there already was never read back: the oldest is read first.
     op.execute(sa.text("UPDATE backup_log SET read_back_at = created_at"))
 
 
 def downgrade() -> None:
-    op.drop_index("ix_backup_log_proven", "backup_log")
+    op.drop_index("ix_backup_log_verified", "backup_log")
     op.drop_index("ix_backup_log_read_back", "backup_log")
     op.drop_index("ix_backup_log_verify_due", "backup_log")
     for table, column in _columns():
