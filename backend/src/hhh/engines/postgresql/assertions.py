@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import psycopg
@@ -22,7 +22,7 @@ from hhh.engines.postgresql.again import beside
 from hhh.engines.postgresql.asking import Answer, answer
 from hhh.engines.postgresql.connection import Session, mapped_errors
 from hhh.engines.postgresql.url import parse_url
-from hhh.engines.postgresql.worker import Worker, drop_worker, make_worker, signed_in
+from hhh.engines.postgresql.worker import Worker, drop_worker, make_worker, operator_signed_in, signed_in
 from hhh.engines.proving import Place
 from hhh.engines.restoring import Built
 from hhh.schemas.verification import Asserted
@@ -44,6 +44,15 @@ _MAY_READ = """
     GRANT CONNECT ON DATABASE {database} TO {role};
 """
 _WITHOUT_EVENT_TRIGGERS = "ALTER ROLE {role} SET event_triggers = off"
+#: With the rights of roles that may do everything on the server.
+_WAYS_UP = sql.SQL("""
+    SELECT pg_catalog.format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', p.oid::pg_catalog.regprocedure)
+      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_roles r ON r.oid = p.proowner
+     WHERE p.prosecdef AND (r.rolsuper OR EXISTS (
+           SELECT FROM pg_catalog.pg_roles m
+            WHERE m.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
+              AND pg_catalog.pg_has_role(r.oid, m.oid, 'MEMBER')))
+""")
 #: pg_terminate_backend waits up to 5 s for the end. A number may be that of somebody else's session by now.
 _END_SESSION = sql.SQL("""
     SELECT pg_catalog.pg_terminate_backend(a.pid, 5000) FROM pg_catalog.pg_stat_activity a
@@ -87,6 +96,8 @@ def ask(
         return ()
     database = parse_url(built.url).parameters["dbname"]
     with administration(built.url, workplace) as admin, _reader(admin, place, database) as asker:
+        if asker.is_temporary:
+            _close_ways_up(admin, database)
         asking = _Asking(admin, asker, database, limit, workplace, run)
         return [_asked(asking, text) for text in assertions]
 
@@ -109,6 +120,18 @@ def _let_read(admin: Administration, asker: Worker, database: str) -> None:
         statements += _WITHOUT_EVENT_TRIGGERS
     with mapped_errors("The role that asks could not be given its rights"):
         admin.connection.execute(sql.SQL(statements).format(role=asker.identifier, database=sql.Identifier(database)))
+
+
+def _close_ways_up(admin: Administration, database: str) -> None:
+    """Takes functions that run with mighty rights from everybody, in a database that is thrown away."""
+    if admin.server_version >= _EVENT_TRIGGERS_OFF_SINCE:  # some are for sign-ins
+        parameters = dict(admin.address.parameters)
+        parameters["options"] = f"{parameters.get('options', '')} -c event_triggers=off".strip()
+        admin = replace(admin, address=replace(admin.address, parameters=parameters))
+    with operator_signed_in(admin, database) as operator, mapped_errors("The functions could not be looked at"):
+        operator.connection.execute("SET session_replication_role = replica")  # nor do other event triggers run
+        for (statement,) in operator.connection.execute(_WAYS_UP).fetchall():
+            operator.connection.execute(sql.SQL(statement))
 
 
 def _asked(asking: _Asking, text: str) -> Asserted:
