@@ -204,4 +204,9 @@ def as_text(server: PostgresServer, database: str, *options: str) -> str:
     answer = subprocess.run(
         [server.bin_dir / "pg_dump", *options], check=True, capture_output=True, env=server.environment(database)
     )
-    return _STAMPS.sub("", answer.stdout.decode()).replace(database, "DATABASE")
+    return normalised(answer.stdout.decode(), database)
+
+
+def normalised(text: str, database: str) -> str:
+    """What pg_dump wrote of a database, without what is different each time."""
+    return _STAMPS.sub("", text).replace(database, "DATABASE")

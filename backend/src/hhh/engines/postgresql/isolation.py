@@ -109,14 +109,16 @@ def _in_namespaces(folder: Path, program: Path, workplace: Workplace, account: p
     hidden = [_scratch_to_cover(workplace, account), *_secrets(workplace)]
     # Only root may mount, and an account without rights is root in a user namespace of its own; PostgreSQL does not run
     # as root, so that it becomes itself again in another one, without a right over the mounts of the first.
-    as_root: Sequence[str] = () if account is not None else ("--user", "--map-root-user")
-    as_itself: Sequence[str] = ("unshare", f"--map-user={os.geteuid()}", f"--map-group={os.getegid()}", "--")
+    as_root: Sequence[str] = () if account else ("--user", "--map-root-user")
+    as_itself: Sequence[str] = (
+        () if account else ("unshare", f"--map-user={os.geteuid()}", f"--map-group={os.getegid()}", "--")
+    )
     return Isolation(
         prefix=(
             *_DIES_WITH_US,
             *("unshare", *as_root, *_NAMESPACES, "--"),
-            *("sh", "-c", _HIDE, "hhh", folder, program.parent.parent, *hidden, "--"),
-            *(() if account is not None else as_itself),
+            *("sh", "-c", _HIDE, "hhh", folder, _kept(program.parent.parent, hidden) or folder, *hidden, "--"),
+            *as_itself,
             *_DIES_WITH_US,
             *_becoming(account),
         ),
@@ -169,6 +171,11 @@ def _scratch_to_cover(workplace: Workplace, account: pwd.struct_passwd | None) -
         if account is not None and not folder.stat().st_mode & stat.S_IXOTH:
             return folder
     return workplace.scratch.parent
+
+
+def _kept(installed: Path, hidden: Sequence[Path]) -> Path | None:
+    """Where the programs are, unless what is to be hidden is in there as well."""
+    return None if any(path.is_relative_to(installed) for path in hidden) else installed
 
 
 def _secrets(workplace: Workplace) -> Iterator[Path]:

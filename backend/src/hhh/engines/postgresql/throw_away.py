@@ -82,13 +82,14 @@ def find_server(major: int, workplace: Workplace, installs: Path = SYSTEM_INSTAL
     Raises:
         Lacking: they are not here, and which package has them.
     """
-    found = {name: _find(name, major, workplace, installs) for name in ("initdb", "postgres")}
-    if missing := [name for name, tool in found.items() if tool is None]:
-        raise Lacking(
-            f"The backup is of PostgreSQL {major}, and there is no {listed(missing)} {major} here to restore it with",
-            hint=f"install postgresql-{major}, or set HHH_PG_BIN_DIR to the folder of its programs",
-        )
-    return tuple(found.values())
+    initdb, postgres = (_find(name, major, workplace, installs) for name in ("initdb", "postgres"))
+    if initdb is not None and postgres is not None:
+        return initdb, postgres
+    missing = [name for name, tool in (("initdb", initdb), ("postgres", postgres)) if tool is None]
+    raise Lacking(
+        f"The backup is of PostgreSQL {major}, and there is no {listed(missing)} {major} here to restore it with",
+        hint=f"install postgresql-{major}, or set HHH_PG_BIN_DIR to the folder of its programs",
+    )
 
 
 def _find(name: str, major: int, workplace: Workplace, installs: Path) -> Tool | None:
