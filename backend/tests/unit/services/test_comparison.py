@@ -12,11 +12,11 @@ from hhh.schemas.facts import (
     SqliteFacts,
     TableFacts,
 )
-from hhh.services.comparison import compare
+from hhh.services.comparison import compare, compared_contents
 
 
-def table(name: str, rows: int, schema: str = "public") -> TableFacts:
-    return TableFacts(schema_name=schema, name=name, rows=rows)
+def table(name: str, rows: int, schema: str = "public", fingerprint: str | None = None) -> TableFacts:
+    return TableFacts(schema_name=schema, name=name, rows=rows, fingerprint=fingerprint)
 
 
 def sequence(last_value: int, *, is_called: bool = True, increment: int = 1) -> SequenceFacts:
@@ -173,6 +173,45 @@ def test_only_the_tables_that_were_to_be_restored_are_compared() -> None:
 
 def test_all_differences_are_told() -> None:
     assert len(compare(postgresql(), postgresql(tables=[], sequences=[], extensions=[]))) == 4
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "compared", "differences"),
+    [
+        ("full/1:a", "full/1:a", 1, []),
+        ("full/1:a", "full/1:b", 1, ["content of public.orders"]),
+        ("sampled/1/64:a", "sampled/1/64:b", 1, ["content of public.orders"]),
+        ("full/1:a", "full/2:b", 0, []),
+        ("full/1:a", "sampled/1/64:b", 0, []),
+        ("sampled/1/32:a", "sampled/1/64:b", 0, []),
+        ("full/1:a", "full/1-LATIN1:b", 0, []),
+        ("full/1:a", None, 0, []),
+        (None, "full/1:a", 0, []),
+        (None, None, 0, []),
+    ],
+)
+def test_content_is_compared_where_both_sides_looked_at_it_in_the_same_way(
+    expected: str | None, found: str | None, compared: int, differences: list[str]
+) -> None:
+    source = postgresql(tables=[table("orders", 3, fingerprint=expected)])
+    restored = postgresql(tables=[table("orders", 3, fingerprint=found)])
+
+    assert compared_contents(source, restored) == compared
+    assert [each.name for each in compare(source, restored)] == differences
+
+
+def test_a_difference_of_content_names_both_fingerprints() -> None:
+    source = postgresql(tables=[table("orders", 3, fingerprint="full/1:a")])
+    [difference] = compare(source, postgresql(tables=[table("orders", 3, fingerprint="full/1:b")]))
+
+    assert (difference.expected, difference.found) == ("full/1:a", "full/1:b")
+
+
+def test_another_number_of_rows_is_told_once() -> None:
+    source = postgresql(tables=[table("orders", 3, fingerprint="full/1:a")])
+    [difference] = compare(source, postgresql(tables=[table("orders", 4, fingerprint="full/1:b")]))
+
+    assert difference.name == "rows of public.orders"
 
 
 def test_another_engine_is_another_database() -> None:
