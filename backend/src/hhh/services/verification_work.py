@@ -107,7 +107,8 @@ class VerificationWork:
                 server_url = self._targets.find(policy.drill_target).url
             demand = Demand(row.backup_id, level, policy, server_url)
             with scratch_folder(self._settings.scratch_dir, attempt.worker) as scratch:
-                workplace = Workplace(scratch, self._settings.pg_bin_dir, self._settings.drill_user)
+                settings = self._settings
+                workplace = Workplace(scratch, settings.pg_bin_dir, settings.drill_user, settings.private_paths)
                 return self._proof.find_out(demand, workplace, run)
         except ManifestInvalid as error:
             return VerificationResult(errors=[str(error)])

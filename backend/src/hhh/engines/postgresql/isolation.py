@@ -107,21 +107,15 @@ def _account(name: str | None) -> pwd.struct_passwd:
 
 def _in_namespaces(folder: Path, program: Path, workplace: Workplace, account: pwd.struct_passwd | None) -> Isolation:
     hidden = [_scratch_to_cover(workplace, account), *_secrets(workplace)]
-    # Only root may mount, and an account without rights is root in a user namespace of its own; PostgreSQL does not run
-    # as root, so that it becomes itself again in another one, without a right over the mounts of the first.
-    as_root: Sequence[str] = () if account else ("--user", "--map-root-user")
-    as_itself: Sequence[str] = (
-        () if account else ("unshare", f"--map-user={os.geteuid()}", f"--map-group={os.getegid()}", "--")
-    )
+    # Only root may mount, and an account without rights is root in a user namespace of its own.
+    mighty = () if account is not None else ("--user", "--map-root-user")
+    command: list[str | Path] = [*_DIES_WITH_US, "unshare", *mighty, *_NAMESPACES, "--"]
+    command += ["sh", "-c", _HIDE, "hhh", folder, _kept(program.parent.parent, hidden) or folder, *hidden, "--"]
+    if account is None:
+        # PostgreSQL does not run as root: it becomes itself again, in one without a right over the mounts of the first.
+        command += ["unshare", f"--map-user={os.geteuid()}", f"--map-group={os.getegid()}", "--"]
     return Isolation(
-        prefix=(
-            *_DIES_WITH_US,
-            *("unshare", *as_root, *_NAMESPACES, "--"),
-            *("sh", "-c", _HIDE, "hhh", folder, _kept(program.parent.parent, hidden) or folder, *hidden, "--"),
-            *as_itself,
-            *_DIES_WITH_US,
-            *_becoming(account),
-        ),
+        prefix=(*command, *_DIES_WITH_US, *_becoming(account)),
         ends_together=True,
         told=(
             *_told_of(account),
