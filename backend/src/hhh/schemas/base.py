@@ -27,7 +27,8 @@ AskedMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 class ApiModel(BaseModel):
     """Base of what the API takes and answers: nothing unknown goes in, nothing changes on the way."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built when first used: a command uses few of all that it imports.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class AcceptedJob(ApiModel):

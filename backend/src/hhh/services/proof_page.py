@@ -13,13 +13,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 from importlib import resources
-from typing import NamedTuple
-
-from jinja2 import Environment, StrictUndefined, Template
+from typing import TYPE_CHECKING, NamedTuple
 
 from hhh.core import signed_json
 from hhh.core.errors import ReportInvalid
 from hhh.schemas.proof_report import ProofReport, ReportedTable
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 #: Tables that are shown one by one, of each other list its first lines, and of a text its beginning; all of it is in
 #: the data.
@@ -161,6 +162,8 @@ def _style() -> str:
 
 @cache
 def _template() -> Template:
+    from jinja2 import Environment, StrictUndefined  # few commands draw a page
+
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, finalize=_finished, trim_blocks=True, keep_trailing_newline=True
     )
