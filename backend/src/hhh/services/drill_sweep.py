@@ -25,13 +25,22 @@ log = structlog.get_logger(__name__)
 
 
 class DrillSweep:
-    """Looks at each server now and then. Several processes may do so at once: what is gone is gone."""
+    """Looks at each server now and then. Several processes may do so at once: what is gone is gone.
 
-    def __init__(self, settings: Settings, database: Database, targets: TargetService) -> None:
+    Args:
+        settings: of the service.
+        database: has the policies.
+        targets: whose servers drills use.
+        first: seconds until the first look.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, targets: TargetService, *, first: float = _FIRST
+    ) -> None:
         self._settings = settings
         self._database = database
         self._targets = targets
-        self._next_look = time.monotonic() + _FIRST
+        self._next_look = time.monotonic() + first
 
     def sweep(self, worker: str) -> None:
         """Looks at every server that a policy names, unless it did lately; what can't be swept is logged, and later.

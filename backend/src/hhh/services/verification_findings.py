@@ -92,4 +92,4 @@ def _note_copies(session: Session, row: Verification, result: VerificationResult
 
 
 def _height(level: str | None) -> int:
-    return LEVELS.index(cast("Level", level)) if level in LEVELS else -1
+    return LEVELS.index(level) if level in LEVELS else -1

@@ -87,8 +87,8 @@ def test_pages_are_narrowed(client: TestClient) -> None:
     ended(client, first)
     ended(client, second)
 
-    def ids(**narrowed: object) -> list[str]:
-        answer = client.get(VERIFICATIONS, params=narrowed)  # type: ignore[arg-type]
+    def ids(**narrowed: str | int) -> list[str]:
+        answer = client.get(VERIFICATIONS, params=narrowed)
         return [each["id"] for each in answer.raise_for_status().json()["items"]]
 
     assert ids() == ids(target="app", backup_id=backup_id, status="success") == [second, first]
