@@ -27,8 +27,7 @@ AskedMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 class ApiModel(BaseModel):
     """Base of what the API takes and answers: nothing unknown goes in, nothing changes on the way."""
 
-    # Built when first used: a command uses few of all that it imports.
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AcceptedJob(ApiModel):
