@@ -39,8 +39,8 @@ _MEGABYTE = 1 << 20
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 #: Nothing of it has to survive anything, so nothing is written for safety: a table that is filled in the transaction
 #: that made or emptied it is not logged at all (``wal_level=minimal``). Shared memory is the processes' own, or in
-#: files of the data folder, so that a killed server leaves none in ``/dev/shm``. The socket is in the data folder; named
-#: as the server sees it, since the whole path may be too long for a socket.
+#: files of the data folder: a killed server leaves none in ``/dev/shm``. The socket is in the data folder, too; that is
+#: named as the server sees it, since the whole path may be too long for a socket.
 _SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",
     "port": _PORT,
