@@ -1,14 +1,18 @@
 """Drills of backups that are made of a dump and facts, which need not be of the same moment."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from hhh.artifacts.retrieval import StoredBackup
 from hhh.core.run import Run, Unattended
 from hhh.core.scratch import scratch_folder
-from hhh.engines.base import DumpResult, Workplace
+from hhh.engines.base import DumpResult, EngineKind
+from hhh.engines.sqlite.url import path_in
 from hhh.schemas.facts import Facts
 from hhh.schemas.policy import ProofFields
 from hhh.schemas.verification import CheckedCopy, VerificationResult
@@ -16,6 +20,7 @@ from hhh.services.drill import Drill
 from hhh.services.proof import verdict
 from hhh.storages.local import LocalStorage
 from support.engine_rigs import EngineRig
+from support.proving import changing
 from support.stored_backups import BackupMaker
 
 
@@ -30,6 +35,17 @@ class Drilling:
         self.scratch_dir = folder / "drills"
         self.workplace = rig.workplace
 
+    def execute(self, *statements: str) -> None:
+        """Changes the database."""
+        if self.rig.kind is EngineKind.SQLITE:
+            with changing(path_in(self.rig.url)) as file:
+                for statement in statements:
+                    file.execute(statement)
+        else:
+            with psycopg.connect(self.rig.url, autocommit=True) as connection:
+                for statement in statements:
+                    connection.execute(statement.encode())
+
     def take(self, *, fingerprint: Any = "off") -> "Taken":
         """A dump and its facts as they are now."""
         try:
@@ -39,6 +55,10 @@ class Drilling:
             for file in self.rig.workplace.scratch.iterdir():
                 file.unlink()
         return Taken(content, result, attachments)
+
+    def stores(self) -> list[Path]:
+        """The files of all backups."""
+        return [path for path in self._folder.glob("store*/**/*") if path.is_file()]
 
     def store(self, dump: "Taken", facts: "Taken | None" = None) -> StoredBackup:
         """A backup with the dump of one moment, and the facts and the schema of another."""
@@ -77,6 +97,12 @@ class Taken:
         self.content = content
         self.facts: Facts = result.facts
         self.attachments = attachments
+
+    def with_facts(self, **changed: Any) -> "Taken":
+        """The same with other facts."""
+        other = copy.copy(self)
+        other.facts = self.facts.model_copy(update=changed)
+        return other
 
 
 def status_of(result: VerificationResult) -> str:

@@ -34,18 +34,20 @@ def find_out(
     run: Run | None = None,
     *,
     stores: StoreService | None = None,
+    scratch_dir: Path | None = None,
     **policy: Any,
 ) -> VerificationResult:
     """What is found of a backup; nothing is left in scratch afterwards."""
     settings = services.settings
+    scratch_dir = scratch_dir or settings.scratch_dir
     copies = Copies(settings, services.identity, services.catalogue, stores or services.stores)
     demand = Demand(backup_id, level, ProofFields(**policy))
     try:
-        with scratch_folder(settings.scratch_dir, "test") as scratch:
+        with scratch_folder(scratch_dir, "test") as scratch:
             workplace = Workplace(scratch, settings.pg_bin_dir)
             return Proof(settings, copies).find_out(demand, workplace, run or Unattended())
     finally:
-        assert list(settings.scratch_dir.iterdir()) == []
+        assert list(scratch_dir.iterdir()) == []
 
 
 def status(result: VerificationResult, level: Level = "proven") -> str:

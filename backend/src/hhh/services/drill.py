@@ -12,6 +12,7 @@ from hhh.artifacts.retrieval import StoredBackup
 from hhh.artifacts.stream import PIECE
 from hhh.core.errors import ArtifactDamaged, EngineError, ScratchError
 from hhh.core.run import Progress, Run
+from hhh.core.text import counted
 from hhh.engines import registry
 from hhh.engines.base import Workplace
 from hhh.engines.proving import Place, Prover
@@ -19,7 +20,7 @@ from hhh.engines.restoring import Built, Destination, Restorer, RestoreSource
 from hhh.schemas.facts import Facts, PostgresqlFacts
 from hhh.schemas.policy import ProofFields
 from hhh.services.beside import Beside
-from hhh.services.comparison import compare
+from hhh.services.comparison import compare, compared_contents
 from hhh.services.findings import Findings
 from hhh.services.restoration import acknowledge
 
@@ -60,7 +61,10 @@ class Drill:
                     self._drill(place, replace(source, dump=path), findings, clock)
             except (EngineError, ScratchError) as error:
                 findings.note_failure(error, self._prover, of_the_machine=True)
-            download.wait()
+            try:
+                download.wait()
+            except ScratchError as error:  # the place tells of all that it needs, the download of its own part
+                raise ScratchError(findings.lacking[0] if findings.lacking else str(error)) from error
         if findings.reached == "stored" and not findings.speaks_against_it and path.exists():
             self._read_through(path, findings)
         return findings
@@ -119,8 +123,8 @@ class Drill:
         self.run.report(Progress("restore"))
         clock.go_on()
         built = self._restorer.build(source, destination, self.workplace, self.run)
-        findings.restore_seconds = clock.seconds
-        findings.restore_bytes_per_second = source.raw_size / clock.seconds
+        seconds = findings.restore_seconds = clock.seconds
+        findings.restore_bytes_per_second = source.raw_size / seconds
         findings.warnings += built.warnings
         findings.tables = list(built.facts.tables)
         findings.note_errors(built.errors, self._prover)
@@ -129,7 +133,7 @@ class Drill:
     def _compare(self, place: Place, source: RestoreSource, built: Built, findings: Findings) -> None:
         self.run.report(Progress("compare"))
         findings.differences += compare(source.facts, built.facts)
-        findings.compared += _in_words(source.facts)
+        findings.compared += _in_words(source.facts, built.facts)
         prover, workplace, run = self._prover, self.workplace, self.run
         definitions, differences = prover.compare_schemas(source, built, place, workplace, run)
         findings.compared.append(definitions)
@@ -184,12 +188,13 @@ def _warnings(facts: Facts) -> list[str]:
     return list(facts.warnings) if isinstance(facts, PostgresqlFacts) else []
 
 
-def _in_words(facts: Facts) -> list[str]:
+def _in_words(expected: Facts, found: Facts) -> list[str]:
     """What of the facts was compared."""
-    rows = sum(table.rows for table in facts.tables)
-    said = [f"{len(facts.tables)} tables, {rows} rows"]
-    if fingerprints := sum(table.fingerprint is not None for table in facts.tables):
-        said.append(f"fingerprints of {fingerprints} tables")
-    if isinstance(facts, PostgresqlFacts):
-        said.append(f"{len(facts.sequences)} sequences, {facts.large_objects.count} large objects")
+    rows = counted(sum(table.rows for table in expected.tables), "row", "rows")
+    said = [f"{counted(len(expected.tables), 'table', 'tables')}, {rows}"]
+    if contents := compared_contents(expected, found):
+        said.append(f"the content of {counted(contents, 'table', 'tables')}")
+    if isinstance(expected, PostgresqlFacts):
+        objects = counted(expected.large_objects.count, "large object", "large objects")
+        said.append(f"{counted(len(expected.sequences), 'sequence', 'sequences')}, {objects}")
     return said

@@ -21,6 +21,7 @@ from hhh.schemas.verification import LEVELS, Level, VerificationResult
 from hhh.services.container import Services, assemble
 from hhh.services.stores import StoreService
 from hhh.storages.local import LocalStorage
+from support.filesystems import SmallFilesystem
 from support.local_services import services_with_a_target, settings_in
 from support.proving import Watched, back_up, find_out, status
 
@@ -221,6 +222,18 @@ def test_each_object_of_each_copy_is_read_once(bench: Bench, level: Level) -> No
         **{str(bench.manifest[member]["key"]): 1 for member in ("object", "facts")},
         bench.file("manifest").relative_to(bench.folders["default"]).as_posix(): 1,
     }
+
+
+@pytest.mark.parametrize("level", ["readable", "proven"])
+def test_scratch_that_is_too_small_is_told_with_both_figures_and_every_copy_was_read(
+    bench: Bench, small_filesystem: SmallFilesystem, level: Level
+) -> None:
+    small = small_filesystem(8 << 10)
+    result = find_out(bench.services, bench.backup_id, level, scratch_dir=small)
+    assert (result.reached, status(result, level)) == ("stored", "inconclusive"), result
+    assert copies(result) == {"default": "good", "second": "good"}
+    assert f"{bench.manifest['object']['raw_size']} bytes are needed" in result.lacking[0]
+    assert "are free" in result.lacking[0]
 
 
 # --------------------------------------------------------------------------------------------- encryption
