@@ -1,4 +1,4 @@
-"""The proof report: what one verification found, for somebody who was not there. `docs/proof-report.md` describes it.
+"""The proof report: what one verification found, for somebody who was not there.
 
 A report is signed and kept for years: what stands here changes only with another `ProofReport.version`. It has no
 fractions, as little as a manifest: other tools would print them in other ways.
