@@ -19,6 +19,7 @@ from hhh.engines.postgresql.binaries import find_tool
 from hhh.engines.postgresql.foreign import facts_of_dump
 from hhh.engines.registry import ENGINES
 from hhh.engines.sqlite.url import url_of
+from hhh.schemas.policy import Fingerprint
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
 #: Entries whose rows are counted.
@@ -70,20 +71,28 @@ class ForeignFile:
             Archive.read(path)  # says what it is instead
         return cls(path, EngineKind.POSTGRESQL)
 
-    def dumping(self, workplace: Workplace, run: Run) -> AbstractContextManager[Dump]:
+    def dumping(
+        self, workplace: Workplace, run: Run, *, fingerprint: Fingerprint = "off"
+    ) -> AbstractContextManager[Dump]:
         """The file as a dump. All of it that can be checked without restoring it was checked at the end.
+
+        Args:
+            workplace: where to work.
+            run: who may cancel.
+            fingerprint: of which rows of a database that is the file; of a dump of PostgreSQL there are none.
 
         Raises:
             EngineError: on entry or in `Dump.finish`: it is damaged, or changed meanwhile, or no pg_restore reads it.
             InvalidInput: it can't be restored by itself.
         """
-        opened = _sqlite if self.kind is EngineKind.SQLITE else _postgresql
-        return opened(self.path, workplace, run)
+        if self.kind is EngineKind.SQLITE:
+            return _sqlite(self.path, workplace, run, fingerprint)
+        return _postgresql(self.path, workplace, run)
 
 
 @contextlib.contextmanager
-def _sqlite(path: Path, workplace: Workplace, run: Run) -> Iterator[Dump]:
-    with ENGINES[EngineKind.SQLITE].dump(url_of(path), workplace, run) as dump:
+def _sqlite(path: Path, workplace: Workplace, run: Run, fingerprint: Fingerprint) -> Iterator[Dump]:
+    with ENGINES[EngineKind.SQLITE].dump(url_of(path), workplace, run, fingerprint=fingerprint) as dump:
         yield _Imported(dump)
 
 

@@ -73,7 +73,9 @@ class Imports:
             storing.publication(draft, run, self._settings, self._stores, self._policies) as publication,
         ):
             workplace = Workplace(scratch, self._settings.pg_bin_dir)
-            manifest = storing.store(draft, foreign.dumping(workplace, run), publication, run)
+            fingerprint = self._policies.of(target).proof.fingerprint
+            dumping = foreign.dumping(workplace, run, fingerprint=fingerprint)
+            manifest = storing.store(draft, dumping, publication, run)
             signed = sign_manifest(manifest, self._identity.signing_key)
             publication.publish(signed)
             self._record(manifest, signed, publication)

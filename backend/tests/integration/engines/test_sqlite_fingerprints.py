@@ -1,5 +1,6 @@
 """Fingerprints of SQLite's tables: what changes them, and what does not."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -146,21 +147,31 @@ def test_a_sample_leaves_out_most_and_is_taken_again_in_the_same_way(tmp_path: P
             CREATE TABLE large (id INTEGER PRIMARY KEY, words TEXT);
             WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {_MANY})
             INSERT INTO large SELECT n, 'w' || n FROM n;
+            CREATE TABLE paired (b INT, a BIGINT, words TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID;
+            INSERT INTO paired SELECT id % 3, id / 3, words FROM large;
             CREATE TABLE keyless AS SELECT words FROM large;
+            CREATE TABLE named (name TEXT PRIMARY KEY);
+            INSERT INTO named SELECT words FROM large;
         """)
         before = restoring.source.facts(fingerprint="sampled")
-        assert methods_of(before.tables) == {("", "large"): "sampled/1/4", ("", "keyless"): "full/1"}
-        found = 0
+        assert methods_of(before.tables) == {
+            ("", "large"): "sampled/1/4",
+            ("", "paired"): "sampled/1/4",
+            ("", "keyless"): "full/1",
+            ("", "named"): "full/1",
+        }
+        found = Counter[str]()
         for number in range(1, 21):
             connection.execute("UPDATE large SET words = 'x' WHERE id = ?", [number])
+            connection.execute("UPDATE paired SET words = 'x' WHERE a = ?", [number])
             after = restoring.source.facts(fingerprint="sampled")
-            found += contents(before, after) != []
+            found.update(contents(before, after))
             before = after
-        assert 1 <= found <= 12
+        assert all(1 <= found[f"content of {name}"] <= 15 for name in ("large", "paired"))
     source = replace(restoring.back_up(), facts=before)
     destination = replace(restoring.destination(RestoreMode.NEW), with_fingerprints=True)
     built = restoring.restorer.build(source, destination, restoring.workplace, Unattended())
-    assert compared_contents(source.facts, built.facts) == 2
+    assert compared_contents(source.facts, built.facts) == 4
     assert compare(source.facts, built.facts) == []
 
 

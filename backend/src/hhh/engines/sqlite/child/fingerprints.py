@@ -22,8 +22,11 @@ _SMALL = 1 << 14
 #: Python's own form of a row, types included. This version of it knows no references: equal rows are equal bytes.
 _MARSHAL_VERSION = 2
 _HASH_BYTES = 8
-#: Neighbouring keys are spread by 2^32 divided by the golden ratio; of 31 bits of a key, the product stays an integer.
-_CHOSEN = "((({key} & 2147483647) * 2654435769) >> 16) & {mask} = 0"
+#: Of so many columns, and so many bits of each, products and sums stay integers.
+_MOST_KEYS = 6
+_31_BITS = 0x7FFFFFFF
+#: Neighbouring keys are spread by 2^32 divided by the golden ratio.
+_CHOSEN = f"(((({{key}}) & {_31_BITS}) * 2654435769) >> 16) & {{mask}} = 0"
 
 
 def add_fingerprints(path: str, result: dict[str, Any], wanted: str | Mapping[str, str]) -> None:
@@ -83,16 +86,18 @@ def _columns(connection: apsw.Connection, table: str) -> list[str]:
 
 
 def _key(connection: apsw.Connection, table: str) -> str | None:
-    """The column that is an integer and the whole primary key."""
-    found = connection.execute(f"PRAGMA table_xinfo({quoted(table)})").fetchall()
-    keys = [(str(name), str(type_name)) for _, name, type_name, _, _, place, _ in found if place]
-    return keys[0][0] if len(keys) == 1 and keys[0][1].upper() == "INTEGER" else None
+    """The primary key as one integer that differs from row to row, as SQL; None where it is not of integers alone."""
+    found = connection.execute(f"PRAGMA table_xinfo({quoted(table)})")
+    keys = [(str(name), str(type_name)) for _, name, type_name, _, _, place, hidden in found if place and not hidden]
+    if not 0 < len(keys) <= _MOST_KEYS or not all("INT" in type_name.upper() for _, type_name in keys):
+        return None
+    return " + ".join(f"({quoted(name)} & {_31_BITS}) * {31**place}" for place, (name, _) in enumerate(sorted(keys)))
 
 
 def _fingerprint(connection: apsw.Connection, table: str, method: str) -> str:
     columns = _columns(connection, table)
     one_of, key = _one_of(method), _key(connection, table)
-    chosen = f" WHERE {_CHOSEN.format(key=quoted(key), mask=one_of - 1)}" if key and one_of > 1 else ""
+    chosen = f" WHERE {_CHOSEN.format(key=key, mask=one_of - 1)}" if key and one_of > 1 else ""
     source = f"FROM {quoted(table)} NOT INDEXED{chosen}"
     try:
         total = _total(connection, f"SELECT {', '.join(map(quoted, columns))} {source}")
