@@ -29,8 +29,9 @@ FINISHED = text("finished_at IS NOT NULL AND deleted_at IS NULL")
 DELETED = text("deleted_at IS NOT NULL")
 #: Rows of backups that are to be verified by themselves; literal as well.
 VERIFY_DUE = text("verify_due IS NOT NULL AND deleted_at IS NULL")
-#: Rows of backups whose copies are read back now and then; literal as well.
-READ_BACK = text("status = 'SUCCESS' AND deleted_at IS NULL")
+#: Rows of stored backups, whose copies are read back now and then; literal as well. By their status, SQLite would take
+#: that column's index, and sort.
+READ_BACK = text("sha256 IS NOT NULL AND deleted_at IS NULL")
 #: Rows of backups of which more is known than that they were stored; literal as well.
 VERIFIED = text("verified_level IS NOT NULL")
 

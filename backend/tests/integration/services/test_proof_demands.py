@@ -55,6 +55,7 @@ def put_backups(services: Services, count: int, *, age: timedelta, verify_due: s
                     status=BackupStatus.SUCCESS,
                     created_at=begun,
                     finished_at=begun,
+                    sha256="0" * 64,
                     verify_due=verify_due,
                     read_back_at=begun,
                 )

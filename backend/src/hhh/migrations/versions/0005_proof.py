@@ -14,7 +14,7 @@ depends_on = None
 
 _MOMENT = sa.DateTime(timezone=True)
 _VERIFY_DUE = sa.text("verify_due IS NOT NULL AND deleted_at IS NULL")
-_READ_BACK = sa.text("status = 'SUCCESS' AND deleted_at IS NULL")
+_READ_BACK = sa.text("sha256 IS NOT NULL AND deleted_at IS NULL")
 _VERIFIED = sa.text("verified_level IS NOT NULL")
 
 
