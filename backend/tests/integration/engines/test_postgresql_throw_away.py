@@ -126,6 +126,8 @@ def test_the_code_of_a_dump_finds_no_secret_no_network_and_nobody_else(
         assert str(workplace.scratch) in said
         assert "uid=0" not in said_by(connection, "id")
         assert said_by(connection, "grep -c : /proc/net/dev") == "1"  # the loopback, which is down
+        assert "No such file" in said_by(connection, f"cat /proc/{os.getpid()}/cmdline")
+        assert said_by(connection, "ls /run /var /home | grep -v : ; true").strip() == ""
         assert "No such process" in said_by(connection, f"kill -0 {os.getpid()}")
         assert said_by(connection, "grep -c ^CapEff:.0000000000000000 /proc/self/status") == "1"
         assert place.warnings == ()

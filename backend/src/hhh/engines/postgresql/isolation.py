@@ -29,7 +29,8 @@ _NAMESPACES = ("--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child=KIL
 _DIES_WITH_US = ("setpriv", "--no-new-privs", "--pdeathsig=KILL")
 #: Covers what is to be hidden with empty folders and files, and puts back the one folder that the program works in, and
 #: the one that it is installed in, where they were covered too. ``mount -c`` takes paths as they are: those of what was
-#: opened before lead below what covers it. Arguments: both folders, what is to be hidden, ``--``, the program.
+#: opened before lead below what covers it. Then ``/proc`` shows the program's own processes, where the kernel allows
+#: that. Arguments: both folders, what is to be hidden, ``--``, the program.
 _HIDE = """
 set -eu
 umask 022
@@ -38,17 +39,20 @@ shift 2
 cd "$folder"
 exec 3<"$installed"
 while [ "$1" != -- ]; do
-    if [ -d "$1" ]; then mount -t tmpfs -o mode=0755,size=1m none "$1"
-    elif [ -e "$1" ]; then mount --bind /dev/null "$1"; fi
+    if [ -d "$1" ]; then mount -n -t tmpfs -o mode=0755,size=1m none "$1"
+    elif [ -e "$1" ]; then mount -n --bind /dev/null "$1"; fi
     shift
 done
 shift
 mkdir -p "$folder"
-mount -c --bind . "$folder"
-[ -e "$installed/bin" ] || { mkdir -p "$installed"; mount -c --bind /proc/self/fd/3 "$installed"; }
+mount -n -c --bind . "$folder"
+[ -e "$installed/bin" ] || { mkdir -p "$installed"; mount -n -c --bind /proc/self/fd/3 "$installed"; }
+mount -n -t proc none /proc || true
 cd "$folder"
 exec 3<&- "$@"
 """
+#: Where programs of an installed system are not, but people's files, data of other services, and their sockets.
+_OF_OTHERS = tuple(map(Path, ("/home", "/root", "/srv", "/mnt", "/media", "/run", "/var")))
 _ENTER_AND_ASK = 'cd "$0" && exec "$1" --version'
 
 
@@ -174,6 +178,7 @@ def _kept(installed: Path, hidden: Sequence[Path]) -> Path | None:
 
 def _secrets(workplace: Workplace) -> Iterator[Path]:
     yield from workplace.hidden
+    yield from _OF_OTHERS
     with contextlib.suppress(KeyError):  # the home folder often has keys
         if (home := Path(pwd.getpwuid(os.geteuid()).pw_dir)) != Path("/"):
             yield home
