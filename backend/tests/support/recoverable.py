@@ -47,6 +47,7 @@ def a_verification(
     at: datetime | None = None,
     result: dict[str, Any] | None = None,
     error: str | None = None,
+    refuted: bool | None = None,
 ) -> str:
     """The id of a new row of a verification that has ended; its backup learns what it has reached."""
     verification_id, moment = str(uuid.uuid4()), at or utcnow()
@@ -69,7 +70,7 @@ def a_verification(
                 created_at=moment,
                 started_at=moment,
                 finished_at=moment,
-                refuted=status is VerificationStatus.FAILED,
+                refuted=status is VerificationStatus.FAILED if refuted is None else refuted,
                 result={"reached": level if succeeded else None} | (result or {}),
                 error=error,
             )

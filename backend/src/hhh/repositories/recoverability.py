@@ -48,6 +48,12 @@ class Newest:
     #: That was stored, and is dated after now.
     ahead: str | None
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """All of them."""
+        every = (self.stored, self.good, self.proven, self.failed, self.ended, self.ahead)
+        return frozenset(each for each in every if each is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
@@ -57,6 +63,8 @@ class Conclusion:
     backup_id: str
     level: str
     status: str
+    #: Whether it speaks against what the backup holds, and not against one of its copies alone.
+    refuted: bool
     created_at: datetime
     finished_at: datetime | None
     error: str | None
@@ -107,13 +115,22 @@ def backups(session: Session, ids: Collection[str]) -> Mapping[str, BackupLog]:
     return found
 
 
+def lacking_copies(session: Session, backup_ids: Collection[str]) -> Collection[str]:
+    """Those of the given backups that are missing in a store where they should be."""
+    found: set[str] = set()
+    for some in _in_parts(backup_ids):
+        lacking = BackupCopy.backup_id.in_(some), BackupCopy.status != CopyStatus.STORED
+        found.update(session.scalars(select(BackupCopy.backup_id).where(*lacking)))
+    return found
+
+
 def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Conclusion]:
     """The newest verification of each backup, level and result, but for those that were cancelled."""
     found: list[Conclusion] = []
     for some in _in_parts(backup_ids):
         # What was found may be large: only rows that are answered are opened.
         place = func.row_number().over(
-            partition_by=(Verification.backup_id, Verification.level, Verification.status),
+            partition_by=(Verification.backup_id, Verification.level, Verification.status, Verification.refuted),
             order_by=(Verification.created_at.desc(), Verification.id.desc()),
         )
         ranked = (
@@ -127,6 +144,7 @@ def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Concl
                 Verification.backup_id,
                 Verification.level,
                 Verification.status,
+                Verification.refuted,
                 Verification.created_at,
                 Verification.finished_at,
                 Verification.error,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -14,7 +13,7 @@ from hhh.core.database import Database
 from hhh.core.errors import InvalidInput
 from hhh.models import BackupLog, Schedule, VerificationStatus
 from hhh.repositories import recoverability as rows
-from hhh.repositories.recoverability import Conclusion, Newest
+from hhh.repositories.recoverability import Conclusion
 from hhh.schemas.recoverability import ProvenBackup, Recoverability
 from hhh.schemas.verification import LEVELS
 from hhh.services.policies import PolicyService, TargetPolicy
@@ -60,12 +59,13 @@ class _Looked:
 
     def __init__(self, session: Session, targets: Collection[str], now: datetime) -> None:
         self.newest = rows.newest(session, targets, until=now + _CLOCKS_DIFFER)
-        ids = {getattr(each, field.name) for each in self.newest.values() for field in fields(Newest)}
-        self.backups = rows.backups(session, ids - {None})
-        verified = {each.good for each in self.newest.values()} | {each.proven for each in self.newest.values()}
+        found = self.newest.values()
+        self.backups = rows.backups(session, {each for one in found for each in one.ids})
         self.conclusions: Mapping[str, list[Conclusion]] = defaultdict(list)
-        for found in rows.conclusions(session, verified - {None}):
-            self.conclusions[found.backup_id].append(found)
+        looked_into = {each for one in found for each in (one.good, one.proven) if each is not None}
+        self.lacking = rows.lacking_copies(session, looked_into)
+        for conclusion in rows.conclusions(session, looked_into):
+            self.conclusions[conclusion.backup_id].append(conclusion)
         self.schedules: Mapping[str, list[Schedule]] = defaultdict(list)
         for schedule in rows.schedules_of_backups(session, targets):
             self.schedules[schedule.target].append(schedule)
@@ -116,19 +116,22 @@ def _known(looked: _Looked, target: str, policy: TargetPolicy, now: datetime) ->
         proven=looked.seen(ids.proven),
         failed=looked.seen(ids.failed),
         ahead=looked.seen(ids.ahead),
-        against=_against(of_good),
+        against=_against(of_good, whole=ids.good not in looked.lacking),
         inconclusive=_inconclusive(of_good),
         scheduled_until=_scheduled_until(looked.schedules[target], good, now),
     )
 
 
-def _against(found: Iterable[Conclusion]) -> Verified | None:
-    """The newest fault that no later verification of its level, or of a higher one, says otherwise of."""
+def _against(found: Iterable[Conclusion], *, whole: bool) -> Verified | None:
+    """The newest fault that no later verification of its level, or of a higher one, says otherwise of.
+
+    A copy that was made again from a good one is no fault any more.
+    """
     passed = _with(found, VerificationStatus.SUCCESS)
     standing = [
         fault
         for fault in _with(found, VerificationStatus.FAILED)
-        if not any(_is_later(each, fault) and _reaches(each, fault) for each in passed)
+        if (fault.refuted or not whole) and not any(_is_later(each, fault) and _reaches(each, fault) for each in passed)
     ]
     return _newest(standing)
 

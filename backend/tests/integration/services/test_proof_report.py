@@ -86,7 +86,7 @@ def test_a_report_names_the_backup_its_object_and_who_signed_them(services: Serv
     assert found.backup.manifest.object.model_dump() == backup.manifest["object"]
     assert found.backup.manifest.object.sha256 == backup.sha256
     assert found.backup.manifest.signed_by == services.identity.signing_key.public_key
-    assert found.backup.manifest.signature == backup.manifest["signature"]["value"]  # type: ignore[index]
+    assert found.backup.manifest.signature == backup.manifest["signature"]["value"]
     assert (found.restore.milliseconds, found.restore.bytes_per_second, found.restore.raw_bytes) == (125, 1235, 154)
     assert found.assertions[0].milliseconds == 2
 

@@ -136,6 +136,25 @@ def test_a_failed_verification_of_the_newest_backup_is_failing_until_one_as_deep
     assert of(services).state == "healthy"
 
 
+def test_a_bad_copy_is_failing_until_it_is_made_again(services: Services) -> None:
+    states = {"default": CopyStatus.STORED, "second": CopyStatus.MISSING}
+    backup_id = proven(services, copies=states)
+    assert of(services).state == "healthy"
+    a_verification(services.database, backup_id, status=FAILED, refuted=False, error="second: damaged")
+    found = of(services)
+    assert (found.state, found.last_proven and found.last_proven.backup_id) == ("failing", backup_id)
+
+    with services.database.transaction() as session:
+        session.execute(update(BackupCopy).values(status=CopyStatus.STORED))
+    assert of(services).state == "healthy"
+    a_verification(services.database, backup_id, status=FAILED, at=utcnow() - HOUR / 2)
+    a_verification(services.database, backup_id, status=FAILED, refuted=False, at=utcnow())
+    assert of(services).state == "healthy"
+    a_verification(services.database, backup_id, status=FAILED, at=utcnow())
+    a_verification(services.database, backup_id, status=FAILED, refuted=False, at=utcnow())
+    assert of(services).state == "failing"
+
+
 def test_a_failed_verification_of_an_older_backup_is_not_failing_where_a_newer_one_is_proven(
     services: Services,
 ) -> None:
@@ -264,6 +283,7 @@ def test_hundreds_of_targets_are_looked_at_with_as_many_statements_as_one(
 QUERIES: dict[str, Callable[[Session], object]] = {
     "newest": lambda session: rows.newest(session, ["t1"], until=utcnow()),
     "backups": lambda session: rows.backups(session, ["x", "y"]),
+    "lacking copies": lambda session: rows.lacking_copies(session, ["x", "y"]),
     "conclusions": lambda session: rows.conclusions(session, ["x", "y"]),
     "schedules": lambda session: rows.schedules_of_backups(session, ["t1"]),
 }
