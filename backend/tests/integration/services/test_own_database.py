@@ -16,7 +16,20 @@ from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, RestoreFailed
-from hhh.models import BackupLog, BackupStatus, Job, JobKind, JobState, RefreshToken, Restore, Role, User, UserSession
+from hhh.models import (
+    BackupLog,
+    BackupStatus,
+    Job,
+    JobKind,
+    JobState,
+    RefreshToken,
+    Restore,
+    Role,
+    User,
+    UserSession,
+    Verification,
+    VerificationStatus,
+)
 from hhh.repositories import backups, retention, sweeping
 from hhh.services import catalogue
 from hhh.services.catalogue import Catalogue
@@ -105,6 +118,24 @@ def begin_restore(database: Database) -> str:
     return job.id
 
 
+def begin_verification(database: Database) -> str:
+    job = job_of(JobKind.VERIFY)
+    verification = Verification(
+        id=job.id,
+        backup_id=str(uuid.uuid4()),
+        target="app",
+        backup_file="backup_20250101_120000.sql",
+        backup_created_at=NOON,
+        level="proven",
+        status=VerificationStatus.RUNNING,
+        requested_by="cli",
+        created_at=NOON,
+    )
+    with database.transaction() as session:
+        session.add_all([job, verification])
+    return job.id
+
+
 def sign_in(database: Database) -> None:
     user, family = str(uuid.uuid4()), str(uuid.uuid4())
     with database.transaction() as session:
@@ -143,6 +174,22 @@ def test_what_runs_now_comes_over_and_keeps_its_target_busy(own_database: Databa
         assert session.get_one(Restore, restore).unfinished
         assert session.get_one(BackupLog, backup).status == "RUNNING"
     assert Catalogue(copy).stats().total_backups == 0
+
+
+def test_a_verification_of_that_time_says_nothing_and_one_that_runs_now_goes_on(
+    own_database: Database, copy: Database
+) -> None:
+    then, now = begin_verification(copy), begin_verification(own_database)
+
+    prepare(own_database, copy)
+
+    with copy.snapshot() as session:
+        ended, running = session.get_one(Verification, then), session.get_one(Verification, now)
+        assert (ended.status, ended.error_code) == ("inconclusive", "ERR_VERIFICATION_INCONCLUSIVE")
+        assert ended.finished_at is not None
+        assert session.get_one(Job, then).state == JobState.FAILED
+        assert (running.status, running.finished_at) == ("running", None)
+        assert session.get_one(Job, now).state == JobState.RUNNING
 
 
 def test_what_is_being_removed_now_does_not_come_back_and_is_not_counted(

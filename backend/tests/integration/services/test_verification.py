@@ -277,6 +277,18 @@ def test_one_whose_worker_is_killed_goes_on_elsewhere_or_says_nothing_against_th
     assert (bench.get(asked).status, bench.level(backup_id)) == ("success", "proven")
 
 
+def test_one_that_lost_its_lease_records_nothing(bench: Bench) -> None:
+    backup_id = bench.back_up()
+    bench.flip_a_byte("second", backup_id)
+    asked = bench.ask(backup_id)
+
+    bench.worker.execute(asked, lambda _: bench.write("UPDATE jobs SET attempt = 7 WHERE kind = 'verify'"))
+
+    found = bench.get(asked)
+    assert (found.status, found.finished_at, found.copies) == ("running", None, [])
+    assert bench.states(backup_id) == {"default": "stored", "second": "stored"}
+
+
 def test_one_that_could_not_be_looked_at_says_nothing_against_the_backup(on_sqlite: Bench) -> None:
     bench, backup_id = on_sqlite, on_sqlite.back_up()
 
