@@ -32,7 +32,7 @@ INSTALL := $(PIP) install --quiet --require-hashes
 # An --user install (from someone's pip.conf) or a foreign module path would not be this environment.
 export PIP_USER := 0
 unexport PYTHONPATH PYTHONHOME
-# Every process would compile all modules anew: more than half of the time that a short command takes.
+# Every process would compile all modules anew: a quarter of the time that a short command takes.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test soak lint bench lock clean
