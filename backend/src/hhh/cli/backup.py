@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from hhh.cli.backup_proof import verify_what_is_due
 from hhh.cli.backup_retention import prune_if_due
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, size
 from hhh.cli.progress import progress_bar
 from hhh.cli.session import opened_services
+from hhh.cli.verification_output import print_verification, refuse
 from hhh.core.errors import BackupFailed, ConfigurationError
 from hhh.jobs.runtime import Jobs
 from hhh.jobs.worker import working
@@ -43,10 +45,11 @@ def run(
 
 
 def take(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
-    """Takes the backup that is asked for, and waits until it is stored.
+    """Takes the backup that is asked for, and waits until it is stored, and verified if its policy says so.
 
     Raises:
         BackupFailed: it was not.
+        VerificationFailed, Lacking: it is stored, and did not reach the level that its policy demands.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with opened_services() as services, working(services) as worker:
@@ -55,12 +58,17 @@ def take(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
         backup_id = worker.create(new)
         with progress_bar(new.target, STAGES) as observer:
             worker.execute(backup_id, observer)
+        verified = verify_what_is_due(services, worker, new.target)
         dropped = prune_if_due(services, worker, new.target)
         worker.sweep()
         backup = services.catalogue.get(backup_id)
     tell_end(backup, as_json=as_json)
+    for found in () if as_json else verified:
+        print_verification(found)
     for verdict in () if as_json else dropped:
         console.print(f"Dropped {verdict.backup_file}: {', '.join(verdict.reasons)}", markup=False)
+    for found in verified:
+        refuse(found, told=not as_json)
 
 
 def leave(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:

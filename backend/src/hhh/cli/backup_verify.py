@@ -13,16 +13,13 @@ from hhh.cli.backup import hand_over
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table
 from hhh.cli.progress import progress_bar
 from hhh.cli.session import opened_services
-from hhh.cli.verification_output import STAGES, description, print_verification
-from hhh.core.errors import Lacking, VerificationFailed
+from hhh.cli.verification_output import STAGES, description, print_verification, refuse
 from hhh.jobs.worker import working
 from hhh.models import VerificationStatus
 from hhh.schemas.verification import AcceptedVerification, Level, VerificationResource
 from hhh.services.container import Services
 from hhh.services.restore_orders import COMMAND_LINE
 from hhh.services.work import NewJob
-
-_ENDINGS = {"failed": "The backup failed its verification", "inconclusive": "The verification is inconclusive"}
 
 
 def verify(
@@ -64,7 +61,7 @@ def perform(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
         print_json(found)
     else:
         print_verification(found)
-    _refuse(found, told=not as_json)
+    refuse(found, told=not as_json)
 
 
 def verifications(
@@ -128,14 +125,3 @@ def _perform(services: Services, ask: Callable[[Services], NewJob]) -> Verificat
             worker.execute(verification_id, observer)
         worker.sweep()
     return services.verifications.get(verification_id)
-
-
-def _refuse(found: VerificationResource, *, told: bool) -> None:
-    """Raises unless the level was reached; what was printed already is not said again."""
-    if found.status == "success":
-        return
-    said = _ENDINGS.get(found.status, "The verification did not end well")
-    if not (told and (found.copies or found.errors or found.lacking)):
-        said = f"{said}: {found.error or found.status}"
-    error = Lacking if found.status == "inconclusive" else VerificationFailed
-    raise error(said, hint=f"to see it again: hhh backup verification {found.id}")

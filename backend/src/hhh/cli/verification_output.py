@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from rich.markup import escape
 
 from hhh.cli.output import console, moment, problems, size
+from hhh.core.errors import Lacking, VerificationFailed
 from hhh.schemas.verification import CheckedCopy, Level, VerificationResource
 
 #: Stages of a verification.
@@ -24,6 +25,7 @@ _REACHED: Mapping[Level | None, str] = {
     "readable": "it was opened and read to its end",
     "proven": "it was restored, and is what was backed up",
 }
+_ENDINGS = {"failed": "The backup failed its verification", "inconclusive": "The verification is inconclusive"}
 _MINUTE = 60
 
 
@@ -38,6 +40,17 @@ def print_verification(found: VerificationResource) -> None:
         console.print(f"{_subject(found)}, is {found.level}: {_REACHED[found.level]}.", markup=False)
     for step in _next_steps(found):
         problems.print(f"  → {escape(step)}")
+
+
+def refuse(found: VerificationResource, *, told: bool) -> None:
+    """Raises unless the level was reached; what was printed already is not said again."""
+    if found.status == "success":
+        return
+    said = _ENDINGS.get(found.status, "The verification did not end well")
+    if not (told and (found.copies or found.errors or found.lacking)):
+        said = f"{said}: {found.error or found.status}"
+    error = Lacking if found.status == "inconclusive" else VerificationFailed
+    raise error(said, hint=f"to see it again: hhh backup verification {found.id}")
 
 
 def _print_copy(copy: CheckedCopy) -> None:

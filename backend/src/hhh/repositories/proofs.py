@@ -23,6 +23,12 @@ def to_be_verified(session: Session, *, limit: int) -> Sequence[BackupLog]:
     return session.scalars(due.options(_WITHOUT_MANIFEST)).all()
 
 
+def to_be_verified_of(session: Session, target: str) -> Sequence[BackupLog]:
+    """The backups of one target that its policy has verified, the newest first, without their manifests."""
+    due = select(BackupLog).where(BackupLog.target == target, VERIFY_DUE).order_by(BackupLog.created_at.desc())
+    return session.scalars(due.options(_WITHOUT_MANIFEST)).all()
+
+
 def take_to_be_verified(session: Session, backup_id: str) -> bool:
     """Writes that the verification of a backup was asked for; false where somebody else has asked, or it is gone."""
     taken = update(BackupLog).where(BackupLog.id == backup_id, VERIFY_DUE).values(verify_due=None)

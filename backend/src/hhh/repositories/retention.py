@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, delete, exists, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, delete, exists, literal, or_, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, defer, selectinload
 
 from hhh.core.clock import utcnow
@@ -54,6 +54,12 @@ def _failed_without_passing_since() -> ColumnElement[bool]:
 #: Whether a backup failed a verification, and has passed none of that level since.
 HAS_FAILED = _failed_without_passing_since()
 
+#: Backups of which a verification waits or runs.
+_HAS_VERIFICATION: ColumnElement[bool] = exists().where(
+    Verification.backup_id == BackupLog.id, Job.id == Verification.id, Job.state.in_(_UNFINISHED)
+)
+_VERIFYING = or_(BackupLog.verify_due.is_not(None), _HAS_VERIFICATION)
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -73,18 +79,18 @@ class Candidate:
     failed: bool
     #: Whether a restore of it waits or runs.
     being_restored: bool
-    #: Whether a verification of it waits or runs.
+    #: Whether a verification of it waits or runs, or is to be asked for since its target's policy says so.
     being_verified: bool
 
     @property
     def good(self) -> bool:
-        """Whether it can be counted on, as far as anybody knows."""
-        return self.stored and not self.failed
+        """Whether it can be counted on; of what is being verified nobody knows yet."""
+        return self.stored and not self.failed and not self.being_verified
 
 
 def candidates(session: Session, target: str) -> Sequence[Candidate]:
     """The successful backups of a target that are not being removed, newest first; reads no manifest."""
-    restoring, verifying = _being_restored(session), _being_verified(session)
+    restoring = _being_restored(session)
     columns = (
         BackupLog.id,
         BackupLog.backup_file,
@@ -94,6 +100,7 @@ def candidates(session: Session, target: str) -> Sequence[Candidate]:
         BackupLog.verified_level,
         _HAS_COPY,
         HAS_FAILED,
+        _VERIFYING,
     )
     statement = select(*columns).where(*_successful_of(target))
     found = session.execute(statement.order_by(BackupLog.created_at.desc(), BackupLog.id.desc()))
@@ -108,9 +115,9 @@ def candidates(session: Session, target: str) -> Sequence[Candidate]:
             stored,
             failed,
             being_restored=backup_id in restoring,
-            being_verified=backup_id in verifying,
+            being_verified=verifying,
         )
-        for backup_id, file, created_at, size, pinned, level, stored, failed in found
+        for backup_id, file, created_at, size, pinned, level, stored, failed, verifying in found
     ]
 
 
@@ -151,7 +158,7 @@ def is_being_restored(session: Session, backup_id: str) -> bool:
 
 def is_being_verified(session: Session, backup_id: str) -> bool:
     """Whether a verification of that backup waits or runs."""
-    return backup_id in _being_verified(session)
+    return session.scalar(select(BackupLog.id).where(BackupLog.id == backup_id, _HAS_VERIFICATION)) is not None
 
 
 def has_failed(session: Session, backup_id: str) -> bool:
@@ -161,13 +168,13 @@ def has_failed(session: Session, backup_id: str) -> bool:
 
 def good_newer(session: Session, row: BackupLog, *, count: int) -> bool:
     """Whether so many good backups of its target are newer than this one."""
-    statement = _newer(row, _HAS_COPY, ~HAS_FAILED).order_by(BackupLog.created_at, BackupLog.id)
+    statement = _newer(row, _HAS_COPY, ~HAS_FAILED, ~_VERIFYING).order_by(BackupLog.created_at, BackupLog.id)
     return session.scalar(statement.offset(count - 1).limit(1)) is not None
 
 
 def proven_newer(session: Session, row: BackupLog) -> bool:
     """Whether a good, proven backup of its target is newer than this one."""
-    statement = _newer(row, _HAS_COPY, ~HAS_FAILED, BackupLog.verified_level == PROVEN)
+    statement = _newer(row, _HAS_COPY, ~HAS_FAILED, ~_VERIFYING, BackupLog.verified_level == PROVEN)
     return session.scalar(statement.limit(1)) is not None
 
 
@@ -279,11 +286,6 @@ def _being_restored(session: Session) -> set[str | None]:
     statement = select(Restore.backup_id).join(Job, Job.id == Restore.id)
     statement = statement.where(Job.kind == JobKind.RESTORE, Job.state.in_(_UNFINISHED), Restore.undo_of.is_(None))
     return set(session.scalars(statement))
-
-
-def _being_verified(session: Session) -> set[str]:
-    statement = select(Verification.backup_id).join(Job, Job.id == Verification.id)
-    return set(session.scalars(statement.where(Job.kind == JobKind.VERIFY, Job.state.in_(_UNFINISHED))))
 
 
 def _successful_of(target: str) -> tuple[ColumnElement[bool], ...]:

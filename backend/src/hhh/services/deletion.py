@@ -71,7 +71,9 @@ class Deletion:
             row = rows.locked(session, backup_id)
             if row is None or row.status != BackupStatus.SUCCESS:
                 return False
-            if protections(session, row, minimum_kept=minimum_kept) or _use(session, row):
+            if row.verify_due is not None or _use(session, row):
+                return False
+            if protections(session, row, minimum_kept=minimum_kept):
                 return False
             _bury(session, row, by=by, now=utcnow())
         return True

@@ -58,6 +58,11 @@ class ProofDemands:
                 self._next_look = time.monotonic() + (0 if aging else _PAUSE)
         return found
 
+    def of(self, target: str) -> Sequence[NewJob]:
+        """What the policy of one target demands of its backups, as far as nobody has asked for it yet; newest first."""
+        with self._database.snapshot() as session:
+            return [_demanded(backup) for backup in rows.to_be_verified_of(session, target)]
+
     def _aging(self, session: Session, now: datetime, *, limit: int) -> list[NewJob]:
         """Read-backs, who waits longest first: each day no more than the percentage of all backups.
 

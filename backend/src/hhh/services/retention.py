@@ -48,9 +48,9 @@ def decide(backups: Sequence[Candidate], policy: Retention, now: datetime) -> Se
     A backup is kept if any counting rule keeps it, or if there is none. What is older than the maximum age is dropped
     all the same, and then the oldest until the rest fits into the maximum size. Whatever the rules say, these stay:
     pinned ones, the newest good one, the newest proven one of the good, the ``minimum_kept`` newest good ones, and what
-    a restore or a verification is at. One that is lost (no copy) or failed its verification counts for nothing: only
-    its age drops it. One of the future, begun while a clock was wrong, is kept and counts for nothing either: it must
-    not be the newest good one for years.
+    a restore or a verification is at; the latter is not good before that ends. One that is lost (no copy) or failed
+    its verification counts for nothing: only its age drops it. One of the future, begun while a clock was wrong, is
+    kept and counts for nothing either: it must not be the newest good one for years.
 
     Args:
         backups: in any order.
@@ -135,7 +135,7 @@ class _Deciding:
         held = self.held.get(backup.id, [])
         if not held and backup.id in self.dropped:
             return Verdict(backup, keep=False, reasons=(self.dropped[backup.id],))
-        if not backup.good:
+        if backup.failed or not backup.stored:
             return Verdict(backup, keep=True, reasons=(*held, FAILED if backup.stored else LOST))
         reasons = (*held, *self.kept.get(backup.id, ()))
         return Verdict(backup, keep=bool(reasons), reasons=reasons or (NO_RULE_KEEPS,))

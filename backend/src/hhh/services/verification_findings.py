@@ -13,8 +13,10 @@ from hhh.core.errors import Lacking, VerificationFailed
 from hhh.models import BackupLog, CopyStatus, Verification, VerificationStatus
 from hhh.repositories import copies as copy_rows
 from hhh.repositories import proofs as proof_rows
+from hhh.repositories import retention as retention_rows
 from hhh.schemas.verification import LEVELS, Level, VerificationResult
 from hhh.services.proof import verdict
+from hhh.services.proof_demands import POLICY
 from hhh.services.verification import said_of
 
 #: What is told of a backup that went while it was looked at.
@@ -56,8 +58,17 @@ def record(session: Session, row: Verification, finding: Finding, now: datetime)
         _note_level(finding.backup, result, now, refuted=row.refuted)
         _note_copies(session, row, result, now)
     row.result, row.reached = result.model_dump(mode="json"), result.reached
-    row.refuted = finding.status is VerificationStatus.FAILED and not _is_about_copies(result)
     end(row, finding.status, finding.reason, now)
+    apply_rules_again(session, row, now)
+
+
+def apply_rules_again(session: Session, row: Verification, now: datetime) -> None:
+    """Has the target pruned once more: until the backup was verified, it took the place of no good one.
+
+    Only where the policy asks, right after a backup: when backups stop, no rule is applied.
+    """
+    if row.requested_by == POLICY:
+        retention_rows.mark_prune_due(session, row.target, now=now)
 
 
 def end(row: Verification, status: VerificationStatus, reason: str | None, now: datetime) -> None:

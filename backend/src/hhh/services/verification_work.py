@@ -27,7 +27,7 @@ from hhh.services.proof_demands import ProofDemands
 from hhh.services.storing import insistently
 from hhh.services.targets import TargetService
 from hhh.services.verification import row_of
-from hhh.services.verification_findings import REMOVED, end, judge, record
+from hhh.services.verification_findings import REMOVED, apply_rules_again, end, judge, record
 from hhh.services.work import Attempt, Failure, NewJob
 
 _PROVEN: Level = "proven"
@@ -79,6 +79,7 @@ class VerificationWork:
         else:
             there = retention_rows.hold(session, row.backup_id)
             end(row, VerificationStatus.INCONCLUSIVE, failure.text if there else REMOVED, now)
+        apply_rules_again(session, row, now)
 
     def requeue(self, session: Session, job_id: str) -> None:
         """See `hhh.services.work.Work`."""
@@ -89,6 +90,10 @@ class VerificationWork:
         """See `hhh.services.work.Work`."""
         row = rows.get(session, job_id)
         return row is not None and row.status == VerificationStatus.SUCCESS
+
+    def demanded(self, target: str) -> Sequence[NewJob]:
+        """The verifications of a target's backups that its policy asks for, and that nobody has taken on yet."""
+        return self._demands.of(target)
 
     def due(self) -> Sequence[NewJob]:
         """See `hhh.services.work.Work`: what policies ask for, and a part of all copies each day."""

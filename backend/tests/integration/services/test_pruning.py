@@ -30,6 +30,7 @@ from hhh.models import (
     VerificationStatus,
 )
 from hhh.schemas.backup import BackupFilter
+from hhh.schemas.policy import PolicyFields
 from hhh.schemas.restore import RestoreRequest
 from hhh.schemas.retention import Retention
 from hhh.schemas.verification import Level
@@ -499,6 +500,58 @@ def test_a_backup_that_is_being_verified_is_neither_dropped_nor_deleted(services
     assert services.verifications.get(verification_id).status == "success"
     prune(services)
     assert row_of(services, old) is None
+
+
+def demand(services: Services, **demands: object) -> None:
+    policy = PolicyFields.model_validate({"retention": {"keep_last": 1}, **demands})
+    services.targets.update(SOURCE, None, policy, whole=True)
+
+
+def verify_what_is_due(services: Services) -> list[str]:
+    with working(services) as worker:
+        verification_ids = [worker.create(new) for new in services.verification_work.demanded(SOURCE)]
+        for each in verification_ids:
+            worker.execute(each)
+    return [services.verifications.get(each).status for each in verification_ids]
+
+
+@pytest.mark.parametrize(
+    ("assertion", "status", "dropped"),
+    [("SELECT true", "success", True), ("SELECT false", "failed", False), ("SELECT lacking(1)", "inconclusive", True)],
+)
+def test_a_backup_that_is_to_be_verified_takes_the_place_of_no_good_one_before_it_was(
+    sqlite_services: Services, assertion: str, status: str, dropped: bool
+) -> None:
+    services = sqlite_services
+    old = take(services)
+    demand(services, verify_after_backup="proven", assertions=[assertion])
+    newest = take(services)
+    prune(services)
+    assert [each.reasons for each in services.pruning.plan(SOURCE).backups] == [
+        ["being verified"],
+        ["newest good", "last 1 of 1"],
+    ]
+    assert not services.deletion.drop(old, by="rule", minimum_kept=1)
+    assert not services.deletion.drop(newest, by="rule", minimum_kept=1)
+    assert services.pruning.due() == []
+
+    assert verify_what_is_due(services) == [status]
+
+    (due,) = services.pruning.due()
+    with working(services) as worker:
+        worker.execute(worker.create(due))
+    assert (row_of(services, old) is None) is dropped
+    assert row_of(services, newest) is not None
+
+
+def test_a_verification_that_nobody_s_policy_asked_for_makes_no_prune_due(sqlite_services: Services) -> None:
+    """When backups stop, no rule is applied, however often what is there is verified."""
+    services = sqlite_services
+    backup_id = take(services)
+    keep(services, Retention(maximum_age_days=1))
+    with working(services) as worker:
+        worker.execute(worker.create(services.verifications.request(backup_id, "stored", requested_by="schedule")))
+    assert services.pruning.due() == []
 
 
 # ------------------------------------------------------------------------------------------------- when it is done
