@@ -12,6 +12,7 @@ from hhh.core.run import Unattended
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql.engine import PostgresqlEngine
 from hhh.engines.postgresql.names import restore_name
+from hhh.engines.postgresql.notes import ROLES_CHECK
 from hhh.engines.postgresql.restore import PostgresqlRestorer
 from hhh.engines.postgresql.schema_comparison import compare_schemas
 from hhh.engines.postgresql.superuser import SUPERUSER_CHECK
@@ -64,19 +65,19 @@ def drilled(server: PostgresServer, source: RestoreSource, scratch: Path, *, url
         name=f"drill_{token}",
         mode=RestoreMode.NEW,
         token=token,
-        acknowledged=frozenset({SUPERUSER_CHECK}),
+        acknowledged=frozenset({SUPERUSER_CHECK, ROLES_CHECK}),
     )
     restorer = PostgresqlRestorer()
     try:
         built = restorer.build(source, destination, workplace, Unattended())
-        assert built.errors == ()
+        assert built.errors == (), built.errors
         yield Drill(server, source, built, Place(destination, "a test's server"), workplace)
     finally:
         restorer.discard(destination, workplace)
     with server.connect() as connection:
         names = "SELECT rolname FROM pg_roles UNION ALL SELECT datname FROM pg_database"
         left = {name for (name,) in connection.execute(names) if name.startswith((f"drill_{token}", "hhh_restore_"))}
-    assert left == set()
+    assert left == set(), left
 
 
 def backed_up(server: PostgresServer, database: str, scratch: Path) -> RestoreSource:

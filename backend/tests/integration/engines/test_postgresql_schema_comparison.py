@@ -1,11 +1,15 @@
 """Definitions of restored databases, held against those of their backups."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from support.drills import backed_up, drilled, filled
+from hhh.engines.restoring import RestoreSource
+from support.drills import backed_up, drilled, filled, imported
 from support.postgres import PostgresServer
+from support.postgres_peculiar import make_peculiar_database
+from support.postgres_rich import drop_rich_roles, make_rich_database
 
 pytestmark = pytest.mark.postgres
 
@@ -199,3 +203,41 @@ def test_a_difference_is_found_and_named(found: dict[str, tuple[str, str]], faul
 def test_what_was_not_changed_is_not_told(found: dict[str, tuple[str, str]]) -> None:
     assert [what for what in found if SCHEMAS["none"] in what] == []
     assert len(found) == len(FAULTS)
+
+
+@pytest.fixture(params=["rich", "peculiar", "peculiar with settings"])
+def source(
+    request: pytest.FixtureRequest, postgres: PostgresServer, postgres_database: str, tmp_path: Path
+) -> Iterator[RestoreSource]:
+    """A backup of a database of many kinds."""
+    with postgres.connect(postgres_database, autocommit=True) as connection:
+        if request.param == "rich":
+            make_rich_database(connection)
+        else:
+            make_peculiar_database(
+                connection, since_18=postgres.major >= 18, with_settings=request.param == "peculiar with settings"
+            )
+    yield backed_up(postgres, postgres_database, tmp_path)
+    filled(postgres, postgres_database, "SET default_transaction_read_only = off", "DROP SUBSCRIPTION IF EXISTS far")
+    postgres.drop_database(postgres_database)
+    if request.param == "rich":
+        drop_rich_roles(postgres, postgres_database)
+
+
+def test_there_is_no_false_alarm(postgres: PostgresServer, source: RestoreSource, tmp_path: Path) -> None:
+    with drilled(postgres, source, tmp_path) as drill:
+        assert drill.differences() == {}
+
+
+def test_there_is_none_of_a_dump_that_somebody_made(
+    postgres: PostgresServer, source: RestoreSource, tmp_path: Path
+) -> None:
+    with drilled(postgres, imported(source), tmp_path) as drill:
+        assert drill.differences() == {}
+
+
+def test_there_is_none_on_a_newer_server(
+    postgres: PostgresServer, postgres18: PostgresServer, source: RestoreSource, tmp_path: Path
+) -> None:
+    with drilled(postgres18, source, tmp_path) as drill:
+        assert drill.differences() == {}

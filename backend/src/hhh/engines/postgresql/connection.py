@@ -46,6 +46,7 @@ _SETTINGS: Mapping[str, str] = {
     "quote_all_identifiers": "off",
     "row_security": "off",
     "standard_conforming_strings": "on",
+    "default_transaction_read_only": "off",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",

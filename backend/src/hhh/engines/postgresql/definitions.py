@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -33,6 +34,8 @@ _WORDS = {
     "SEQUENCE OWNED BY": "owner of sequence",
     "TABLE ATTACH": "attached partition",
 }
+#: In signatures: a server may be set to quote all names, or only those that need it.
+_NEEDLESSLY_QUOTED = re.compile(r'"([a-z_][a-z0-9_]*)"')
 _LONGEST_LINE = 300
 _BEFORE_DIFFERENCE = 60
 
@@ -46,12 +49,18 @@ def is_content(entry: Entry) -> bool:
     return entry.section is Section.DATA or entry.description in _CONTENT or about_large_object
 
 
+def name_of(entry: Entry) -> Identity:
+    """By what the same object is known in another dump."""
+    what = identity(entry)
+    return what._replace(name=_NEEDLESSLY_QUOTED.sub(r"\1", what.name))
+
+
 def definitions(entries: Iterable[Entry]) -> Definitions:
     """What defines something that every restore brings back, without owners and privileges."""
     found: defaultdict[Identity, list[str]] = defaultdict(list)
     for entry in entries:
         if _is_compared(entry):
-            found[identity(entry)].append(entry.definition.strip())
+            found[name_of(entry)].append(entry.definition.strip())
     return {what: sorted(texts) for what, texts in found.items()}
 
 

@@ -31,6 +31,7 @@ _IDENTIFIER = r'(?:"((?:[^"]|"")+)"|([^\W\d][\w$]*))'
 _IN_SCHEMA = re.compile(rf"WITH SCHEMA {_IDENTIFIER};")
 #: In privileges, names follow these words; all other names are consumed as a whole, so that nothing in them counts.
 _ROLE = re.compile(rf"\b(?:TO|FROM|FOR ROLE|AUTHORIZATION|GRANTED BY) {_IDENTIFIER}|\"(?:[^\"]|\"\")*\"")
+_MAPPED = re.compile(rf"\ACREATE USER MAPPING FOR {_IDENTIFIER}")
 #: Of a policy, what comes after its roles.
 _POLICY_ENDS = re.compile(r" USING \(| WITH CHECK \(|;")
 _OPTION = re.compile(r" ([A-Z_]+) = (?:'((?:[^']|'')*)'|(\w+))")
@@ -126,14 +127,22 @@ def _roles(archive: Archive) -> set[str]:
     for entry in archive.entries:
         if entry.description in _PRIVILEGES:
             roles |= _named(_ROLE.findall(entry.definition))
-        elif entry.description == "POLICY":
-            _, said, names = _POLICY_ENDS.split(entry.definition)[0].rpartition(" TO ")
-            roles |= _named(re.findall(_IDENTIFIER, names) if said else ())
+        roles |= roles_needed(entry)
     return roles
 
 
+def roles_needed(entry: Entry) -> set[str]:
+    """The roles without which an entry can't be made: those that a policy or a user mapping is for."""
+    if entry.description == "POLICY":
+        _, said, names = _POLICY_ENDS.split(entry.definition)[0].rpartition(" TO ")
+        return _named(re.findall(_IDENTIFIER, names) if said else ())
+    if entry.description == "USER MAPPING":
+        return _named(_MAPPED.findall(entry.definition))
+    return set()
+
+
 def _named(found: Iterable[tuple[str, str]]) -> set[str]:
-    return {_name(quoted, plain) for quoted, plain in found if (quoted or plain) and plain != "PUBLIC"}
+    return {_name(quoted, plain) for quoted, plain in found if (quoted or plain) and plain.upper() != "PUBLIC"}
 
 
 def _name(quoted: str, plain: str) -> str:

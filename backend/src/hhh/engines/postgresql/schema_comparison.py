@@ -13,8 +13,10 @@ from hhh.engines.base import Workplace
 from hhh.engines.postgresql.admin import administration
 from hhh.engines.postgresql.again import read_again
 from hhh.engines.postgresql.archive import Archive
-from hhh.engines.postgresql.definitions import definitions, difference
-from hhh.engines.postgresql.objects import Identity, identity
+from hhh.engines.postgresql.definitions import definitions, difference, name_of
+from hhh.engines.postgresql.foreign import roles_needed
+from hhh.engines.postgresql.notes import Roles
+from hhh.engines.postgresql.objects import Identity
 from hhh.engines.postgresql.passes import restorable
 from hhh.engines.postgresql.schema_dump import schema_of
 from hhh.engines.postgresql.superuser import superuser_entries, with_dependents
@@ -57,9 +59,10 @@ def _recorded(source: RestoreSource) -> Archive:
 
 
 def _left_out(recorded: Archive, place: Place, workplace: Workplace) -> Collection[Identity]:
-    """What the restore has left out, and has told, since the role of the place may not create it."""
-    with administration(place.destination.url, workplace) as admin:
-        if admin.is_superuser:
-            return ()
+    """What could not be made at the place, as the restore has told: for want of a superuser, or of a role."""
     entries = restorable(recorded.entries)
-    return {identity(entry) for entry in with_dependents(entries, superuser_entries(recorded, entries))}
+    with administration(place.destination.url, workplace) as admin:
+        roles = Roles(admin)
+        privileged = () if admin.is_superuser else superuser_entries(recorded, entries)
+    without_role = [entry for entry in entries if not all(map(roles.exists, roles_needed(entry)))]
+    return {name_of(entry) for entry in with_dependents(entries, [*privileged, *without_role])}
