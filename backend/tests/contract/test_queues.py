@@ -70,6 +70,22 @@ def test_of_many_that_ask_for_a_target_at_once_one_is_taken(bench: QueueBench) -
     assert bench.gate.begun() == ["one.1"]
 
 
+def test_any_number_of_verifications_of_a_target_is_taken_beside_its_backup(bench: QueueBench) -> None:
+    with bench.open() as opened:
+        backup_id = opened.ask()
+        opened.wait_for(backup_id)
+        bench.gate.hold("one", attempt=1)
+        again = opened.ask()
+        ask = opened.services.verifications.request
+        asked = [opened.queue.enqueue(ask(backup_id, "stored", requested_by="cli")) for _ in range(3)]
+        for each in asked:
+            opened.wait_for(each)
+        assert {opened.services.verifications.get(each).status for each in asked} == {"success"}
+        assert opened.status(again) == "running"
+        bench.gate.let_go("one")
+        opened.wait_for(again)
+
+
 def test_a_running_job_is_cancelled_and_then_its_target_is_free(bench: QueueBench) -> None:
     bench.gate.hold("one")
     with bench.open() as opened:
