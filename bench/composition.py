@@ -46,7 +46,9 @@ def dump_with_engine(request: Mapping[str, Any]) -> None:
         scratch_folder(Path(request["scratch"]), "bench") as scratch,
         Publication([destination], keys, recipients, run) as publication,
     ):
-        with engine_for(request["url"]).dump(request["url"], Workplace(scratch), run) as dump:
+        pg_bin_dir = request.get("pg_bin_dir")
+        workplace = Workplace(scratch, Path(pg_bin_dir) if pg_bin_dir else None)
+        with engine_for(request["url"]).dump(request["url"], workplace, run) as dump:
             _, result = publication.store_dump(dump)
         publication.store_facts(result.facts)
         for attachment in result.attachments:

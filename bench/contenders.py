@@ -157,6 +157,10 @@ class WarmService:
             self._renewed = now()
         return self._client
 
+    def set_policy(self, target: str, policy: Mapping[str, object]) -> None:
+        """Changes what is named of the target's policy."""
+        self.client.patch(f"/api/v1/targets/{target}", json=policy).raise_for_status()
+
     def trigger(self, target: str) -> None:
         """Takes a backup; returns when it is stored."""
         answer = self.client.post(_TRIGGER, json={"target": target})

@@ -19,6 +19,7 @@ from hhh.core.run import Run
 from hhh.engines.base import Dump, DumpResult, Engine, EngineKind, SourceInfo, Workplace
 from hhh.engines.registry import ENGINES
 from hhh.schemas.facts import SqliteFacts
+from hhh.schemas.policy import Fingerprint
 
 #: The variable that names a file for how many statements were sent to the own database.
 COUNT_FILE = "BENCH_COUNT_FILE"
@@ -37,7 +38,7 @@ class NothingEngine(Engine):
         return SourceInfo("nothing", len(_BYTES))
 
     @contextlib.contextmanager
-    def dump(self, url: str, workplace: Workplace, run: Run) -> Iterator[Dump]:
+    def dump(self, url: str, workplace: Workplace, run: Run, *, fingerprint: Fingerprint = "off") -> Iterator[Dump]:
         reading, writing = os.pipe()
         with io.FileIO(reading) as stdout:
             os.write(writing, _BYTES)

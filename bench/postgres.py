@@ -24,7 +24,9 @@ _FLOOR = "pg_dump -Z0, thrown away"
 _RUNBOOK = "the runbook's pg_dump"
 _SHELL = "pg_dump -Z0 | zstd -1"
 _OURS = "ours: encrypted, with facts"
+_OURS_PRINTED = "ours: encrypted, with full fingerprints"
 _OURS_BARE = "ours: encrypted, without facts"
+_OURS_PARTS = "ours: the same parts, with facts"
 _OURS_OPEN = "ours: with facts, not encrypted"
 _OURS_CLI = "ours: the same by the command line"
 
@@ -53,16 +55,20 @@ def measure(folder: Path, *, megabytes: float, major: int, runs: int, recipient:
         database = server.create_database(_DATABASE)
         size = fill_postgres(server, database, megabytes)
         clock = ServerClock(postmaster_of(server))
-        targets = {"shop": server.url(database)}
+        targets = {"shop": server.url(database), "fingerprinted": server.url(database)}
         encrypted = {"age_recipients": recipient, "pg_bin_dir": server.bin_dir}
         with (
             warm_service(folder / "encrypted", targets, encrypted) as sealed,
             warm_service(folder / "open", targets, {"pg_bin_dir": server.bin_dir}) as unsealed,
             contextlib.closing(_without_facts(server, recipient, folder, clock)) as bare,
+            contextlib.closing(_with_facts(server, recipient, folder, clock)) as parts,
         ):
+            sealed.set_policy("fingerprinted", {"fingerprint": "full"})
             ours = [
                 Trigger(_OURS, sealed, "shop", clock),
+                Trigger(_OURS_PRINTED, sealed, "fingerprinted", clock),
                 bare,
+                parts,
                 Trigger(_OURS_OPEN, unsealed, "shop", clock),
                 cli(_OURS_CLI, sealed, "shop", folder=folder, clock=clock),
             ]
@@ -103,13 +109,29 @@ def _without_facts(server: PostgresServer, recipient: str, folder: Path, clock: 
     return Composition(_OURS_BARE, request, folder=folder, clock=clock)
 
 
+def _with_facts(server: PostgresServer, recipient: str, folder: Path, clock: ServerClock) -> Composition:
+    scratch = folder / "scratch"
+    scratch.mkdir(parents=True)
+    request = {
+        "kind": "engine",
+        "url": server.url(_DATABASE),
+        "scratch": str(scratch),
+        "pg_bin_dir": str(server.bin_dir),
+        "recipients": [recipient],
+    }
+    return Composition(_OURS_PARTS, request, folder=folder / "parts", clock=clock)
+
+
 def _part(subject: str, found: dict[str, Series]) -> Part:
-    floor, runbook, ours = (found[name] for name in (_FLOOR, _RUNBOOK, _OURS))
+    floor, runbook, ours, bare = (found[name] for name in (_FLOOR, _RUNBOOK, _OURS, _OURS_BARE))
+    parts, printed = found[_OURS_PARTS], found[_OURS_PRINTED]
     stored = [[float(usage.stored) for usage in series.runs] for series in (ours, runbook)]
     peak = [usage.peak_tree / 2**20 for usage in ours.runs]
     goals = [
         Goal("ours, encrypted, with facts, to the floor", ratio(ours.walls, floor.walls), 1.4, "×"),
-        Goal("ours, encrypted, without facts, to the floor", ratio(found[_OURS_BARE].walls, floor.walls), 1.3, "×"),
+        Goal("ours, encrypted, without facts, to the floor", ratio(bare.walls, floor.walls), 1.3, "×"),
+        Goal("the same parts of ours with facts, to those without", ratio(parts.walls, bare.walls), 1.1, "×"),
+        Goal("ours with full fingerprints, to the same without facts", ratio(printed.walls, bare.walls), 2.0, "×"),
         Goal("ours, encrypted, with facts, to the runbook's command", ratio(ours.walls, runbook.walls), 0.4, "×"),
         Goal("what ours stores to the runbook's file", ratio(*stored), 1.0, "×"),
         Goal("peak memory of all our processes", Span.of(peak), 256, "MiB"),
