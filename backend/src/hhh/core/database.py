@@ -26,6 +26,9 @@ from hhh.core.files import needed
 from hhh.core.logging import mask
 
 BUSY_TIMEOUT_SECONDS = 30
+#: So long a transaction that writes may be idle on PostgreSQL. A process that was frozen in one would keep its rows,
+#: which may be those of jobs, from everybody else.
+_FROZEN = "10s"
 _READ_ONLY = "hhh_read_only"
 
 
@@ -151,7 +154,7 @@ def _with_password_in_its_place(url: URL) -> URL:
 
 def _make_engine(url: URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return create_engine(
+        engine = create_engine(
             url,
             hide_parameters=True,
             pool_pre_ping=True,
@@ -159,6 +162,8 @@ def _make_engine(url: URL) -> Engine:
             max_overflow=30,
             connect_args={"connect_timeout": 10},
         )
+        event.listen(engine, "begin", _begin_postgresql)
+        return engine
     file = _file_of(url)
     with needed(file.parent):
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -195,6 +200,14 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _begin_postgresql(connection: Connection) -> None:
+    if not _only_reads(connection):
+        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = '{_FROZEN}'")
+
+
 def _begin_sqlite(connection: Connection) -> None:
-    read_only = connection.get_execution_options().get(_READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if _only_reads(connection) else "BEGIN IMMEDIATE")
+
+
+def _only_reads(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get(_READ_ONLY, False))

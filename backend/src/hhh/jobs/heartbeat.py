@@ -184,7 +184,6 @@ class Heartbeat:
         expires = now + self._timing.lease
         told = [(run, run.progress) for run in due]
         with self._database.transaction() as session:
-            rows.end_if_frozen(session)
             heard = [
                 rows.renew(session, run.job_id, run.attempt, lease_expires_at=expires, progress=run.described(progress))
                 for run, progress in told

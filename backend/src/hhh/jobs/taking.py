@@ -73,7 +73,6 @@ class Taking:
             DatabaseUnavailable: the database can't be reached.
         """
         with self._database.transaction() as session:
-            rows.end_if_frozen(session)
             if self._limit:
                 rows.lock_claims(session)
             waiting, now = rows.waiting(session, job_id), self._clock.now(session)
@@ -94,7 +93,6 @@ class Taking:
     def adopt(self, *, shared: bool, limit: int) -> list[str]:
         """See `Worker.adopt_queued`."""
         with self._database.transaction() as session:
-            rows.end_if_frozen(session)
             now = self._clock.now(session)
             found = [each for kinds in _GROUPS for each in self._adopt(session, kinds, now, shared=shared, limit=limit)]
             mine = [] if shared else rows.queued_of(session, self._worker)

@@ -160,7 +160,6 @@ class Worker:
         self._endings.retry()
         dead = self._liveness.dead()
         with self._database.transaction() as session:
-            rows.end_if_frozen(session)
             self._hand_on(session, dead)
         scratch.sweep(self._settings.scratch_dir)
         for worker in dead:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.engine import CursorResult, Result
 from sqlalchemy.orm import Session
 
@@ -21,8 +21,6 @@ _UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 MAIN_KINDS = (JobKind.BACKUP, JobKind.RESTORE)
 #: The number of the lock under which claims are counted, of our own choosing.
 _CLAIMING = 0x68686863
-#: So long a transaction that changes jobs may be idle.
-_FROZEN = "10s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +37,6 @@ def server_time(session: Session) -> datetime:
     if session.get_bind().dialect.name != "postgresql":
         return utcnow()
     return cast("datetime", session.scalar(select(func.clock_timestamp())))
-
-
-def end_if_frozen(session: Session) -> None:
-    """Has the server end this transaction if its process freezes in it: its locks would keep its jobs from others."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{_FROZEN}'"))
 
 
 def get(session: Session, job_id: str) -> Job | None:

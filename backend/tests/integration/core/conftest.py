@@ -1,0 +1,5 @@
+"""The service's own databases."""
+
+from support.own_databases import postgresql_database
+
+__all__ = ["postgresql_database"]
