@@ -1,5 +1,6 @@
 """A service that looks after its backups by itself: verified once they are stored, and bad copies made again."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from support.sqlite_data import make_sqlite_database
 from support.waiting import wait_until
 
 STORAGES = "/api/v1/storages"
+VERIFICATIONS = "/api/v1/verifications"
 
 
 def with_two_stores(client: httpx.Client, folder: Path, **policy: Any) -> None:
@@ -31,7 +33,12 @@ def test_each_backup_is_proven_by_itself_where_its_target_says_so(service: Servi
             return found
 
         assert wait_until(verified, seconds=60, what="the proof of the backup")["level"] == "proven"
-        [found] = client.get("/api/v1/verifications", params={"target": "shop"}).json()["items"]
+        [found] = client.get(VERIFICATIONS, params={"target": "shop"}).json()["items"]
+
+        left = hhh(service, "backup", "verify", taken["backup_id"], "--level", "stored", "--detach", "--json")
+
+        path = f"{VERIFICATIONS}/{json.loads(left.stdout)['verification_id']}"
+        wait_until(lambda: client.get(path).json()["status"] == "success", seconds=60, what="what was left to it")
     assert (found["requested_by"], found["status"], found["differences"]) == ("policy", "success", [])
 
 
@@ -51,7 +58,7 @@ def test_a_flipped_byte_in_one_of_two_stores_is_found_told_and_repaired_by_itsel
         assert failed.returncode == 1
         assert "The copy in second is damaged: " in failed.stderr
         assert "hhh backup repair shop" in failed.stderr
-        [found] = client.get("/api/v1/verifications", params={"status": "failed"}).json()["items"]
+        [found] = client.get(VERIFICATIONS, params={"status": "failed"}).json()["items"]
         assert found["error"].startswith("second: ")
         wait_until(lambda: damaged.read_bytes() == good, seconds=60, what="the copy to be made again")
         wait_until(lambda: _is_whole(client, backup_id), seconds=30, what="the catalogue to say so")
