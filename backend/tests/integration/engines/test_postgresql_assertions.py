@@ -9,7 +9,11 @@ from psycopg import errors, sql
 
 from hhh.core.errors import Cancelled
 from hhh.core.run import Run, Unattended
+from hhh.engines.base import Workplace
 from hhh.engines.postgresql.assertions import ask
+from hhh.engines.postgresql.drills import sweep_drills
+from hhh.engines.postgresql.names import new_token, restore_name, token_beside
+from hhh.engines.postgresql.worker import worker_role
 from hhh.engines.restoring import Built
 from hhh.schemas.verification import Asserted
 from support.drills import Drill, backed_up, drilled, filled
@@ -331,6 +335,17 @@ def test_no_other_connection_is_made(postgres: PostgresServer, postgres_database
         told = found(drill, f"SELECT dblink_connect('{to_itself}') = 'OK'")
         assert "password" in told
         assert "permission denied" in found(drill, f"SELECT dblink_connect_u('{to_itself}') = 'OK'")
+
+
+def test_the_role_of_a_killed_drill_is_swept(any_postgres: PostgresServer, tmp_path: Path) -> None:
+    token = new_token()
+    role = worker_role(token_beside(token))
+    any_postgres.create_database(restore_name(f"hhh_drill_{token}", token))
+    any_postgres.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+    assert sweep_drills(any_postgres.url(), Workplace(tmp_path, pg_bin_dir=any_postgres.bin_dir)) == 1
+    with any_postgres.connect() as connection:
+        names = "SELECT rolname FROM pg_roles UNION ALL SELECT datname FROM pg_database"
+        assert [name for (name,) in connection.execute(names) if token in name or name == role] == []
 
 
 def test_without_queries_nothing_is_done(drill: Drill) -> None:

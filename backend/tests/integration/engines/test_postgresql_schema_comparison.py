@@ -7,7 +7,7 @@ import pytest
 
 from hhh.engines.restoring import RestoreSource
 from support.drills import backed_up, drilled, filled, imported
-from support.postgres import PostgresServer
+from support.postgres import ONE_MAJOR_AT_FIRST, PostgresServer
 from support.postgres_peculiar import make_peculiar_database
 from support.postgres_rich import drop_rich_roles, make_rich_database
 
@@ -205,7 +205,7 @@ def test_what_was_not_changed_is_not_told(found: dict[str, tuple[str, str]]) -> 
     assert len(found) == len(FAULTS)
 
 
-@pytest.fixture(params=["rich", "peculiar", "peculiar with settings"])
+@pytest.fixture(params=["rich", "peculiar with settings", pytest.param("peculiar", marks=pytest.mark.soak)])
 def source(
     request: pytest.FixtureRequest, postgres: PostgresServer, postgres_database: str, tmp_path: Path
 ) -> Iterator[RestoreSource]:
@@ -229,6 +229,7 @@ def test_there_is_no_false_alarm(postgres: PostgresServer, source: RestoreSource
         assert drill.differences() == {}
 
 
+@ONE_MAJOR_AT_FIRST
 def test_there_is_none_of_a_dump_that_somebody_made(
     postgres: PostgresServer, source: RestoreSource, tmp_path: Path
 ) -> None:
@@ -236,6 +237,7 @@ def test_there_is_none_of_a_dump_that_somebody_made(
         assert drill.differences() == {}
 
 
+@pytest.mark.parametrize("postgres", [16], indirect=True)
 def test_there_is_none_on_a_newer_server(
     postgres: PostgresServer, postgres18: PostgresServer, source: RestoreSource, tmp_path: Path
 ) -> None:

@@ -7,7 +7,6 @@ sides are told alike.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
 from hhh.core.errors import EngineError
@@ -15,11 +14,10 @@ from hhh.core.run import Run
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql.archive import Archive
 from hhh.engines.postgresql.build import build
+from hhh.engines.postgresql.names import token_beside
 from hhh.engines.postgresql.restore import PostgresqlRestorer
 from hhh.engines.postgresql.schema_dump import schema_of
 from hhh.engines.restoring import SCHEMA_DUMP, Destination, RestoreMode, RestoreSource
-
-_TOKEN_LENGTH = 8
 
 
 def beside(destination: Destination) -> Destination:
@@ -27,8 +25,9 @@ def beside(destination: Destination) -> Destination:
 
     `Restorer.discard` of it removes all of that, whoever left it.
     """
-    token = hashlib.sha256(f"beside {destination.token}".encode()).hexdigest()[:_TOKEN_LENGTH]
-    return replace(destination, token=token, mode=RestoreMode.NEW, tables=(), with_fingerprints=False)
+    return replace(
+        destination, token=token_beside(destination.token), mode=RestoreMode.NEW, tables=(), with_fingerprints=False
+    )
 
 
 def read_again(source: RestoreSource, destination: Destination, workplace: Workplace, run: Run) -> Archive:

@@ -18,7 +18,7 @@ from hhh.core.errors import EngineError
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql.admin import Administration, administering, administration
 from hhh.engines.postgresql.connection import mapped_errors
-from hhh.engines.postgresql.names import new_token
+from hhh.engines.postgresql.names import new_token, token_beside
 from hhh.engines.postgresql.notes import ROLES_CHECK
 from hhh.engines.postgresql.worker import drop_worker
 from hhh.engines.proving import Place
@@ -111,7 +111,8 @@ def _remove(admin: Administration, name: str) -> None:
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
             )
     restores = (found[2] for each in databases if (found := _NAME.fullmatch(each)) and found[2])
-    for token in {name.removeprefix(_PREFIX), *restores}:
+    own = name.removeprefix(_PREFIX)
+    for token in {own, token_beside(own), *restores}:
         drop_worker(admin, token, [])
 
 

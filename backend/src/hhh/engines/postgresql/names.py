@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import string
@@ -14,6 +15,11 @@ _TOKEN = re.compile(r"[a-z0-9]{8}")
 def new_token() -> str:
     """A token that nobody else has."""
     return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
+
+
+def token_beside(token: str) -> str:
+    """That of what a drill makes beside the restored database: whoever knows the token of the drill knows it."""
+    return hashlib.sha256(f"beside {token}".encode()).hexdigest()[: len(token)]
 
 
 def restore_name(database: str, token: str) -> str:
