@@ -73,6 +73,7 @@ def test_a_schedule_is_a_resource(client: httpx.Client, schedule: dict[str, Any]
     assert (following[5:], len(schedule["next_runs"])) == ("01-01T11:00:00+00:00", 5)
     assert {key: value for key, value in schedule.items() if key not in {"id", "created_at", "next_runs"}} == {
         "target": "app",
+        "verify": None,
         "cron": "0 12 1 1 *",
         "time_zone": "Europe/Berlin",
         "jitter_seconds": 0,
@@ -83,6 +84,7 @@ def test_a_schedule_is_a_resource(client: httpx.Client, schedule: dict[str, Any]
         "last_skipped_at": None,
         "last_skipped_reason": None,
         "last_backup_at": schedule["last_backup_at"],
+        "last_verified_at": None,
         "overdue": False,
     }
 
