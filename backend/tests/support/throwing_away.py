@@ -50,10 +50,10 @@ def taken_for_drills(server: PostgresServer, database: str, scratch: Path) -> tu
 
 
 @contextlib.contextmanager
-def drilling(
+def begun(
     source: RestoreSource, workplace: Workplace, server_url: str | None = None, *, account: int | None = None
-) -> Iterator[Told]:
-    """A process that has restored the backup, and stays; it is gone after the block."""
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """A process that begins to drill; it is gone after the block."""
     order = {
         "facts": source.facts.model_dump(mode="json"),
         "versions": dict(source.versions),
@@ -68,13 +68,22 @@ def drilling(
     command = python_as(account, throwing_away_process.__file__)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
-        assert process.stdout is not None
         try:
             process.stdin.write(json.dumps(order).encode() + b"\n")
             process.stdin.flush()
-            yield Told(process=process, **json.loads(process.stdout.readline()))
+            yield process
         finally:
             process.kill()
+
+
+@contextlib.contextmanager
+def drilling(
+    source: RestoreSource, workplace: Workplace, server_url: str | None = None, *, account: int | None = None
+) -> Iterator[Told]:
+    """A process that has restored the backup, and stays; it is gone after the block."""
+    with begun(source, workplace, server_url, account=account) as process:
+        assert process.stdout is not None
+        yield Told(process=process, **json.loads(process.stdout.readline()))
 
 
 def python_as(account: int | None, *arguments: str) -> list[str]:

@@ -21,7 +21,7 @@ from hhh.engines.restoring import RestoreSource
 from support import throwing_away_process
 from support.postgres import PostgresServer
 from support.session import current_session
-from support.throwing_away import drilling, new_scratch, processes_in, python_as, taken_for_drills
+from support.throwing_away import begun, drilling, new_scratch, processes_in, python_as, taken_for_drills
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
@@ -86,12 +86,26 @@ def test_a_killed_drill_takes_its_server_with_it_however_busy_that_is(
     assert not workplace.scratch.exists()
 
 
+@pytest.mark.parametrize("when", ["password", "data/PG_VERSION", "data/postgresql.auto.conf", "data/postmaster.opts"])
+def test_a_drill_that_is_killed_while_it_makes_its_server_leaves_no_process(
+    small: tuple[RestoreSource, Workplace], when: str
+) -> None:
+    source, workplace = small
+    with begun(source, workplace) as process:
+        wait_until(lambda: list(workplace.scratch.glob(f"pg-*/{when}")), seconds=60, what="the server to come so far")
+        process.kill()
+        wait_until(lambda: not processes_in(workplace.scratch), what="its processes to be gone")
+    assert scratch.sweep(workplace.scratch.parent) == 1
+    assert not workplace.scratch.exists()
+
+
 @pytest.mark.usefixtures("no_namespaces")
 def test_without_namespaces_the_sweep_ends_what_is_left_of_it(small: tuple[RestoreSource, Workplace]) -> None:
     source, workplace = small
     with drilling(source, workplace) as drill, busy(drill.url):
         assert drill.errors == []
         assert "Operation not permitted" in drill.warnings[0]
+        segment = shared_memory_of(workplace.scratch)
         servers = processes_in(workplace.scratch)
         postmaster = min(servers, key=lambda process: process.create_time())
         drill.process.kill()
@@ -100,6 +114,7 @@ def test_without_namespaces_the_sweep_ends_what_is_left_of_it(small: tuple[Resto
         assert scratch.sweep(workplace.scratch.parent) == 1
         assert processes_in(workplace.scratch) == []
     assert not workplace.scratch.exists()
+    subprocess.run(["ipcrm", "--shmem-id", segment], check=True)  # of which nobody takes care
 
 
 @pytest.mark.usefixtures("no_namespaces")
@@ -108,13 +123,18 @@ def test_without_namespaces_a_drill_that_ends_leaves_nothing_of_the_system_s_sha
 ) -> None:
     source, workplace = small
     with drilling(source, workplace) as drill:
-        [data] = workplace.scratch.glob("pg-*/data")
-        segment = (data / "postmaster.pid").read_text().splitlines()[6].split()[1]
+        segment = shared_memory_of(workplace.scratch)
         assert segment in shared_memory()
         drill.process.communicate()
     assert segment not in shared_memory()
     assert processes_in(workplace.scratch) == []
     assert not list(workplace.scratch.glob("pg-*"))
+
+
+def shared_memory_of(folder: Path) -> str:
+    """The number of the segment that the server in there has."""
+    [data] = folder.glob("pg-*/data")
+    return (data / "postmaster.pid").read_text().splitlines()[6].split()[1]
 
 
 def shared_memory() -> set[str]:
@@ -137,7 +157,7 @@ def test_where_the_account_can_t_enter_scratch_that_is_told(any_postgres: Postgr
 
 
 @AS_ROOT
-@pytest.mark.parametrize("namespaces", [True, False])
+@pytest.mark.parametrize("namespaces", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_a_service_without_root_drills_as_itself_and_hides_its_secrets_where_it_can(
     small: tuple[RestoreSource, Workplace], request: pytest.FixtureRequest, *, namespaces: bool
 ) -> None:
