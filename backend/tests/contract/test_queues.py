@@ -11,7 +11,7 @@ from hhh.core.errors import BackupInProgress
 from hhh.models import JobKind, JobState
 from support.own_databases import postgresql_database, settings, sqlite_database
 from support.postgres import PostgresServer
-from support.queues import TARGETS, QueueBench, end_in_good_order, freeze, thaw
+from support.queues import TARGETS, OpenedQueue, QueueBench, end_in_good_order, freeze, thaw, verified
 from support.waiting import wait_until
 
 __all__ = ["postgresql_database", "settings", "sqlite_database"]
@@ -220,6 +220,75 @@ def test_no_more_run_at_once_than_may_and_the_next_begins_when_one_ends(bench: Q
             opened.wait_for(job_id)
         assert [opened.status(job_id) for job_id in job_ids] == ["success"] * 3
     assert [bench.job(job_id).attempt for job_id in job_ids] == [1, 1, 1]
+
+
+def test_a_worker_takes_jobs_of_its_queues_alone(bench: QueueBench) -> None:
+    with bench.open("first", worker_queues="restore,upkeep") as asking:
+        job_id = asking.ask()
+        with bench.open("second", worker_queues="backup"):
+            asking.wait_for(job_id)
+            [taker] = [each.id for each in asking.services.workers.list() if each.queues == ["backup"]]
+    job = bench.job(job_id)
+    assert (job.state, job.attempt, job.worker) == (JobState.SUCCESS, 1, taker)
+
+
+def test_what_nobody_takes_waits_and_is_told(bench: QueueBench) -> None:
+    with bench.open(worker_queues="verify,upkeep") as opened:
+        job_id = opened.ask()
+        assert opened.services.workers.untaken() == {"backup": 1, "restore": 0}
+    assert (bench.job(job_id).state, bench.job(job_id).attempt) == (JobState.QUEUED, 0)
+
+
+def test_what_a_killed_worker_ran_waits_for_another_that_takes_it(bench: QueueBench) -> None:
+    bench.gate.hold("one")
+    with bench.elsewhere(queues="backup") as process, bench.open("other", worker_queues="verify"):
+        job_id = bench.leave_to_others()
+        bench.gate.wait_for("one")
+        process.kill()
+        assert bench.wait_for_state(job_id, JobState.QUEUED, JobState.FAILED).state == JobState.QUEUED
+        with bench.open("third", worker_queues="backup"):
+            job = bench.wait_for_state(job_id, JobState.SUCCESS, JobState.FAILED)
+    assert (job.state, job.attempt) == (JobState.SUCCESS, 2)
+
+
+def test_one_verification_runs_at_a_time_and_no_backup_waits_for_it(bench: QueueBench) -> None:
+    with bench.open() as opened:
+        first, second = stored(opened, "one", "two")
+        bench.gate.hold(verified("one"))
+        running = opened.verify(first)
+        bench.gate.wait_for(verified("one"))
+        waiting = opened.verify(second)
+        stored(opened, "three")
+        assert states(bench, [running, waiting]) == ["queued", "running"]
+        bench.gate.let_go(verified("one"))
+        for job_id in (running, waiting):
+            opened.wait_for(job_id)
+            assert opened.services.verifications.get(job_id).status == "success"
+
+
+def test_a_worker_that_takes_nothing_else_runs_several_verifications_at_once(bench: QueueBench) -> None:
+    with bench.open("first", worker_queues="backup") as opened:
+        backup_ids = stored(opened, "one", "two")
+    for name in ("one", "two"):
+        bench.gate.hold(verified(name))
+    with bench.open("second", worker_queues="verify") as prover:
+        job_ids = [prover.verify(backup_id) for backup_id in backup_ids]
+        for name in ("one", "two"):
+            bench.gate.wait_for(verified(name))
+        for name in ("one", "two"):
+            bench.gate.let_go(verified(name))
+        for job_id in job_ids:
+            prover.wait_for(job_id)
+            assert prover.services.verifications.get(job_id).status == "success"
+
+
+def stored(opened: OpenedQueue, *targets: str) -> list[str]:
+    """Backups of these targets that have succeeded; their ids."""
+    job_ids = [opened.ask(target) for target in targets]
+    for job_id in job_ids:
+        opened.wait_for(job_id)
+        assert opened.status(job_id) == "success"
+    return job_ids
 
 
 def states(bench: QueueBench, job_ids: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Queues of every kind over real rows, with backups that wait at a gate or fail as a test says."""
+"""Queues of every kind over real rows, with backups and verifications that wait at a gate or fail as a test says."""
 
 import asyncio
 import contextlib
@@ -28,6 +28,9 @@ from hhh.models import Job
 from hhh.repositories import jobs as rows
 from hhh.services.backup import BackupService
 from hhh.services.container import Services, assemble
+from hhh.services.copies import Copies
+from hhh.services.proof import Proof
+from hhh.services.verification_work import VerificationWork
 from hhh.services.work import Attempt
 from support.local_services import settings_in
 from support.session import current_session
@@ -53,7 +56,7 @@ QUEUES: Mapping[str, OpenQueue] = {"embedded": _embedded, "procrastinate": _proc
 
 
 class Gate:
-    """A folder that says what happens to backups, in whichever process they are taken."""
+    """A folder that says what happens to backups, in whichever process they are taken, and to their verifications."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -104,12 +107,30 @@ class GatedBackups(BackupService):
         super().perform(attempt, run)
 
 
+class GatedVerifications(VerificationWork):
+    """The real verifications, behind a gate."""
+
+    gate: Gate
+
+    def perform(self, attempt: Attempt, run: Run) -> None:
+        """Passes the gate, as `verified` calls its target there, then verifies."""
+        self.gate.pass_through(dataclasses.replace(attempt, target=verified(attempt.target)), run)
+        super().perform(attempt, run)
+
+
+def verified(target: str) -> str:
+    """What the gate calls verifications of a target's backups."""
+    return f"{target}-verified"
+
+
 def gated(settings: Settings, database: Database, gate: Gate) -> Services:
-    """All services, their backups behind the gate."""
+    """All services, their backups and verifications behind the gate."""
     services = assemble(settings, database)
     backups = GatedBackups(settings, database, services.identity, services.targets, services.stores, services.policies)
-    backups.gate = gate
-    return dataclasses.replace(services, backups=backups)
+    proof = Proof(settings, Copies(settings, services.identity, services.catalogue, services.stores))
+    verifications = GatedVerifications(settings, database, services.targets, services.policies, proof)
+    backups.gate = verifications.gate = gate
+    return dataclasses.replace(services, backups=backups, verification_work=verifications)
 
 
 @dataclass(frozen=True)
@@ -154,8 +175,13 @@ class QueueBench:
             yield OpenedQueue(services, queue)
 
     @contextlib.contextmanager
-    def elsewhere(self, *, machine: str = "there") -> "Iterator[subprocess.Popen[bytes]]":
-        """The same in a process of its own; it ends in good order when its standard input does."""
+    def elsewhere(self, *, machine: str = "there", queues: str = "") -> "Iterator[subprocess.Popen[bytes]]":
+        """The same in a process of its own; it ends in good order when its standard input does.
+
+        Args:
+            machine: the name of a machine.
+            queues: the only ones that it takes jobs of, comma-separated.
+        """
         settings = self.services(machine).settings
         environment = {
             "HHH_DATA_DIR": str(settings.data_dir),
@@ -164,6 +190,7 @@ class QueueBench:
             "HHH_STORAGE_URL": settings.default_storage_url,
             "HHH_SECRET_KEY": settings.secret_key.get_secret_value(),
             "HHH_SIGNING_KEY_FILE": str(settings.signing_key_path),
+            "HHH_WORKER_QUEUES": queues,
             **{f"HHH_{name.upper()}": value for name, value in self.more.items()},
         }
         order = {"kind": self.kind, "environment": environment, "gate": str(self.gate.folder)}
@@ -228,6 +255,10 @@ class OpenedQueue:
         """Has a backup queued; answers its id."""
         new = self.services.backups.request(target)
         return self.queue.enqueue(dataclasses.replace(new, retries=retries, time_limit_seconds=time_limit))
+
+    def verify(self, backup_id: str) -> str:
+        """Has a verification queued; answers its id."""
+        return self.queue.enqueue(self.services.verifications.request(backup_id, "stored", requested_by="test"))
 
     def wait_for(self, job_id: str) -> None:
         """Waits as a route does."""

@@ -1,12 +1,14 @@
 """The queue of many machines: what it hands over, what it runs, and a jobs database that goes away."""
 
 import asyncio
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hhh.core.config import QueueName
 from hhh.core.database import Database
 from hhh.jobs.procrastinate import ProcrastinateQueue, procrastinate_queue
 from hhh.jobs.timing import Timing
@@ -87,6 +89,33 @@ def test_jobs_that_were_queued_before_are_run_without_any_delivery(services: Ser
     with procrastinate_queue(services, timing=BRISK) as queue:
         wait_for(queue, backup_id)
     assert services.catalogue.get(backup_id).status == "success"
+
+
+@pytest.mark.parametrize("queues", [["backup"], ["verify"]])
+def test_what_an_older_version_handed_over_is_run_by_whoever_takes_it(
+    services: Services, any_postgres: PostgresServer, jobs: str, queues: list[QueueName]
+) -> None:
+    with procrastinate_queue(services, works=False) as waiting, working(services) as older:
+        backup_id = older.create(services.backups.request("source"), shared=True)
+        any_postgres.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, queueing_lock, args)"
+            f" VALUES ('{services.identity.installation}', 'hhh.execute', '{backup_id}',"
+            f""" '{{"job_id": "{backup_id}"}}')""",
+            database=jobs,
+        )
+        with procrastinate_queue(taking(services, queues), timing=BRISK):
+            if "backup" not in queues:
+                wait_until(lambda: asked(any_postgres, jobs, COUNT) == 0, what="a worker that lets go of it")
+                assert job(services, backup_id).state == "queued"
+                with procrastinate_queue(taking(services, ["backup"]), timing=BRISK):
+                    wait_for(waiting, backup_id)
+            wait_for(waiting, backup_id)
+    assert services.catalogue.get(backup_id).status == "success"
+
+
+def taking(services: Services, queues: list[QueueName]) -> Services:
+    """The same, of a machine that takes jobs of these queues alone."""
+    return dataclasses.replace(services, settings=services.settings.model_copy(update={"worker_queues": queues}))
 
 
 def test_nobody_waits_for_what_has_ended_or_never_was_or_when_the_process_stops(services: Services) -> None:
