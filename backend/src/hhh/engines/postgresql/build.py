@@ -41,7 +41,7 @@ def build(
         destination: where to.
         workplace: where to work.
         run: who is told, and may cancel.
-        without_rows: the definitions alone, and no large objects.
+        without_rows: the definitions alone, and no large objects; the facts are those of the source then.
 
     Raises:
         EngineError: it could not be done.
@@ -51,8 +51,7 @@ def build(
     with administration(destination.url, workplace) as admin:
         building = _begin(source, destination, workplace, run, admin)
         if without_rows:
-            definitions = tuple(entry for entry in building.archive.entries if not is_content(entry))
-            building = replace(building, archive=replace(building.archive, entries=definitions))
+            building = _without_rows(building)
         if building.selection is not None and building.live is not None:
             facts, database = build_into_live(building), destination.name
         else:
@@ -99,6 +98,11 @@ def _begin(
         selection=selection,
         notes=notes,
     )
+
+
+def _without_rows(building: Building) -> Building:
+    definitions = tuple(entry for entry in building.archive.entries if not is_content(entry))
+    return replace(building, archive=replace(building.archive, entries=definitions), is_empty=True)
 
 
 def _build_beside(building: Building, database: str) -> PostgresqlFacts:

@@ -50,6 +50,8 @@ class Building:
     #: With `RestoreMode.TABLES`: which.
     selection: Selection | None
     notes: Notes
+    #: Whether no rows are restored, so that there is nothing to look at.
+    is_empty: bool = False
 
     @property
     def wanted(self) -> tuple[Entry, ...]:
@@ -120,7 +122,9 @@ def restore_in_turns(
         for number, entries in enumerate(passes.turns):
             building.note((as_operator if number % 2 else as_worker).restore(entries, run))
         _silence_subscriptions(operator.connection, passes.entries, building.notes)
-        facts = look(plain, run, building.notes, fingerprint=building.fingerprint)
+        facts = building.facts
+        if not building.is_empty:
+            facts = look(plain, run, building.notes, fingerprint=building.fingerprint)
         building.note(as_worker.restore(passes.closing, run))
     return facts
 
