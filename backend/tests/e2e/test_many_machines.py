@@ -10,9 +10,11 @@ from typing import Any
 
 import httpx
 import psycopg
+import pyrage
 import pytest
 
 from support.backing_up import (
+    BACKUPS,
     assert_stored,
     assert_totals_add_up,
     backup,
@@ -200,6 +202,33 @@ def test_a_second_signal_ends_a_worker_at_once(many_machines: Founding, held: He
         worker.send(signal.SIGTERM)
         assert worker.wait() == -signal.SIGTERM
         assert attempts(machines) == [("running", 1)]
+
+
+def test_a_prover_alone_has_the_identity_and_verifies_what_others_stored(
+    many_machines: Founding, any_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    identity = pyrage.x25519.Identity.generate()
+    identity_file = tmp_path / "identity.txt"
+    identity_file.write_text(f"{identity}\n")
+    machines = many_machines()
+    web = machines.web(pg_bin_dir=any_postgres.bin_dir, age_recipients=identity.to_public())
+    with asking(web) as client:
+        machines.worker("main", queues="backup,restore,upkeep")
+        stored = assert_stored(trigger(client))
+        asked = client.post(f"{BACKUPS}/{stored['backup_id']}/verify", json={"level": "readable"}).json()
+        assert "Nobody takes: verify (1 waiting)" in hhh(web, "worker", "list").stdout
+        machines.worker("prover", queues="verify", elsewhere=True, age_identity_file=identity_file)
+
+        def ended() -> dict[str, Any]:
+            found: dict[str, Any] = client.get(f"/api/v1/verifications/{asked['verification_id']}").json()
+            return found if found["finished_at"] else {}
+
+        found = wait_until(ended, seconds=60, what="the end of the verification")
+        assert (found["status"], found["reached"]) == ("success", "readable"), found
+        assert [each["queues"] for each in client.get("/api/v1/workers").json()] == [
+            ["backup", "restore", "upkeep"],
+            ["verify"],
+        ]
 
 
 def test_never_more_dumps_run_than_the_limit_of_all_workers(

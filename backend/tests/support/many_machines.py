@@ -34,11 +34,14 @@ BRISK = [sys.executable, "-c", _BRISK]
 class WorkerProcess:
     """One running `hhh worker`."""
 
-    def __init__(self, name: str, folder: Path, environment: Mapping[str, str], command: list[str]) -> None:
+    def __init__(
+        self, name: str, folder: Path, environment: Mapping[str, str], command: list[str], *, queues: str | None = None
+    ) -> None:
+        options = ["--name", name] if queues is None else ["--name", name, "--queues", queues]
         self.log_file = folder / f"{name}.log"
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "worker", "--name", name],
+                [*command, "worker", *options],
                 cwd=folder,
                 env={**environment, "COLUMNS": "200"},
                 stdin=subprocess.DEVNULL,
@@ -104,9 +107,15 @@ class ManyMachines:
         return self._web.start()
 
     def worker(
-        self, name: str, *, elsewhere: bool = False, command: list[str] | None = None, **settings: object
+        self,
+        name: str,
+        *,
+        elsewhere: bool = False,
+        command: list[str] | None = None,
+        queues: str | None = None,
+        **settings: object,
     ) -> WorkerProcess:
-        """Start a worker once `web` runs; `elsewhere`: with a data folder, and so lock files, of its own."""
+        """Start a worker once `web` runs, of all queues or of those; `elsewhere`: with a data folder of its own."""
         assert self._web is not None
         environment = {**self._web.environment, **{f"HHH_{key.upper()}": str(value) for key, value in settings.items()}}
         if elsewhere:
@@ -114,7 +123,7 @@ class ManyMachines:
             data_dir.mkdir()
             shutil.copy(self._web.data_dir / "signing.key", data_dir)
             environment["HHH_DATA_DIR"] = str(data_dir)
-        worker = WorkerProcess(name, self._web.folder, environment, command or hhh_command())
+        worker = WorkerProcess(name, self._web.folder, environment, command or hhh_command(), queues=queues)
         self._running.callback(worker.close)
         return worker
 

@@ -38,7 +38,7 @@ def test_a_unit_starts_a_command_and_lets_it_drain(unit: Path) -> None:
     assert "KillMode=mixed" in text
 
 
-@pytest.mark.parametrize("name", ["web", "worker"])
+@pytest.mark.parametrize("name", ["web", "worker", "prover"])
 def test_a_container_has_settings_that_fit_and_a_command(name: str, tmp_path: Path) -> None:
     container = containers()[name]
     assert container["env_file"] == ".env"

@@ -82,7 +82,7 @@ class ProcrastinateQueue(JobQueue):
             log.warning("jobs_not_handed_over", jobs=len(waiting), error=str(error.__cause__ or error).strip())
             self._let_go(waiting)
 
-    def _send(self, deliveries: Sequence[Delivery]) -> None:
+    def _send(self, deliveries: list[Delivery]) -> None:
         try:
             self._sender.job_manager.batch_defer_jobs(deliveries)
         except AlreadyEnqueued:  # one of them: then none was taken
