@@ -9,7 +9,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self
 
 import psycopg
 
@@ -25,15 +24,13 @@ ASSERTIONS = [
 
 
 #: Seconds between two changes of definitions: with more of them, pg_dump never gets its locks.
-_PAUSE = 1.0
+_PAUSE = 0.3
 
 
 class BusyWriter(ABC):
-    """Changes a database in a thread until the block is left; an error of it is raised there."""
+    """Changes a database in a thread while somebody is `writing`; an error of it is raised there."""
 
     def __init__(self) -> None:
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
         self._error: BaseException | None = None
         #: How much it has done.
         self.changes = 0
@@ -42,25 +39,24 @@ class BusyWriter(ABC):
     def run(self, stopped: Callable[[], bool]) -> Iterator[None]:
         """Does one change after the other."""
 
-    def wait_for_changes(self, more: int) -> None:
-        """Until so many more were made."""
-        goal = self.changes + more
-        wait_until(lambda: self.changes >= goal or not self._thread.is_alive(), seconds=60, what="more changes")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self.wait_for_changes(20)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """It writes in the block, and has made some changes when that begins."""
+        stopped, goal = threading.Event(), self.changes + 20
+        thread = threading.Thread(target=self._work, args=[stopped.is_set], daemon=True)
+        thread.start()
+        try:
+            wait_until(lambda: self.changes >= goal or not thread.is_alive(), seconds=60, what="some changes")
+            yield
+        finally:
+            stopped.set()
+            thread.join()
         if self._error is not None:
             raise self._error
 
-    def _work(self) -> None:
+    def _work(self, stopped: Callable[[], bool]) -> None:
         try:
-            for _ in self.run(self._stopped.is_set):
+            for _ in self.run(stopped):
                 self.changes += 1
         except BaseException as error:  # noqa: BLE001  it is raised to the test
             self._error = error
@@ -72,6 +68,7 @@ class BusySqlite(BusyWriter):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
+        self._script = itertools.cycle(_SQLITE)
         with contextlib.closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA journal_mode = wal")
             connection.executescript(
@@ -91,7 +88,7 @@ class BusySqlite(BusyWriter):
             for number in itertools.count():
                 if stopped():
                     return
-                script = ["BEGIN IMMEDIATE", *_transfer(), *_SQLITE[number % len(_SQLITE)], "COMMIT"]
+                script = ["BEGIN IMMEDIATE", *_transfer(), *next(self._script), "COMMIT"]
                 for statement in script:
                     connection.execute(statement.format(number=number))
                 yield
@@ -103,6 +100,7 @@ class BusyPostgresql(BusyWriter):
     def __init__(self, url: str) -> None:
         super().__init__()
         self._url = url
+        self._script = itertools.cycle(_POSTGRESQL)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(
                 """
@@ -118,13 +116,13 @@ class BusyPostgresql(BusyWriter):
 
     def run(self, stopped: Callable[[], bool]) -> Iterator[None]:
         with psycopg.connect(self._url, autocommit=True) as connection:
-            definitions, due = itertools.cycle(_POSTGRESQL), 0.0
+            due = 0.0
             for number in itertools.count():
                 if stopped():
                     return
                 script = ["BEGIN", *_transfer(), "SELECT nextval('up'), nextval('down')", "COMMIT"]
                 if time.monotonic() > due:
-                    script[-1:-1] = next(definitions)
+                    script[-1:-1] = next(self._script)
                     due = time.monotonic() + _PAUSE
                 connection.execute("; ".join(script).format(number=number).encode())
                 yield

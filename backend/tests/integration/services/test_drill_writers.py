@@ -34,23 +34,26 @@ def writer_of(drilling: Drilling) -> BusyWriter:
     return BusyPostgresql(drilling.rig.url)
 
 
-def take(drilling: Drilling) -> Taken:
+def take(drilling: Drilling, writer: BusyWriter) -> Taken:
+    error: EngineError | None = None
     for _ in range(TRIES):
-        try:
-            return drilling.take(fingerprint="full")
-        except EngineError as error:
-            last = error
-    raise last
+        with writer.writing():
+            before = writer.changes
+            try:
+                taken = drilling.take(fingerprint="full")
+            except EngineError as failed:
+                error = failed
+            else:
+                assert writer.changes > before
+                return taken
+    raise AssertionError("no backup could be taken") from error
 
 
 def drill(drilling: Drilling, times: int) -> None:
-    with writer_of(drilling) as writer:
-        for _ in range(times):
-            before = writer.changes
-            taken = take(drilling)
-            result = drilling.drill_of(taken, assertions=ASSERTIONS)
-            assert status_of(result) == "success", result
-            assert writer.changes > before
+    writer = writer_of(drilling)
+    for _ in range(times):
+        result = drilling.drill_of(take(drilling, writer), assertions=ASSERTIONS)
+        assert status_of(result) == "success", result
 
 
 def test_drills_of_a_database_that_is_written_to_give_no_alarm(drilling: Drilling) -> None:
