@@ -16,7 +16,6 @@ from pathlib import Path
 
 from hhh.core.errors import Lacking, ToolFailed, ToolMissing
 from hhh.core.process import output_of
-from hhh.core.text import listed
 from hhh.engines.base import Workplace
 
 #: Searched in this order, where no account is named.
@@ -125,7 +124,8 @@ def _in_namespaces(folder: Path, program: Path, workplace: Workplace, account: p
             *_told_of(account),
             "no network",
             "no other process of this machine",
-            f"hidden: {listed([str(path) for path in hidden])}",
+            # No paths: it is told to whoever is handed a report.
+            "no file of this service, of its other work, or of other accounts and services",
         ),
     )
 
