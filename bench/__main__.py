@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "backend" / "tests"))
 
 import pyrage
 
-from bench import catalogue, postgres, restore, schedules, sqlite, trigger
+from bench import catalogue, drill, postgres, restore, schedules, sqlite, trigger
 from bench.plot import svg
 from bench.report import ORDER, RESULTS, Part, markdown, save
 from support.session import current_session
@@ -40,6 +40,7 @@ def main() -> int:
         "restore-sqlite": lambda: restore.measure_sqlite(
             folder / "restore-sqlite", megabytes=asked.sqlite_mb, runs=asked.runs
         ),
+        "drill": lambda: drill.measure(folder / "drill", megabytes=asked.pg_mb, major=asked.pg_major, runs=asked.runs),
         "trigger": lambda: trigger.measure(folder / "trigger", requests=asked.requests, recipient=recipient),
         "catalogue": lambda: catalogue.measure(
             folder / "catalogue", rows=asked.rows, requests=asked.requests, major=asked.pg_major

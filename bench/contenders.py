@@ -177,16 +177,24 @@ class WarmService:
     def restore(self, target: str, destination: str) -> None:
         """Restores that backup into something new; returns when it is there, compared."""
         request = {"backup_id": self.backup(target), "mode": "new", "destination": destination}
-        place = self.client.post("/api/v1/restores", json=request).raise_for_status().headers["Location"]
-        while (answer := self.client.get(place).raise_for_status().json())["status"] in {"queued", "running"}:
-            time.sleep(_POLL_SECONDS)
-        if answer["status"] != "success":
-            raise RuntimeError(answer["error"])
+        self._wait_for(self.client.post("/api/v1/restores", json=request))
+
+    def prove(self, target: str) -> None:
+        """Restores that backup into a throw-away place; returns when it is compared, and the place gone."""
+        place = f"/api/v1/backups/{self.backup(target)}/verify"
+        self._wait_for(self.client.post(place, json={"level": "proven"}))
 
     def empty_store(self) -> None:
         """Removes what backups left."""
         for folder in self.store.iterdir():
             shutil.rmtree(folder)
+
+    def _wait_for(self, accepted: httpx.Response) -> None:
+        place = accepted.raise_for_status().headers["Location"]
+        while (answer := self.client.get(place).raise_for_status().json())["status"] in {"queued", "running"}:
+            time.sleep(_POLL_SECONDS)
+        if answer["status"] != "success":
+            raise RuntimeError(answer["error"])
 
     def close(self) -> None:
         """Ends it."""

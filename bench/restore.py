@@ -34,7 +34,7 @@ def measure_postgres(folder: Path, *, megabytes: float, major: int, runs: int) -
         tools = {"pg_bin_dir": server.bin_dir}
         clock = ServerClock(postmaster_of(server))
         with (
-            warm_service(folder / "encrypted", targets, {**tools, **_encryption(folder)}) as sealed,
+            warm_service(folder / "encrypted", targets, {**tools, **encryption(folder)}) as sealed,
             warm_service(folder / "open", targets, tools) as unsealed,
         ):
             ours: list[Contender] = [
@@ -58,17 +58,17 @@ def measure_sqlite(folder: Path, *, megabytes: float, runs: int) -> Part:
     source, restored = folder / "shop.db", folder / "restored.db"
     size = fill_sqlite(source, megabytes)
     targets = {_TARGET: f"sqlite:///{source}"}
-    encryption = _encryption(folder)
+    encrypted = encryption(folder)
     clock = ServerClock()
     with (
-        warm_service(folder / "encrypted", targets, encryption) as sealed,
+        warm_service(folder / "encrypted", targets, encrypted) as sealed,
         warm_service(folder / "open", targets) as unsealed,
     ):
         ours = [
             Restore(name, service, _TARGET, str(restored), clock, remove=restored.unlink)
             for name, service in ((_OURS, sealed), (_OURS_OPEN, unsealed))
         ]
-        identity = encryption["age_identity_file"]
+        identity = encrypted["age_identity_file"]
         scripts = {
             _UNPACK: f"zstd -q -d -o out/restored.db '{_object(unsealed)}'",
             _DECRYPT: f"age -d -i '{identity}' '{_object(sealed)}' | zstd -q -d -o out/restored.db",
@@ -105,7 +105,8 @@ def _pg_restores(server: PostgresServer, database: str, folder: Path, clock: Ser
     ]
 
 
-def _encryption(folder: Path) -> dict[str, object]:
+def encryption(folder: Path) -> dict[str, object]:
+    """Settings of a service that encrypts and that can open what it has encrypted."""
     identity = pyrage.x25519.Identity.generate()
     file = folder / "identity.txt"
     file.write_text(f"{identity}\n")
