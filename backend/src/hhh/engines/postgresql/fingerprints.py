@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Self
@@ -128,17 +128,10 @@ class Fingerprints:
         for oid, *column in session.rows(_COLUMNS, oids):
             columns[oid].append(_Column(*column))
         with_key = {oid for oid, of_table in columns.items() if any(column.is_key for column in of_table)}
-        if isinstance(wanted, str):
-            large = {oid for oid, size in session.rows(_HEAPS, oids) if size > _SMALL} if wanted == "sampled" else set()
-            methods = {oid: Method(version, _ONE_OF if oid in large & with_key else 1) for oid in oids["tables"]}
-        else:
-            parsed = {table.oid: Method.parse(wanted.get((table.schema, table.name), "")) for table in tables}
-            methods = {
-                oid: method
-                for oid, method in parsed.items()
-                if method is not None and method.version == version and (method.one_of == 1 or oid in with_key)
-            }
-        return cls(methods, columns)
+        if not isinstance(wanted, str):
+            return cls(_as_before(tables, wanted, version, with_key), columns)
+        large = {oid for oid, size in session.rows(_HEAPS, oids) if size > _SMALL} if wanted == "sampled" else set()
+        return cls({oid: Method(version, _ONE_OF if oid in large & with_key else 1) for oid in oids["tables"]}, columns)
 
     def leave_out(self, table: Relation, error: Exception) -> None:
         """This table gets none; the operator hears why."""
@@ -167,6 +160,18 @@ class Fingerprints:
     def text(self, table: Relation, total: Decimal | None) -> str | None:
         """The fingerprint of what `expression` came to."""
         return None if total is None else f"{self._methods[table.oid]}:{int(total) % 2**64:016x}"
+
+
+def _as_before(
+    tables: Iterable[Relation], wanted: Mapping[tuple[str, str], str], version: str, with_key: Container[int]
+) -> Mapping[int, Method]:
+    """Of the methods that are wanted, those that can be done here: of this version, and samples by a key."""
+    methods = ((table.oid, Method.parse(wanted.get((table.schema, table.name), ""))) for table in tables)
+    return {
+        oid: method
+        for oid, method in methods
+        if method is not None and method.version == version and (method.one_of == 1 or oid in with_key)
+    }
 
 
 def _hash(columns: Sequence[_Column], purpose: str = "") -> sql.Composable:
