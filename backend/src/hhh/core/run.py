@@ -12,7 +12,8 @@ class Progress:
 
     #: What is being done now. Of a backup: ``snapshot``, ``stream``, ``finalise``; of an import the same, and before
     #: ``stream`` ``inspect``, where the rows of a dump are counted; of a restore: ``checks``, ``download``,
-    #: ``restore``, ``compare``, ``swap``; of a repair ``copy``.
+    #: ``restore``, ``compare``, ``swap``; of a verification ``checks``, where copies are read back, ``read``,
+    #: ``download``, ``restore``, ``compare``; of a repair ``copy``.
     stage: str
     #: Bytes of the dump read so far; of a restore, of its object in the store.
     raw_bytes: int = 0

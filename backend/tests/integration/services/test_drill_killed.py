@@ -88,6 +88,7 @@ def test_a_drill_that_is_killed_at_any_stage_leaves_nothing(drilling: Drilling) 
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(600)
 def test_a_drill_that_is_killed_at_any_moment_leaves_nothing(drilling: Drilling) -> None:
     backup = drilling.store(drilling.take())
     killed = 0

@@ -61,5 +61,6 @@ def test_drills_of_a_database_that_is_written_to_give_no_alarm(drilling: Drillin
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1200)
 def test_a_hundred_drills_of_a_database_that_is_written_to_give_no_alarm(drilling: Drilling) -> None:
     drill(drilling, MANY_DRILLS)
