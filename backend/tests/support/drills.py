@@ -95,3 +95,17 @@ def filled(server: PostgresServer, database: str, *statements: str) -> None:
     with server.connect(database, autocommit=True) as connection:
         for statement in statements:
             connection.execute(sql.SQL(statement))
+
+
+@contextmanager
+def signing_in(server: PostgresServer, name: str, *options: str) -> Iterator[str]:
+    """A role that signs in with the server's password."""
+    role = sql.Identifier(name)
+    server.execute(
+        sql.SQL("CREATE ROLE {} LOGIN {} PASSWORD {}").format(role, sql.SQL(" ".join(options)), server.password)
+    )
+    try:
+        yield name
+    finally:
+        server.execute(sql.SQL("DROP OWNED BY {}").format(role))
+        server.execute(sql.SQL("DROP ROLE {}").format(role))

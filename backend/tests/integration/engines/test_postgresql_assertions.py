@@ -1,7 +1,6 @@
 """Queries of the operator, asked of what a drill restored: what holds, and all that must not."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from hhh.engines.postgresql.names import new_token, restore_name, token_beside
 from hhh.engines.postgresql.worker import worker_role
 from hhh.engines.restoring import Built
 from hhh.schemas.verification import Asserted
-from support.drills import Drill, backed_up, drilled, filled
+from support.drills import Drill, backed_up, drilled, filled, signing_in
 from support.postgres import PostgresServer
 
 pytestmark = pytest.mark.postgres
@@ -269,26 +268,12 @@ def test_a_cancelled_run_ends_the_query_and_leaves_no_role(drill: Drill) -> None
         assert connection.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'hhh_restore_%'").fetchall() == []
 
 
-@contextmanager
-def another_role(server: PostgresServer, name: str, *options: str) -> Iterator[str]:
-    """A role that signs in with the server's password."""
-    role = sql.Identifier(name)
-    server.execute(
-        sql.SQL("CREATE ROLE {} LOGIN {} PASSWORD {}").format(role, sql.SQL(" ".join(options)), server.password)
-    )
-    try:
-        yield name
-    finally:
-        server.execute(sql.SQL("DROP OWNED BY {}").format(role))
-        server.execute(sql.SQL("DROP ROLE {}").format(role))
-
-
 def test_a_role_without_superuser_asks_itself_and_that_is_told(
     postgres: PostgresServer, postgres_database: str, tmp_path: Path
 ) -> None:
     filled(postgres, postgres_database, "CREATE TABLE kept (id integer)", "INSERT INTO kept VALUES (1)")
     source = backed_up(postgres, postgres_database, tmp_path)
-    with another_role(postgres, f"plain-{postgres_database}", "CREATEDB") as role:
+    with signing_in(postgres, f"plain-{postgres_database}", "CREATEDB") as role:
         url = postgres.url(user=role, password=postgres.password)
         with drilled(postgres, source, tmp_path, url=url) as drill:
             reads, writes, makes, sleeps = asked(

@@ -5,13 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from hhh.core.errors import Cancelled, Lacking
+from hhh.core.run import Unattended
+from hhh.engines.base import Workplace
+from hhh.engines.postgresql.names import restore_name, token_beside
+from hhh.engines.postgresql.schema_comparison import compare_schemas
+from hhh.engines.postgresql.schema_dump import schema_of
 from hhh.engines.restoring import RestoreSource
-from support.drills import backed_up, drilled, filled, imported
+from support.drills import Drill, backed_up, drilled, filled, imported, signing_in
 from support.postgres import ONE_MAJOR_AT_FIRST, PostgresServer
 from support.postgres_peculiar import make_peculiar_database
 from support.postgres_rich import drop_rich_roles, make_rich_database
 
 pytestmark = pytest.mark.postgres
+
+#: For what does not differ from major to major.
+ON_16 = pytest.mark.parametrize("postgres", [16], indirect=True)
 
 SHOP = """
 CREATE TYPE state AS ENUM ('open', 'paid', 'sent');
@@ -237,9 +246,81 @@ def test_there_is_none_of_a_dump_that_somebody_made(
         assert drill.differences() == {}
 
 
-@pytest.mark.parametrize("postgres", [16], indirect=True)
+@ON_16
 def test_there_is_none_on_a_newer_server(
     postgres: PostgresServer, postgres18: PostgresServer, source: RestoreSource, tmp_path: Path
 ) -> None:
     with drilled(postgres18, source, tmp_path) as drill:
         assert drill.differences() == {}
+
+
+@ON_16
+def test_members_of_extensions_are_not_compared_and_extensions_are(
+    postgres: PostgresServer, postgres_database: str, tmp_path: Path
+) -> None:
+    filled(postgres, postgres_database, "CREATE SCHEMA theirs", "CREATE EXTENSION vector SCHEMA theirs")
+    with drilled(postgres, backed_up(postgres, postgres_database, tmp_path), tmp_path) as drill:
+        assert drill.differences() == {}
+        drill.change("ALTER EXTENSION vector SET SCHEMA public")
+        assert list(drill.differences()) == ["extension vector"]
+
+
+_OF_SUPERUSERS = """
+CREATE FUNCTION noted() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+CREATE EVENT TRIGGER noted ON ddl_command_end EXECUTE FUNCTION noted();
+COMMENT ON EVENT TRIGGER noted IS 'noted';
+CREATE PUBLICATION whole FOR ALL TABLES;
+CREATE FUNCTION quick(internal) RETURNS internal LANGUAGE internal AS 'textin';
+CREATE TABLE kept (kind varchar(3) CHECK (kind IN ('a', 'b')));
+CREATE INDEX kept_kind ON kept (kind);
+"""
+
+
+@ON_16
+@pytest.mark.parametrize("index", ["kept", "dropped"])
+def test_what_a_role_without_superuser_could_not_make_is_not_missed(
+    postgres: PostgresServer, postgres_database: str, tmp_path: Path, index: str
+) -> None:
+    filled(postgres, postgres_database, _OF_SUPERUSERS)
+    source = backed_up(postgres, postgres_database, tmp_path)
+    with signing_in(postgres, f"plain-{postgres_database}", "CREATEDB") as role:
+        url = postgres.url(user=role, password=postgres.password)
+        with drilled(postgres, source, tmp_path, url=url) as drill:
+            if index == "dropped":
+                drill.change("DROP INDEX kept_kind")
+            assert list(drill.differences()) == (["index public.kept_kind"] if index == "dropped" else [])
+
+
+class Cancelling(Unattended):
+    """A run that is cancelled once a second database is made."""
+
+    def __init__(self, drill: Drill) -> None:
+        self._drill = drill
+        self._second = restore_name(drill.place.destination.name, token_beside(drill.place.destination.token))
+
+    def raise_if_cancelled(self) -> None:
+        with self._drill.server.connect() as connection:
+            if connection.execute("SELECT FROM pg_database WHERE datname = %s", [self._second]).fetchone() is not None:
+                raise Cancelled("cancelled")
+
+
+@ON_16
+def test_a_cancelled_comparison_leaves_nothing(
+    postgres: PostgresServer, postgres_database: str, tmp_path: Path
+) -> None:
+    filled(postgres, postgres_database, "CREATE TABLE kept (kind varchar(3) CHECK (kind IN ('a', 'b')))")
+    with drilled(postgres, backed_up(postgres, postgres_database, tmp_path), tmp_path) as drill:
+        run = Cancelling(drill)
+        with pytest.raises(Cancelled):
+            compare_schemas(drill.source, drill.built, drill.place, drill.workplace, run)
+
+
+@ON_16
+def test_without_pg_dump_for_the_server_nothing_is_said(
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Lacking, match="no pg_dump 16 was found") as raised:
+        schema_of(postgres.url(), Workplace(tmp_path), Unattended(), installs=tmp_path)
+    assert raised.value.hint is not None
+    assert "postgresql-client-16" in raised.value.hint

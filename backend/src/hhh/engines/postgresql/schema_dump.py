@@ -15,7 +15,7 @@ from hhh.core.scratch import scratch_written
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql.admin import Administration, administration
 from hhh.engines.postgresql.archive import Archive
-from hhh.engines.postgresql.binaries import Tool, find_tool
+from hhh.engines.postgresql.binaries import SYSTEM_INSTALLS, Tool, find_tool
 from hhh.engines.postgresql.connection import KEEPALIVE, tool_environment
 from hhh.engines.postgresql.tool import wait_for_silence
 from hhh.engines.postgresql.url import parse_url
@@ -25,8 +25,8 @@ _EVENT_TRIGGERS_OFF_SINCE = 170_000
 _SETTINGS = ("jit=off", "quote_all_identifiers=off")
 
 
-def schema_of(url: str, workplace: Workplace, run: Run) -> Archive:
-    """The definitions of a database that nobody else uses, without owners and privileges.
+def schema_of(url: str, workplace: Workplace, run: Run, *, installs: Path = SYSTEM_INSTALLS) -> Archive:
+    """The definitions of a database, without owners and privileges; ``installs`` is as of `find_tool`.
 
     Raises:
         Lacking: there is no pg_dump for its server.
@@ -35,7 +35,7 @@ def schema_of(url: str, workplace: Workplace, run: Run) -> Archive:
         Cancelled, LeaseLost: the run is over.
     """
     with administration(url, workplace) as admin:
-        tool = _pg_dump(admin, workplace)
+        tool = _pg_dump(admin, workplace, installs)
         environment = _environment(admin, parse_url(url).parameters["dbname"])
         with scratch_written(workplace.scratch):
             folder = tempfile.TemporaryDirectory(prefix="schema-", dir=workplace.scratch)
@@ -47,9 +47,9 @@ def schema_of(url: str, workplace: Workplace, run: Run) -> Archive:
             return Archive.read(file)
 
 
-def _pg_dump(admin: Administration, workplace: Workplace) -> Tool:
+def _pg_dump(admin: Administration, workplace: Workplace, installs: Path) -> Tool:
     try:
-        return find_tool("pg_dump", admin.major, pg_bin_dir=workplace.pg_bin_dir)[0]
+        return find_tool("pg_dump", admin.major, pg_bin_dir=workplace.pg_bin_dir, installs=installs)[0]
     except ToolMissing as error:
         raise Lacking(error.message, hint=error.hint) from error
 
