@@ -45,7 +45,7 @@ def find_out(
     try:
         with scratch_folder(scratch_dir, "test") as scratch:
             workplace = Workplace(scratch, settings.pg_bin_dir)
-            return Proof(settings, copies).find_out(demand, workplace, run or Unattended())
+            return Proof(copies).find_out(demand, workplace, run or Unattended())
     finally:
         assert list(scratch_dir.iterdir()) == []
 

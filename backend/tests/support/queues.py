@@ -127,7 +127,7 @@ def gated(settings: Settings, database: Database, gate: Gate) -> Services:
     """All services, their backups and verifications behind the gate."""
     services = assemble(settings, database)
     backups = GatedBackups(settings, database, services.identity, services.targets, services.stores, services.policies)
-    proof = Proof(settings, Copies(settings, services.identity, services.catalogue, services.stores))
+    proof = Proof(Copies(settings, services.identity, services.catalogue, services.stores))
     verifications = GatedVerifications(settings, database, services.targets, services.policies, proof)
     backups.gate = verifications.gate = gate
     return dataclasses.replace(services, backups=backups, verification_work=verifications)

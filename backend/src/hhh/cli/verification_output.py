@@ -67,8 +67,9 @@ def _course(found: VerificationResource) -> Iterator[str]:
         yield f"Restored{source} into {found.place}{_pace(found)}."
     for each in found.isolation:
         yield f"Kept apart there: {each}."
+    done = "Read to its end" if found.restore_seconds is None else "Compared with the source"
     for each in found.compared:
-        yield f"Compared with the source: {each}."
+        yield f"{done}: {each}."
     for asserted in found.assertions:
         if asserted.holds:
             yield f"The assertion holds ({duration(asserted.seconds)}): {asserted.sql}"
@@ -90,11 +91,10 @@ def _print_problems(found: VerificationResource) -> None:
     for each in found.differences:
         told = f"{each.name}: {each.expected} in the source, {each.found} in what was restored"
         problems.print(f"[bold red]Difference:[/] {escape(told)}")
-    for asserted in found.assertions:
-        if not asserted.holds:
-            problems.print(
-                f"[bold red]The assertion does not hold:[/] {escape(asserted.sql)}: it gave {escape(asserted.found)}"
-            )
+    for asserted in found.failed_assertions:
+        problems.print(
+            f"[bold red]The assertion does not hold:[/] {escape(asserted.sql)}: it gave {escape(asserted.found)}"
+        )
     for lacking in found.lacking:
         problems.print(f"[yellow]Not found out here:[/] {escape(lacking)}")
     for warning in found.warnings:
@@ -107,12 +107,12 @@ def _next_steps(found: VerificationResource) -> Iterator[str]:
         yield f"{reached}Nothing speaks against the backup. Provide what is lacking, then: {_again(found)}"
     if found.status != "failed":
         return
-    bad = [copy for copy in found.copies if copy.status in {"damaged", "missing"}]
-    has_good = any(copy.status == "good" for copy in found.copies)
-    if bad and has_good:
+    if found.bad_copies and found.has_good_copy:
         yield f"Bad copies are made again from a good one by the service, or now: hhh backup repair {found.target}"
-    if (bad and not has_good) or found.errors or found.differences or any(not each.holds for each in found.assertions):
+    if (found.bad_copies and not found.has_good_copy) or found.speaks_against_content:
         yield f"Don't count on this backup. Take another and verify that: hhh backup run {found.target}"
+    if any(not each.holds for each in found.assertions):
+        yield f"Or is the assertion wrong? Change it (hhh target set {found.target} --assertion …), then: {_again(found)}"
 
 
 def _again(found: VerificationResource) -> str:

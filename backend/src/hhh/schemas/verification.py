@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,7 @@ from hhh.schemas.restore import Check, Difference
 Level = Literal["stored", "readable", "proven"]
 #: The levels, the least first.
 LEVELS: tuple[Level, ...] = ("stored", "readable", "proven")
+_HEIGHTS: Mapping[str | None, int] = {None: 0} | {level: height for height, level in enumerate(LEVELS, start=1)}
 Status = Literal["queued", "running", "success", "failed", "inconclusive", "cancelled"]
 
 
@@ -27,6 +29,11 @@ class VerificationFilter:
     target: str | None = None
     backup_id: str | None = None
     status: VerificationStatus | None = None
+
+
+def reaches(level: str | None, asked: str | None) -> bool:
+    """Whether a level includes another one; each includes None, which is none of them."""
+    return _HEIGHTS[level] >= _HEIGHTS[asked]
 
 
 class VerifyRequest(ApiModel):
@@ -53,6 +60,11 @@ class CheckedCopy(ApiModel):
     status: Literal["good", "damaged", "missing", "unreachable"]
     size: int = Field(description="Bytes of all its objects, as stored.")
     problem: str | None = None
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it is no longer what was stored; of one out of reach nobody knows."""
+        return self.status in {"damaged", "missing"}
 
 
 class Asserted(ApiModel):
@@ -87,6 +99,26 @@ class VerificationResult(ApiModel):
     restore_seconds: float | None = Field(default=None, description="From the first byte read to the last row there.")
     raw_bytes: int | None = Field(default=None, description="Bytes of the dump.")
     restore_bytes_per_second: float | None = None
+
+    @property
+    def bad_copies(self) -> list[CheckedCopy]:
+        """Those that have to be made again, where another one is good."""
+        return [copy for copy in self.copies if copy.is_bad]
+
+    @property
+    def has_good_copy(self) -> bool:
+        """Whether one of them, at least, is what was stored."""
+        return any(copy.status == "good" for copy in self.copies)
+
+    @property
+    def failed_assertions(self) -> list[Asserted]:
+        """Those that do not hold."""
+        return [each for each in self.assertions if not each.holds]
+
+    @property
+    def speaks_against_content(self) -> bool:
+        """Whether something is wrong with what the backup holds, and not with its copies alone."""
+        return bool(self.errors or self.differences or self.failed_assertions)
 
 
 class VerificationResource(VerificationResult):

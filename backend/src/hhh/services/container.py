@@ -133,7 +133,7 @@ def assemble(settings: Settings, database: Database) -> Services:
         sweep=Sweep(settings, database, identity, stores, pruning),
         workers=WorkerService(database),
         verifications=verifications,
-        verification_work=VerificationWork(settings, database, targets, policies, Proof(settings, copies)),
+        verification_work=VerificationWork(settings, database, targets, policies, Proof(copies)),
         recoverability=RecoverabilityService(database, targets, policies),
         proof_reports=ProofReports(database, identity),
     )

@@ -6,13 +6,12 @@ import functools
 from dataclasses import dataclass
 
 from hhh.artifacts.retrieval import StoredBackup
-from hhh.core.config import Settings
 from hhh.core.errors import IdentityMissing, ScratchError
 from hhh.core.run import Run
 from hhh.engines.base import Workplace
 from hhh.models import VerificationStatus
 from hhh.schemas.policy import ProofFields
-from hhh.schemas.verification import LEVELS, Level, VerificationResult
+from hhh.schemas.verification import Level, VerificationResult, reaches
 from hhh.services.copies import Copies
 from hhh.services.copy_checks import check_copy
 from hhh.services.drill import Drill
@@ -20,7 +19,7 @@ from hhh.services.findings import Findings
 from hhh.services.reading import read_through
 
 #: Who can find out more of what is encrypted.
-_WITH_IDENTITY = "a worker that has it can (`hhh worker --queues verify` with HHH_AGE_IDENTITY_FILE)"
+_WITH_IDENTITY = "set HHH_AGE_IDENTITY_FILE, or leave it to a worker that has it (`hhh worker --queues verify`)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +37,7 @@ class Demand:
 class Proof:
     """Finds out what a backup is good for; records nothing."""
 
-    def __init__(self, settings: Settings, copies: Copies) -> None:
-        self._settings = settings
+    def __init__(self, copies: Copies) -> None:
         self._copies = copies
 
     def find_out(self, demand: Demand, workplace: Workplace, run: Run) -> VerificationResult:
@@ -106,7 +104,7 @@ def verdict(result: VerificationResult, level: Level) -> tuple[VerificationStatu
     """What a result comes to, and what is told if that is not success."""
     if reason := _against(result):
         return VerificationStatus.FAILED, reason
-    if result.reached is not None and LEVELS.index(result.reached) >= LEVELS.index(level):
+    if reaches(result.reached, level):
         return VerificationStatus.SUCCESS, None
     said = "; ".join(result.lacking) or f"the level {level} was not reached"
     return VerificationStatus.INCONCLUSIVE, said
@@ -114,10 +112,10 @@ def verdict(result: VerificationResult, level: Level) -> tuple[VerificationStatu
 
 def _against(result: VerificationResult) -> str | None:
     """The first that speaks against the backup, and how much more does."""
-    found = [f"{copy.storage}: {copy.problem}" for copy in result.copies if copy.status in {"damaged", "missing"}]
+    found = [f"{copy.storage}: {copy.problem}" for copy in result.bad_copies]
     found += result.errors
     found += [f"{each.name}: {each.expected} expected, {each.found} found" for each in result.differences]
-    found += [f"{each.sql}: {each.found}" for each in result.assertions if not each.holds]
+    found += [f"{each.sql}: {each.found}" for each in result.failed_assertions]
     if not found:
         return None
     return found[0] if len(found) == 1 else f"{found[0]}; and {len(found) - 1} more"

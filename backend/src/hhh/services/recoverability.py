@@ -14,8 +14,9 @@ from hhh.core.errors import InvalidInput
 from hhh.models import BackupLog, Schedule, VerificationStatus
 from hhh.repositories import recoverability as rows
 from hhh.repositories.recoverability import Conclusion
+from hhh.repositories.retention import PROVEN
 from hhh.schemas.recoverability import ProvenBackup, Recoverability
-from hhh.schemas.verification import LEVELS
+from hhh.schemas.verification import reaches
 from hhh.services.policies import PolicyService, TargetPolicy
 from hhh.services.recovery_state import STATES, Known, Seen, Verified, judged
 from hhh.services.schedules import overdue_from
@@ -131,7 +132,7 @@ def _against(found: Iterable[Conclusion], *, whole: bool) -> Verified | None:
     standing = [
         fault
         for fault in _with(found, VerificationStatus.FAILED)
-        if (fault.refuted or not whole) and not any(_is_later(each, fault) and _reaches(each, fault) for each in passed)
+        if (fault.refuted or not whole) and not any(_outdates(each, fault) for each in passed)
     ]
     return _newest(standing)
 
@@ -142,7 +143,7 @@ def _inconclusive(found: Iterable[Conclusion]) -> Verified | None:
     standing = [
         open_still
         for open_still in _with(found, VerificationStatus.INCONCLUSIVE)
-        if not any(_is_later(each, open_still) and _reaches(each, open_still) for each in others)
+        if not any(_outdates(each, open_still) for each in others)
     ]
     return _newest(standing)
 
@@ -151,13 +152,9 @@ def _with(found: Iterable[Conclusion], status: VerificationStatus) -> list[Concl
     return [each for each in found if each.status == status]
 
 
-def _is_later(one: Conclusion, other: Conclusion) -> bool:
-    return (one.created_at, one.id) > (other.created_at, other.id)
-
-
-def _reaches(one: Conclusion, other: Conclusion) -> bool:
-    levels: Sequence[str] = LEVELS
-    return levels.index(one.level) >= levels.index(other.level)
+def _outdates(one: Conclusion, other: Conclusion) -> bool:
+    is_later = (one.created_at, one.id) > (other.created_at, other.id)
+    return is_later and reaches(one.level, other.level)
 
 
 def _newest(found: Sequence[Conclusion]) -> Verified | None:
@@ -168,7 +165,7 @@ def _newest(found: Sequence[Conclusion]) -> Verified | None:
 
 
 def _proof(found: Iterable[Conclusion]) -> Conclusion | None:
-    return next((each for each in _with(found, VerificationStatus.SUCCESS) if each.level == LEVELS[-1]), None)
+    return next((each for each in _with(found, VerificationStatus.SUCCESS) if each.level == PROVEN), None)
 
 
 def _proven(row: BackupLog | None, proof: Conclusion | None) -> ProvenBackup | None:

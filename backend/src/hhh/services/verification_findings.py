@@ -14,7 +14,7 @@ from hhh.models import BackupLog, CopyStatus, Verification, VerificationStatus
 from hhh.repositories import copies as copy_rows
 from hhh.repositories import proofs as proof_rows
 from hhh.repositories import retention as retention_rows
-from hhh.schemas.verification import LEVELS, Level, VerificationResult
+from hhh.schemas.verification import Level, VerificationResult, reaches
 from hhh.services.proof import verdict
 from hhh.services.proof_demands import POLICY
 from hhh.services.verification import said_of
@@ -81,26 +81,20 @@ def _note_level(backup: BackupLog, result: VerificationResult, now: datetime, *,
     """Raises what the backup is known for; takes it down only where something speaks against what it holds."""
     if refuted:
         backup.verified_level, backup.verified_at = result.reached, now if result.reached else None
-    elif result.reached is not None and _height(result.reached) >= _height(backup.verified_level):
+    elif result.reached is not None and reaches(result.reached, backup.verified_level):
         backup.verified_level, backup.verified_at = result.reached, now
 
 
 def _is_about_copies(result: VerificationResult) -> bool:
     """Whether all that is wrong is a copy, of which another store has a good one: what was proven, is so of that."""
-    other = [*result.errors, *result.differences, *(each for each in result.assertions if not each.holds)]
-    return not other and any(copy.status == "good" for copy in result.copies)
+    return result.has_good_copy and not result.speaks_against_content
 
 
 def _note_copies(session: Session, row: Verification, result: VerificationResult, now: datetime) -> None:
     good = [copy.storage for copy in result.copies if copy.status == "good"]
     proof_rows.note_read(session, row.backup_id, good, now=now)
-    for copy in result.copies:
-        if copy.status in {"damaged", "missing"}:
-            # From then on a repair makes it again, from a good one.
-            error = f"The verification: {copy.problem}"
-            copy_rows.set_status(session, row.backup_id, copy.storage, CopyStatus.MISSING, error)
-            log.warning("copy_not_good", store=copy.storage, error=copy.problem, **said_of(row))
-
-
-def _height(level: str | None) -> int:
-    return LEVELS.index(level) if level in LEVELS else -1
+    for copy in result.bad_copies:
+        # From then on a repair makes it again, from a good one.
+        error = f"The verification: {copy.problem}"
+        copy_rows.set_status(session, row.backup_id, copy.storage, CopyStatus.MISSING, error)
+        log.warning("copy_not_good", store=copy.storage, error=copy.problem, **said_of(row))
