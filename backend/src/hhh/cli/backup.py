@@ -18,7 +18,7 @@ from hhh.cli.verification_output import print_verification, refuse
 from hhh.core.errors import BackupFailed, ConfigurationError
 from hhh.jobs.runtime import Jobs
 from hhh.jobs.worker import working
-from hhh.models import BackupStatus, WorkerState, queue_of
+from hhh.models import BackupStatus, queue_of
 from hhh.schemas.backup import AcceptedResponse, BackupFilter, BackupResource
 from hhh.services.container import Services
 from hhh.services.targets import APP
@@ -91,10 +91,7 @@ def hand_over(services: Services, new: NewJob) -> str:
     Raises:
         ConfigurationError: there is none.
     """
-    queue = queue_of(new.kind)
-    if not any(
-        each.alive and each.state == WorkerState.ACTIVE and queue in each.queues for each in services.workers.list()
-    ):
+    if queue_of(new.kind) in services.workers.untaken():
         raise ConfigurationError("No service runs that would take it", hint="start one, or leave out --detach")
     if not services.settings.jobs_database_url.get_secret_value():
         with working(services) as worker:
