@@ -64,6 +64,7 @@ def test_each_known_version_is_read(tmp_path: Path, minor: int) -> None:
             tablespace="fast",
             dependencies=(3, 5),
             has_data=True,
+            access_method="heap" if minor >= 14 else "",
         ),
     )
 

@@ -34,6 +34,13 @@ def test_owners_and_tablespaces_are_no_definitions() -> None:
     assert definitions([TABLE]) == definitions([elsewhere]) != {}
 
 
+def test_how_a_table_keeps_its_rows_is_part_of_it() -> None:
+    usual, other = replace(TABLE, access_method="heap"), replace(TABLE, access_method="columnar")
+    assert definitions([usual]) == definitions([TABLE])
+    told = difference(ORDERS, definitions([other])[ORDERS], definitions([usual])[ORDERS])
+    assert (told.expected, told.found) == ("USING columnar", "missing")
+
+
 @pytest.mark.parametrize(
     "left_out",
     [

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hhh.core.errors import EngineError
-from hhh.core.run import Run
+from hhh.core.run import Progress, Run
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql.archive import Archive
 from hhh.engines.postgresql.build import build
@@ -30,6 +30,20 @@ def beside(destination: Destination) -> Destination:
     )
 
 
+class _Silent(Run):
+    """A run that is a part of another, which has told where it is."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def report(self, progress: Progress) -> None:
+        """Drops it."""
+
+    def raise_if_cancelled(self) -> None:
+        """As the other one."""
+        self._run.raise_if_cancelled()
+
+
 def read_again(source: RestoreSource, destination: Destination, workplace: Workplace, run: Run) -> Archive:
     """The definitions of a backup as the server of the destination tells them; nothing is left there.
 
@@ -41,7 +55,7 @@ def read_again(source: RestoreSource, destination: Destination, workplace: Workp
     schema = source.attachments.get(SCHEMA_DUMP)
     definitions = replace(source, attachments={}, dump=schema or source.dump)
     try:
-        built = build(definitions, second, workplace, run, without_rows=True)
+        built = build(definitions, second, workplace, _Silent(run), without_rows=True)
         if built.errors:
             raise EngineError(f"The definitions can't be read in again to compare them: {built.errors[0]}")
         return schema_of(built.url, workplace, run)

@@ -86,6 +86,8 @@ class Entry:
     dependencies: tuple[int, ...]
     #: Whether rows or large objects belong to it.
     has_data: bool
+    #: How a table keeps its rows: ``heap``.
+    access_method: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,8 +353,7 @@ def _read_entry(reader: _Reader, head: _Head) -> Entry:
     section = _read_section(reader)
     definition, drop_statement, copy_statement = reader.text(), reader.text(), reader.text()
     namespace, tablespace = reader.text(), reader.text()
-    if head.version >= _WITH_ACCESS_METHOD:
-        reader.raw_text()
+    access_method = reader.text() if head.version >= _WITH_ACCESS_METHOD else ""
     if head.version >= _WITH_RELKIND:
         reader.integer()
     owner = reader.text()
@@ -375,6 +376,7 @@ def _read_entry(reader: _Reader, head: _Head) -> Entry:
         tablespace=tablespace,
         dependencies=dependencies,
         has_data=has_data,
+        access_method=access_method,
     )
 
 

@@ -34,6 +34,7 @@ _WORDS = {
     "SEQUENCE OWNED BY": "owner of sequence",
     "TABLE ATTACH": "attached partition",
 }
+_USUAL_METHODS = frozenset({"", "heap"})
 #: In signatures: a server may be set to quote all names, or only those that need it.
 _NEEDLESSLY_QUOTED = re.compile(r'"([a-z_][a-z0-9_]*)"')
 _LONGEST_LINE = 300
@@ -60,7 +61,7 @@ def definitions(entries: Iterable[Entry]) -> Definitions:
     found: defaultdict[Identity, list[str]] = defaultdict(list)
     for entry in entries:
         if _is_compared(entry):
-            found[name_of(entry)].append(entry.definition.strip())
+            found[name_of(entry)].append(_definition(entry))
     return {what: sorted(texts) for what, texts in found.items()}
 
 
@@ -100,6 +101,12 @@ def _is_compared(entry: Entry) -> bool:
     if entry.description in _NOTES:
         return not entry.tag.startswith(_NOTED_ELSEWHERE) and _BUILT_IN_COMMENT not in entry.definition
     return (entry.description, entry.tag) not in _BUILT_IN
+
+
+def _definition(entry: Entry) -> str:
+    text = entry.definition.strip()
+    # pg_restore sets it beforehand.
+    return f"{text}\nUSING {entry.access_method};" if entry.access_method not in _USUAL_METHODS else text
 
 
 def _counted(texts: Sequence[str] | None, none: str) -> str:

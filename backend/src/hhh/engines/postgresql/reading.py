@@ -6,6 +6,7 @@ The beginning is read here first, and tells which pg_restore it needs; so one pa
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _NAME = "dump"
+_MAJOR = re.compile(r"\d{1,4}")
 
 
 def read_through(pieces: Iterator[bytes], raw_size: int, workplace: Workplace, run: Run) -> str:
@@ -92,12 +94,11 @@ def _beginning(begun: _Begun) -> Archive:
 def _pg_restore(archive: Archive, workplace: Workplace) -> Tool:
     """Of the version that made the dump, or a newer one."""
     made_by = archive.dump_version.partition(" ")[0]
+    major = _MAJOR.match(made_by)
+    if major is None:
+        raise ArtifactDamaged(f"The dump does not say which pg_dump made it: {made_by!r}")
     try:
-        major = int(made_by.partition(".")[0])
-    except ValueError as error:
-        raise ArtifactDamaged(f"The dump does not say which pg_dump made it: {made_by!r}") from error
-    try:
-        return find_tool("pg_restore", major, pg_bin_dir=workplace.pg_bin_dir)[0]
+        return find_tool("pg_restore", int(major[0]), pg_bin_dir=workplace.pg_bin_dir)[0]
     except ToolMissing as error:
         raise Lacking(
             f"The dump was made by pg_dump {made_by}, and no pg_restore of that version or a newer one is here",

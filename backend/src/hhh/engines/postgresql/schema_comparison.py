@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 
 from hhh.core.errors import EngineError
 from hhh.core.run import Run
+from hhh.core.text import counted
 from hhh.engines.base import Workplace
 from hhh.engines.postgresql.admin import administration
 from hhh.engines.postgresql.again import read_again
@@ -39,7 +40,7 @@ def compare_schemas(
     expected = definitions(recorded.entries)
     found = definitions(schema_of(built.url, workplace, run).entries)
     unequal = [what for what in {**expected, **found} if expected.get(what) != found.get(what)]
-    told = f"{len(expected)} definitions"
+    told = counted(len(expected), "definition", "definitions")
     if unequal:
         left_out = _left_out(recorded, place, workplace)
         unequal = [what for what in unequal if what not in left_out]
