@@ -112,7 +112,7 @@ def _next_steps(found: VerificationResource) -> Iterator[str]:
     if (found.bad_copies and not found.has_good_copy) or found.speaks_against_content:
         yield f"Don't count on this backup. Take another and verify that: hhh backup run {found.target}"
     if any(not each.holds for each in found.assertions):
-        yield f"Or is the assertion wrong? Change it (hhh target set {found.target} --assertion …), then: {_again(found)}"
+        yield f"Or is an assertion wrong? Change it (hhh target set {found.target}), then: {_again(found)}"
 
 
 def _again(found: VerificationResource) -> str:
