@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -124,8 +125,19 @@ class BusyPostgresql(BusyWriter):
                 if time.monotonic() > due:
                     script[-1:-1] = next(self._script)
                     due = time.monotonic() + _PAUSE
-                connection.execute("; ".join(script).format(number=number).encode())
+                _execute(connection, "; ".join(script).format(number=number).encode())
                 yield
+
+
+def _execute(connection: "psycopg.Connection[Any]", script: bytes) -> None:
+    """Again and again, if the server ends it to undo a deadlock with a dump."""
+    while True:
+        try:
+            connection.execute(script)
+        except psycopg.errors.DeadlockDetected:
+            connection.execute("ROLLBACK")
+        else:
+            return
 
 
 def _transfer() -> list[str]:

@@ -61,10 +61,7 @@ class Drill:
                     self._drill(place, replace(source, dump=path), findings, clock)
             except (EngineError, ScratchError) as error:
                 findings.note_failure(error, self._prover, of_the_machine=True)
-            try:
-                download.wait()
-            except ScratchError as error:  # the place tells of all that it needs, the download of its own part
-                raise ScratchError(findings.lacking[0] if findings.lacking else str(error)) from error
+            _finish(download, findings)
         if findings.reached == "stored" and not findings.speaks_against_it and path.exists():
             self._read_through(path, findings)
         return findings
@@ -176,6 +173,14 @@ class _Clock:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._begun
+
+
+def _finish(download: Beside, findings: Findings) -> None:
+    """Whatever became of the place, the copy is read to its end."""
+    try:
+        download.wait()
+    except ScratchError as error:  # the place tells of all that it needs, the download of its own part
+        raise ScratchError(findings.lacking[0] if findings.lacking else str(error)) from error
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
