@@ -16,7 +16,7 @@ from hhh.cli.session import opened_services
 from hhh.cli.verification_output import STAGES, description, print_verification, refuse
 from hhh.jobs.worker import working
 from hhh.models import VerificationStatus
-from hhh.schemas.verification import AcceptedVerification, Level, VerificationResource
+from hhh.schemas.verification import AcceptedVerification, Level, VerificationFilter, VerificationResource
 from hhh.services.container import Services
 from hhh.services.restore_orders import COMMAND_LINE
 from hhh.services.work import NewJob
@@ -74,7 +74,7 @@ def verifications(
 ) -> None:
     """List verifications, newest first."""
     with opened_services() as services:
-        page = services.verifications.page(target=target, backup_id=backup, status=status, cursor=None, limit=limit)
+        page = services.verifications.page(VerificationFilter(target, backup, status), cursor=None, limit=limit)
     if as_json:
         print_json(page.items)
         return

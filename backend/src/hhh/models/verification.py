@@ -23,6 +23,10 @@ class VerificationStatus(StrEnum):
     CANCELLED = "cancelled"  #: ended by the operator
 
 
+#: Those that have ended by themselves, with a result.
+CONCLUDED = (VerificationStatus.SUCCESS, VerificationStatus.FAILED, VerificationStatus.INCONCLUSIVE)
+
+
 class Verification(Base):
     """One verification; its id is that of its job."""
 

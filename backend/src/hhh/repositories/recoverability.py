@@ -5,21 +5,19 @@ Every query finds in an index what it looks for: the newest backups of a target,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 
 from sqlalchemy import CTE, ColumnElement, ScalarSelect, String, column, exists, func, literal, select, values
 from sqlalchemy.orm import Session, load_only
 
 from hhh.core.database import UtcDateTime
-from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Schedule, Verification, VerificationStatus
+from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Schedule, Verification
+from hhh.models.verification import CONCLUDED
+from hhh.repositories.batches import in_batches
 from hhh.repositories.retention import HAS_FAILED, PROVEN
 
-#: Values in one statement: each database has a limit.
-_AT_ONCE = 1000
-_ENDED = (VerificationStatus.SUCCESS, VerificationStatus.FAILED, VerificationStatus.INCONCLUSIVE)
 _IN_A_STORE = exists().where(BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED)
 _SHOWN = load_only(
     BackupLog.backup_file,
@@ -86,7 +84,7 @@ def newest(session: Session, targets: Collection[str], *, until: datetime) -> Ma
     # Not `success` as well, which SQLite would look up instead: among all that are stored.
     proven = BackupLog.verified_level == PROVEN
     found = {}
-    for some in _in_parts(targets):
+    for some in in_batches(targets):
         asked = values(column("name", String(63)), name="asked").data([(name,) for name in some]).cte("asked")
         statement = select(
             asked.c.name,
@@ -109,7 +107,7 @@ def _newest(asked: CTE, *conditions: ColumnElement[bool]) -> ScalarSelect[str]:
 def backups(session: Session, ids: Collection[str]) -> Mapping[str, BackupLog]:
     """By id: backups, without what is not told of them here."""
     found: dict[str, BackupLog] = {}
-    for some in _in_parts(ids):
+    for some in in_batches(ids):
         statement = select(BackupLog).where(BackupLog.id.in_(some)).options(_SHOWN)
         found.update({row.id: row for row in session.scalars(statement)})
     return found
@@ -118,7 +116,7 @@ def backups(session: Session, ids: Collection[str]) -> Mapping[str, BackupLog]:
 def lacking_copies(session: Session, backup_ids: Collection[str]) -> Collection[str]:
     """Those of the given backups that are missing in a store where they should be."""
     found: set[str] = set()
-    for some in _in_parts(backup_ids):
+    for some in in_batches(backup_ids):
         lacking = BackupCopy.backup_id.in_(some), BackupCopy.status != CopyStatus.STORED
         found.update(session.scalars(select(BackupCopy.backup_id).where(*lacking)))
     return found
@@ -127,7 +125,7 @@ def lacking_copies(session: Session, backup_ids: Collection[str]) -> Collection[
 def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Conclusion]:
     """The newest verification of each backup, level and result, but for those that were cancelled."""
     found: list[Conclusion] = []
-    for some in _in_parts(backup_ids):
+    for some in in_batches(backup_ids):
         # What was found may be large: only rows that are answered are opened.
         place = func.row_number().over(
             partition_by=(Verification.backup_id, Verification.level, Verification.status, Verification.refuted),
@@ -135,7 +133,7 @@ def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Concl
         )
         ranked = (
             select(Verification.id, place.label("place"))
-            .where(Verification.backup_id.in_(some), Verification.status.in_(_ENDED))
+            .where(Verification.backup_id.in_(some), Verification.status.in_(CONCLUDED))
             .subquery()
         )
         statement = (
@@ -161,13 +159,7 @@ def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Concl
 def schedules_of_backups(session: Session, targets: Collection[str]) -> Sequence[Schedule]:
     """The schedules of targets that have something planned, but for those of verifications."""
     found: list[Schedule] = []
-    for some in _in_parts(targets):
+    for some in in_batches(targets):
         planned = Schedule.planned_at.is_not(None) & Schedule.verify_level.is_(None)
         found += session.scalars(select(Schedule).where(Schedule.target.in_(some), planned))
     return found
-
-
-def _in_parts(all_of_them: Iterable[str]) -> Iterable[Sequence[str]]:
-    left = iter(all_of_them)
-    while some := [*islice(left, _AT_ONCE)]:
-        yield some

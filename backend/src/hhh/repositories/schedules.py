@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from sqlalchemy import ScalarSelect, delete, select
@@ -12,10 +11,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from hhh.models import BackupLog, BackupStatus, Job, Schedule, Verification, VerificationStatus
 from hhh.models.job import ACTIVE
+from hhh.repositories.batches import in_batches
 from hhh.repositories.levels import reaches
-
-#: Values in one statement: each database has a limit.
-_AT_ONCE = 1000
 
 
 def add(session: Session, row: Schedule) -> None:
@@ -108,8 +105,8 @@ def newest_verifications(session: Session, schedules: Collection[str]) -> Mappin
 def _newest_of_each(
     session: Session, column: InstrumentedAttribute[str], newest: ScalarSelect[datetime], values: Collection[str]
 ) -> Mapping[str, datetime]:
-    asked, found = iter(values), dict[str, datetime | None]()
-    while some := [*islice(asked, _AT_ONCE)]:
+    found = dict[str, datetime | None]()
+    for some in in_batches(values):
         rows: Iterable[Any] = session.execute(select(column, newest).where(column.in_(some)))
         found.update(dict(tuple(row) for row in rows))
     return {value: moment for value, moment in found.items() if moment is not None}

@@ -16,6 +16,9 @@ from hhh.schemas.facts import (
 )
 from hhh.schemas.restore import Difference
 
+#: How the differences of tables are called, before their names; proof reports find the counts of rows by them.
+ROWS_OF = "rows of "
+TABLE = "table "
 _MISSING = "missing"
 _NONE = "none"
 #: What is kept in the header of a SQLite file. Not among them are the journal mode, which may be another beside the
@@ -66,14 +69,15 @@ def _tables(
             yield from _table(table, there)
     if only is None:
         for (schema, name), table in left.items():
-            yield Difference(name=f"table {_name(schema, name)}", expected=_NONE, found=f"one with {table.rows} rows")
+            said = f"one with {table.rows} rows"
+            yield Difference(name=f"{TABLE}{full_name(schema, name)}", expected=_NONE, found=said)
 
 
 def _table(expected: TableFacts, found: TableFacts | None) -> Iterator[Difference]:
-    name = _name(expected.schema_name, expected.name)
+    name = full_name(expected.schema_name, expected.name)
     if found is None or found.rows != expected.rows:
         there = "the table is missing" if found is None else str(found.rows)
-        yield Difference(name=f"rows of {name}", expected=str(expected.rows), found=there)
+        yield Difference(name=f"{ROWS_OF}{name}", expected=str(expected.rows), found=there)
     elif are_comparable(expected.fingerprint, found.fingerprint) and expected.fingerprint != found.fingerprint:
         yield Difference(name=f"content of {name}", expected=str(expected.fingerprint), found=str(found.fingerprint))
 
@@ -90,12 +94,12 @@ def _sequences(expected: Iterable[SequenceFacts], found: Iterable[SequenceFacts]
         restored = left.pop((sequence.schema_name, sequence.name), None)
         if restored is None or not _has_reached(restored, sequence):
             yield Difference(
-                name=f"sequence {_name(sequence.schema_name, sequence.name)}",
+                name=f"sequence {full_name(sequence.schema_name, sequence.name)}",
                 expected=f"{_position(sequence)} or later",
                 found=_MISSING if restored is None else _position(restored),
             )
     for schema, name in left:
-        yield Difference(name=f"sequence {_name(schema, name)}", expected=_NONE, found="one")
+        yield Difference(name=f"sequence {full_name(schema, name)}", expected=_NONE, found="one")
 
 
 def _has_reached(restored: SequenceFacts, source: SequenceFacts) -> bool:
@@ -141,5 +145,6 @@ def _sqlite(expected: SqliteFacts, found: SqliteFacts) -> Iterator[Difference]:
             yield Difference(name=member, expected=str(was), found=str(now))
 
 
-def _name(schema: str, name: str) -> str:
+def full_name(schema: str, name: str) -> str:
+    """How differences name a table or a sequence; those of SQLite are in no schema."""
     return f"{schema}.{name}" if schema else name

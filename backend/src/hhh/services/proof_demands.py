@@ -13,12 +13,13 @@ from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import BackupInProgress
-from hhh.models import BackupLog, JobKind, Verification, VerificationStatus
+from hhh.models import BackupLog, JobKind
 from hhh.repositories import backups as backup_rows
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import proofs as rows
 from hhh.repositories import verifications as verification_rows
 from hhh.schemas.verification import Level
+from hhh.services.verification import add_queued
 from hhh.services.work import NewJob
 
 #: Who asks for what a policy demands.
@@ -106,19 +107,6 @@ def _asked(backup: BackupLog, level: Level, asker: str, take: Callable[[Session,
     def write(session: Session, verification_id: str, now: datetime) -> None:
         if not take(session, now):
             raise BackupInProgress("The verification was asked for already, or the backup is gone")
-        verification_rows.add(
-            session,
-            Verification(
-                id=verification_id,
-                backup_id=backup.id,
-                target=backup.target,
-                backup_file=backup.backup_file,
-                backup_created_at=backup.created_at,
-                level=level,
-                status=VerificationStatus.QUEUED,
-                requested_by=asker,
-                created_at=now,
-            ),
-        )
+        add_queued(session, verification_id, backup, level, requested_by=asker, now=now)
 
     return NewJob(JobKind.VERIFY, backup.target, write, retries=_RETRIES)

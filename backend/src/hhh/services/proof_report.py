@@ -13,21 +13,18 @@ from typing import Any
 from hhh.artifacts.manifest import parse_manifest
 from hhh.core import signed_json
 from hhh.core.database import Database
-from hhh.core.errors import InvalidInput, ManifestInvalid, NotFound, ReportInvalid
-from hhh.models import BackupLog, Verification, VerificationStatus
+from hhh.core.errors import InvalidInput, ManifestInvalid, ReportInvalid
+from hhh.models import BackupLog, Verification
+from hhh.models.verification import CONCLUDED
 from hhh.repositories import backups as backup_rows
-from hhh.repositories import verifications as rows
 from hhh.schemas.proof_report import FORMAT, VERSION, ProofReport
 from hhh.schemas.verification import VerificationResult
 from hhh.services import proof_page
-from hhh.services.cursors import is_id
+from hhh.services.comparison import ROWS_OF, TABLE, full_name
 from hhh.services.installation import Identity
+from hhh.services.verification import duration_of, row_of
 
 _FORM = signed_json.Form("proof report", FORMAT, VERSION, ProofReport, ReportInvalid)
-_REPORTED = (VerificationStatus.SUCCESS, VerificationStatus.FAILED, VerificationStatus.INCONCLUSIVE)
-#: How `hhh.services.comparison` names differences of tables.
-_ROWS_OF = "rows of "
-_TABLE = "table "
 
 
 class ProofReports:
@@ -46,10 +43,8 @@ class ProofReports:
             ConfigurationError: the signing key can't be used.
         """
         with self._database.snapshot() as session:
-            row = rows.get(session, verification_id) if is_id(verification_id) else None
-            if row is None:
-                raise NotFound("No verification has that id")
-            if row.status not in _REPORTED or row.finished_at is None:
+            row = row_of(session, verification_id)
+            if row.status not in CONCLUDED or row.finished_at is None:
                 raise InvalidInput(
                     f"The verification is {row.status}: there is nothing to report", hint="wait for its end"
                 )
@@ -99,21 +94,14 @@ def _report(row: Verification, backup: BackupLog | None, installation: str) -> P
                 "created_at": row.backup_created_at,
                 "manifest": _manifest(backup.manifest) if backup is not None and backup.manifest else None,
             },
-            "restore": {
-                "place": result.place,
-                "restored_from": result.restored_from,
-                "isolation": result.isolation,
-                "milliseconds": _milliseconds(result.restore_seconds),
-                "raw_bytes": result.raw_bytes,
-                "bytes_per_second": _rounded(result.restore_bytes_per_second),
-            },
+            "restore": _restore(result),
             "copies": [copy.model_dump() for copy in result.copies],
             "checks": [check.model_dump(exclude={"acknowledge"}) for check in result.checks],
             "compared": result.compared,
             "tables": [*_tables(result)],
             "differences": [difference.model_dump() for difference in result.differences],
             "assertions": [
-                {"sql": each.sql, "holds": each.holds, "found": each.found, "milliseconds": round(each.seconds * 1000)}
+                {**each.model_dump(exclude={"seconds"}), "milliseconds": _milliseconds(each.seconds)}
                 for each in result.assertions
             ],
             "errors": result.errors,
@@ -124,7 +112,6 @@ def _report(row: Verification, backup: BackupLog | None, installation: str) -> P
 
 
 def _verification(row: Verification) -> dict[str, object]:
-    taken = (row.finished_at - row.started_at).total_seconds() if row.finished_at and row.started_at else None
     return {
         "id": row.id,
         "level": row.level,
@@ -134,8 +121,19 @@ def _verification(row: Verification) -> dict[str, object]:
         "created_at": row.created_at,
         "started_at": row.started_at,
         "finished_at": row.finished_at,
-        "duration_milliseconds": _milliseconds(taken),
+        "duration_milliseconds": _milliseconds(duration_of(row)),
         "reason": row.error,
+    }
+
+
+def _restore(result: VerificationResult) -> dict[str, object]:
+    return {
+        "place": result.place,
+        "restored_from": result.restored_from,
+        "isolation": result.isolation,
+        "milliseconds": _milliseconds(result.restore_seconds),
+        "raw_bytes": result.raw_bytes,
+        "bytes_per_second": _rounded(result.restore_bytes_per_second),
     }
 
 
@@ -162,16 +160,16 @@ def _tables(result: VerificationResult) -> Iterator[dict[str, object]]:
     differing = {each.name: each for each in result.differences}
     compared = bool(result.compared or result.differences)
     for table in result.tables:
-        name = f"{table.schema_name}.{table.name}" if table.schema_name else table.name
+        name = full_name(table.schema_name, table.name)
         expected: int | None = table.rows
-        if (difference := differing.pop(f"{_ROWS_OF}{name}", None)) is not None:
+        if (difference := differing.pop(f"{ROWS_OF}{name}", None)) is not None:
             expected = _count(difference.expected)
-        elif f"{_TABLE}{name}" in differing or not compared:  # nobody expected it, or nobody asked
+        elif f"{TABLE}{name}" in differing or not compared:  # nobody expected it, or nobody asked
             expected = None
         yield {"name": name, "rows_expected": expected, "rows_found": table.rows, "fingerprint": table.fingerprint}
     for named, missing in differing.items():
-        if named.startswith(_ROWS_OF):
-            name, expected = named.removeprefix(_ROWS_OF), _count(missing.expected)
+        if named.startswith(ROWS_OF):
+            name, expected = named.removeprefix(ROWS_OF), _count(missing.expected)
             yield {"name": name, "rows_expected": expected, "rows_found": None, "fingerprint": None}
 
 

@@ -16,7 +16,7 @@ from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.core.errors import NotFound
 from hhh.models import Schedule
-from hhh.repositories import retention as backup_rows
+from hhh.repositories import retention as retention_rows
 from hhh.repositories import schedules as rows
 from hhh.schemas.schedule import ScheduleChange, SchedulePreview, ScheduleRequest, ScheduleResource
 from hhh.schemas.verification import Level
@@ -173,7 +173,7 @@ class ScheduleService:
         if level is None:
             return self._backups.request(target, schedule_id=schedule_id)
         with self._database.snapshot() as session:
-            backup_id = backup_rows.newest_stored(session, target)
+            backup_id = retention_rows.newest_stored(session, target)
         if backup_id is None:
             raise NotFound("Nothing to verify yet")
         asked = self._verifications.request(backup_id, level, requested_by="schedule")

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 from hhh.artifacts.naming import valid_target_name
 from hhh.core.database import Database
 from hhh.core.errors import InvalidInput, NotFound
-from hhh.models import Job, JobKind, Verification, VerificationStatus
+from hhh.models import BackupLog, Job, JobKind, Verification, VerificationStatus
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import retention as retention_rows
 from hhh.repositories import verifications as rows
+from hhh.schemas.backup import BackupResource
 from hhh.schemas.verification import Level, VerificationFilter, VerificationPage, VerificationResource
 from hhh.services import cursors
 from hhh.services.catalogue import Catalogue
@@ -47,19 +48,7 @@ class VerificationService:
         def write(session: Session, verification_id: str, now: datetime) -> None:
             if not retention_rows.hold(session, backup.id):
                 raise NotFound("The backup was removed meanwhile", hint="see `hhh backup list`")
-            row = Verification(
-                id=verification_id,
-                backup_id=backup.id,
-                target=backup.target,
-                backup_file=backup.backup_file,
-                backup_created_at=backup.created_at,
-                level=level,
-                status=VerificationStatus.QUEUED,
-                requested_by=requested_by,
-                created_at=now,
-            )
-            rows.add(session, row)
-            log.info("verification_requested", **said_of(row))
+            add_queued(session, verification_id, backup, level, requested_by=requested_by, now=now)
 
         return NewJob(JobKind.VERIFY, backup.target, write)
 
@@ -72,26 +61,15 @@ class VerificationService:
         with self._database.snapshot() as session:
             return _resource(row_of(session, verification_id), job_rows.get(session, verification_id))
 
-    def page(
-        self,
-        *,
-        target: str | None = None,
-        backup_id: str | None = None,
-        status: VerificationStatus | None = None,
-        cursor: str | None,
-        limit: int,
-    ) -> VerificationPage:
+    def page(self, narrowed: VerificationFilter, *, cursor: str | None, limit: int) -> VerificationPage:
         """One page of verifications, running ones included, newest first.
 
         Raises:
             InvalidInput: the cursor is not one that a page handed out.
         """
         position = cursors.decode(cursor) if cursor else None
-        if (target is not None and not valid_target_name(target)) or not (
-            backup_id is None or cursors.is_id(backup_id)
-        ):
+        if not _can_match(narrowed):
             return VerificationPage(items=[], next_cursor=None)
-        narrowed = VerificationFilter(target, backup_id, status)
         with self._database.snapshot() as session:
             found = rows.page_before(session, narrowed, position=position, limit=limit + 1)
             page = found[:limit]
@@ -100,6 +78,31 @@ class VerificationService:
             items=[_resource(row, jobs.get(row.id)) for row in page],
             next_cursor=cursors.encode(page[-1].created_at, page[-1].id) if len(found) > limit else None,
         )
+
+
+def add_queued(
+    session: Session,
+    verification_id: str,
+    backup: BackupResource | BackupLog,
+    level: Level,
+    *,
+    requested_by: str,
+    now: datetime,
+) -> None:
+    """Writes a verification that waits for a worker, in the transaction that makes its job."""
+    row = Verification(
+        id=verification_id,
+        backup_id=backup.id,
+        target=backup.target,
+        backup_file=backup.backup_file,
+        backup_created_at=backup.created_at,
+        level=level,
+        status=VerificationStatus.QUEUED,
+        requested_by=requested_by,
+        created_at=now,
+    )
+    rows.add(session, row)
+    log.info("verification_requested", **said_of(row))
 
 
 def row_of(session: Session, verification_id: str) -> Verification:
@@ -126,6 +129,13 @@ def said_of(row: Verification) -> dict[str, object]:
     }
 
 
+def _can_match(narrowed: VerificationFilter) -> bool:
+    """Whether a database can be asked for it: what no name and no id looks like, may hold what none takes."""
+    if narrowed.target is not None and not valid_target_name(narrowed.target):
+        return False
+    return narrowed.backup_id is None or cursors.is_id(narrowed.backup_id)
+
+
 def _resource(row: Verification, job: Job | None) -> VerificationResource:
     result: dict[str, Any] = row.result or {}
     return VerificationResource.model_validate(
@@ -143,7 +153,7 @@ def _resource(row: Verification, job: Job | None) -> VerificationResource:
             "created_at": row.created_at,
             "started_at": row.started_at,
             "finished_at": row.finished_at,
-            "duration_seconds": _duration(row),
+            "duration_seconds": duration_of(row),
             "progress": progress_of(job) if row.finished_at is None else None,
             "error": row.error,
             "error_code": row.error_code,
@@ -151,7 +161,8 @@ def _resource(row: Verification, job: Job | None) -> VerificationResource:
     )
 
 
-def _duration(row: Verification) -> float | None:
+def duration_of(row: Verification) -> float | None:
+    """Seconds from its last beginning to its end; None where it had none of both."""
     if row.started_at is None or row.finished_at is None:
         return None
     return max(0.0, (row.finished_at - row.started_at).total_seconds())

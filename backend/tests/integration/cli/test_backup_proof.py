@@ -10,6 +10,7 @@ from hhh.core.errors import VerificationFailed
 from hhh.core.run import Unattended
 from hhh.jobs.worker import working
 from hhh.schemas.policy import PolicyFields
+from hhh.schemas.verification import VerificationFilter
 from hhh.services.container import Services
 from support.sweeping import SOURCE
 
@@ -24,7 +25,7 @@ def demand(services: Services, **demands: object) -> None:
 
 def verifications(services: Services) -> list[tuple[str, str, str]]:
     """Newest first."""
-    page = services.verifications.page(target=SOURCE, cursor=None, limit=9)
+    page = services.verifications.page(VerificationFilter(target=SOURCE), cursor=None, limit=9)
     return [(each.level, each.status, each.requested_by) for each in page.items]
 
 

@@ -14,6 +14,7 @@ from hhh.core.errors import BackupInProgress
 from hhh.jobs.worker import working
 from hhh.models import BackupLog, BackupStatus
 from hhh.schemas.backup import BackupFilter
+from hhh.schemas.verification import VerificationFilter
 from hhh.services.container import Services
 from hhh.services.proof_demands import ProofDemands
 from hhh.services.work import NewJob
@@ -96,7 +97,7 @@ def test_few_wait_at_once_however_many_are_due(on_sqlite: Services) -> None:
     with working(on_sqlite) as worker:
         assert len(worker.create_due()) == 4
         assert worker.create_due() == []
-    assert len(on_sqlite.verifications.page(cursor=None, limit=50).items) == 4
+    assert len(on_sqlite.verifications.page(VerificationFilter(), cursor=None, limit=50).items) == 4
 
 
 def test_a_new_backup_is_not_read_back_and_one_that_is_old_is(services: Services) -> None:
@@ -107,7 +108,7 @@ def test_a_new_backup_is_not_read_back_and_one_that_is_old_is(services: Services
     [due] = demands(services, now=utcnow() + 26 * DAY).due()
 
     backup_id = take(services, due, utcnow() + 26 * DAY)
-    [found] = services.verifications.page(backup_id=backup_id, cursor=None, limit=9).items
+    [found] = services.verifications.page(VerificationFilter(backup_id=backup_id), cursor=None, limit=9).items
     assert (found.level, found.requested_by, found.status) == ("stored", "read-back", "queued")
     # Until it has ended, and a day later: one of one is read in 25 days.
     assert demands(services, now=utcnow() + 100 * DAY).due() == []

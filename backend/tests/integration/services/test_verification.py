@@ -15,7 +15,7 @@ from hhh.jobs.heartbeat import Observer
 from hhh.jobs.worker import Worker, working
 from hhh.models import JobKind, JobState, Policy, VerificationStatus
 from hhh.schemas.backup import BackupResource
-from hhh.schemas.verification import Level, VerificationResource
+from hhh.schemas.verification import Level, VerificationFilter, VerificationResource
 from hhh.services.container import Services
 from hhh.services.following import Look
 from support.backing_up import scratch_leftovers
@@ -320,18 +320,18 @@ def test_pages_are_narrowed_and_go_on_where_the_last_one_ended(bench: Bench) -> 
     backup_id = bench.back_up()
     found = [bench.verify(backup_id).id for _ in range(3)]
     page = bench.services.verifications.page
-    first = page(cursor=None, limit=2)
-    second = page(cursor=first.next_cursor, limit=2)
+    first = page(VerificationFilter(), cursor=None, limit=2)
+    second = page(VerificationFilter(), cursor=first.next_cursor, limit=2)
 
     assert [each.id for each in (*first.items, *second.items)] == found[::-1]
     assert second.next_cursor is None
-    everything = page(target="source", backup_id=backup_id, status=VerificationStatus.SUCCESS, cursor=None, limit=9)
-    assert len(everything.items) == 3
+    everything = VerificationFilter("source", backup_id, VerificationStatus.SUCCESS)
+    assert len(page(everything, cursor=None, limit=9).items) == 3
     for nothing in (
-        page(target="other", cursor=None, limit=9),
-        page(target="no name", cursor=None, limit=9),
-        page(backup_id=found[0], cursor=None, limit=9),
-        page(backup_id="no id", cursor=None, limit=9),
-        page(status=VerificationStatus.FAILED, cursor=None, limit=9),
+        VerificationFilter(target="other"),
+        VerificationFilter(target="no name"),
+        VerificationFilter(backup_id=found[0]),
+        VerificationFilter(backup_id="no id"),
+        VerificationFilter(status=VerificationStatus.FAILED),
     ):
-        assert nothing.items == []
+        assert page(nothing, cursor=None, limit=9).items == []

@@ -11,6 +11,7 @@ from hhh.models import JobKind, VerificationStatus
 from hhh.schemas.verification import (
     AcceptedVerification,
     Status,
+    VerificationFilter,
     VerificationPage,
     VerificationResource,
     VerifyRequest,
@@ -43,13 +44,8 @@ def page(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> VerificationPage:
     """Verifications, running ones included, newest first; hand `next_cursor` back as `cursor` for the next page."""
-    return services(request).verifications.page(
-        target=target,
-        backup_id=backup_id,
-        status=status and VerificationStatus(status),
-        cursor=cursor,
-        limit=limit,
-    )
+    narrowed = VerificationFilter(target, backup_id, status and VerificationStatus(status))
+    return services(request).verifications.page(narrowed, cursor=cursor, limit=limit)
 
 
 @router.get("/verifications/{verification_id}")
