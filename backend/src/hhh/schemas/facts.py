@@ -42,12 +42,39 @@ class ExtensionFacts(FactsModel):
     schema_name: str
 
 
+class LargeObjectGrant(FactsModel):
+    """One privilege on large objects."""
+
+    grantor: str
+    #: Empty for PUBLIC.
+    grantee: str
+    #: ``SELECT`` or ``UPDATE``.
+    privilege: str
+    #: Whether the grantee may grant it to others.
+    is_grantable: bool
+
+
+class LargeObjectPrivileges(FactsModel):
+    """Large objects that have one owner and the same privileges."""
+
+    owner: str
+    #: All of them, in any order. The owner is among them, unless something was revoked from himself.
+    grants: list[LargeObjectGrant]
+    count: int
+    #: Their numbers, ascending: ``4711 4713..4720``. Of what lies between two ends, all that exist. A text, since there
+    #: may be a million.
+    objects: str
+
+
 class LargeObjectFacts(FactsModel):
     """Large objects of PostgreSQL."""
 
     count: int
     #: None where the role may not read them all to measure them.
     total_bytes: int | None
+    #: Of those that have others than new ones have. None where they are not known: in imports, in backups of releases
+    #: that took none, and in what was restored where not all could be given back, of which there is a warning.
+    privileges: list[LargeObjectPrivileges] | None = None
 
 
 class DatabaseProperties(FactsModel):

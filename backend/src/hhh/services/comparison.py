@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from hhh.engines.fingerprints import are_comparable
@@ -9,6 +10,7 @@ from hhh.schemas.facts import (
     ExtensionFacts,
     Facts,
     LargeObjectFacts,
+    LargeObjectPrivileges,
     PostgresqlFacts,
     SequenceFacts,
     SqliteFacts,
@@ -124,6 +126,31 @@ def _large_objects(expected: LargeObjectFacts, found: LargeObjectFacts) -> Itera
         yield Difference(
             name="bytes of large objects", expected=str(expected.total_bytes), found=str(found.total_bytes)
         )
+    # Where roles were missing, what was restored has None: that was acknowledged, and is among the warnings.
+    if expected.privileges is not None and found.privileges is not None:
+        yield from _privileges(_who_may_what(expected.privileges), _who_may_what(found.privileges))
+
+
+def _privileges(expected: Counter[str], found: Counter[str]) -> Iterator[Difference]:
+    for each in sorted(expected.keys() | found.keys()):
+        if expected[each] != found[each]:
+            yield Difference(name=f"large objects with {each}", expected=str(expected[each]), found=str(found[each]))
+
+
+def _who_may_what(privileges: Iterable[LargeObjectPrivileges]) -> Counter[str]:
+    """How many large objects have the same privileges.
+
+    Who granted them may be another: the server takes the owner where a grantor has become a member of him since.
+    """
+    counts: Counter[str] = Counter()
+    for each in privileges:
+        grants = {(grant.grantee, grant.privilege, grant.is_grantable) for grant in each.grants}
+        told = [
+            f"{privilege} for {grantee or 'PUBLIC'}{' with grant option' if is_grantable else ''}"
+            for grantee, privilege, is_grantable in sorted(grants)
+        ]
+        counts[f"{', '.join(told) or 'no privileges'} (owner {each.owner})"] += each.count
+    return counts
 
 
 def _extensions(expected: Iterable[ExtensionFacts], found: Iterable[ExtensionFacts]) -> Iterator[Difference]:

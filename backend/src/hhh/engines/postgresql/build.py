@@ -18,7 +18,13 @@ from hhh.engines.postgresql.create import (
     open_tablespaces,
 )
 from hhh.engines.postgresql.definitions import is_content
-from hhh.engines.postgresql.finish import give_privileges, give_to_owners, set_owner, set_properties
+from hhh.engines.postgresql.finish import (
+    give_large_objects,
+    give_privileges,
+    give_to_owners,
+    set_owner,
+    set_properties,
+)
 from hhh.engines.postgresql.into_live import build_into_live
 from hhh.engines.postgresql.names import restore_name
 from hhh.engines.postgresql.notes import Notes
@@ -123,6 +129,7 @@ def _build_beside(building: Building, database: str) -> PostgresqlFacts:
         schema = give_privileges(
             building, operator, _has_privileges(building, wanted, there), defaults=building.selection is None
         )
+        facts = give_large_objects(building, operator, facts)
     if worker.is_temporary:
         drop_worker(admin, building.destination.token, [database])
     restore_last(building, passes, database)

@@ -12,6 +12,7 @@ from psycopg import errors, sql
 
 from hhh.engines.postgresql.connection import Session, mapped_errors
 from hhh.engines.postgresql.fingerprints import Fingerprints, Wanted
+from hhh.engines.postgresql.large_objects import privileges_on_large_objects, roles_of_privileges
 from hhh.engines.postgresql.snapshot import Relation, Snapshot, chunks
 from hhh.schemas.facts import DatabaseProperties, ExtensionFacts, LargeObjectFacts, PostgresqlFacts, TableFacts
 
@@ -94,6 +95,7 @@ def take_facts(session: Session, snapshot: Snapshot, fingerprint: Wanted = "off"
     """
     with mapped_errors("The facts of the database could not be taken"):
         fingerprints = Fingerprints.plan(session, snapshot.tables, fingerprint)
+        large_objects = _large_objects(session)
         return PostgresqlFacts(
             server_version=session.connection.info.parameter_status("server_version") or "",
             system_identifier=_system_identifier(session),
@@ -102,8 +104,8 @@ def take_facts(session: Session, snapshot: Snapshot, fingerprint: Wanted = "off"
                 ExtensionFacts(name=name, version=version, schema_name=schema)
                 for name, version, schema in session.rows(_EXTENSIONS)
             ],
-            roles=[name for (name,) in session.rows(_ROLES)],
-            large_objects=_large_objects(session),
+            roles=sorted({name for (name,) in session.rows(_ROLES)} | roles_of_privileges(large_objects)),
+            large_objects=large_objects,
             sequences=list(snapshot.sequences),
             tables=_tables(session, snapshot, fingerprints),
             warnings=fingerprints.warnings,
@@ -136,7 +138,8 @@ def _large_objects(session: Session) -> LargeObjectFacts:
     total: int | None = None
     with contextlib.suppress(errors.InsufficientPrivilege), session.connection.transaction():
         [(total, _)] = session.rows(_LARGE_OBJECT_BYTES)
-    return LargeObjectFacts(count=count, total_bytes=total)
+    privileges = privileges_on_large_objects(session.rows) if count else []
+    return LargeObjectFacts(count=count, total_bytes=total, privileges=privileges)
 
 
 def _tables(session: Session, snapshot: Snapshot, fingerprints: Fingerprints) -> list[TableFacts]:

@@ -11,6 +11,7 @@ from hhh.engines.postgresql.admin import administering
 from hhh.engines.postgresql.archive import Archive, Entry
 from hhh.engines.postgresql.building import Building
 from hhh.engines.postgresql.connection import mapped_errors
+from hhh.engines.postgresql.large_object_privileges import give_privileges_on_large_objects
 from hhh.engines.postgresql.notes import Roles
 from hhh.engines.postgresql.objects import Identity
 from hhh.engines.postgresql.owners import Owners
@@ -19,9 +20,10 @@ from hhh.engines.postgresql.properties import mark_acl_as_recorded, setting_stat
 from hhh.engines.postgresql.superuser import SUPERUSER_CHECK
 from hhh.engines.postgresql.worker import SignedIn
 from hhh.engines.restoring import SCHEMA_DUMP
+from hhh.schemas.facts import PostgresqlFacts
 
 #: pg_dump leaves them out of a schema-only dump, and the main one is made without any privileges.
-_LARGE_OBJECTS = "Privileges on large objects are in no backup: grant them again, if there were any"
+_LARGE_OBJECTS = "The backup has no privileges on large objects: grant them again, if there were any"
 
 
 def give_to_owners(building: Building, operator: SignedIn, entries: Sequence[Entry]) -> str:
@@ -66,11 +68,36 @@ def give_privileges(
     if path is None:
         building.notes.add_warning("The backup has no privileges: none were granted but to the owners")
         return None
-    if building.selection is None and building.facts.large_objects.count:
-        building.notes.add_warning(_LARGE_OBJECTS)
     schema = Archive.read(path)
     apply_privileges(operator.connection, schema, building.notes, building.run, of=of, defaults=defaults)
     return schema
+
+
+def give_large_objects(building: Building, operator: SignedIn, found: PostgresqlFacts) -> PostgresqlFacts:
+    """Sets the privileges on large objects, which are in the facts and in no dump.
+
+    Args:
+        building: the restore.
+        operator: to the database, in which everything has its owner.
+        found: what is there.
+
+    Returns:
+        The same, with the privileges that are there now, if nothing hindered them.
+
+    Raises:
+        EngineError: the server was lost.
+    """
+    wanted = building.facts.large_objects.privileges
+    if building.selection is not None or building.is_empty or not building.facts.large_objects.count:
+        return found
+    if wanted is None:
+        if SCHEMA_DUMP in building.source.attachments:  # else `give_privileges` says that there are none of anything
+            building.notes.add_warning(_LARGE_OBJECTS)
+        return found
+    roles = Roles(building.admin)
+    given = give_privileges_on_large_objects(operator.connection, wanted, roles, building.notes, building.run)
+    large_objects = found.large_objects.model_copy(update={"privileges": given})
+    return found.model_copy(update={"large_objects": large_objects})
 
 
 def set_owner(building: Building, database: str, owner: str) -> None:

@@ -68,7 +68,9 @@ def look(
         problems = sorted({text for analysis in analyses for text in wait_for(analysis, run)})
         for text in [*problems, *facts.warnings]:
             notes.add_warning(text)
-        return facts
+        # Nobody has been granted anything yet.
+        unknown = facts.large_objects.model_copy(update={"privileges": None})
+        return facts.model_copy(update={"large_objects": unknown})
 
 
 def _to_analyze(session: Session, only: Collection[str] | None) -> _Tables:
