@@ -51,7 +51,9 @@ cd "$folder"
 exec 3<&- "$@"
 """
 #: Where programs of an installed system are not, but people's files, data of other services, and their sockets.
-_OF_OTHERS = tuple(map(Path, ("/home", "/root", "/srv", "/mnt", "/media", "/run", "/var")))
+_OF_OTHERS = tuple(map(Path, ("/home", "/root", "/srv", "/mnt", "/media", "/run", "/var", "/dev/shm")))  # noqa: S108
+#: Where the socket of a PostgreSQL is unless somebody has said otherwise; programs may be installed there, too.
+_SOCKETS = Path("/tmp"), ".s.PGSQL.*"  # noqa: S108
 _ENTER_AND_ASK = 'cd "$0" && exec "$1" --version'
 
 
@@ -179,6 +181,8 @@ def _kept(installed: Path, hidden: Sequence[Path]) -> Path | None:
 def _secrets(workplace: Workplace) -> Iterator[Path]:
     yield from workplace.hidden
     yield from _OF_OTHERS
+    folder, sockets = _SOCKETS
+    yield from folder.glob(sockets)
     with contextlib.suppress(KeyError):  # the home folder often has keys
         if (home := Path(pwd.getpwuid(os.geteuid()).pw_dir)) != Path("/"):
             yield home

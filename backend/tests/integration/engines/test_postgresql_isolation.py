@@ -1,0 +1,30 @@
+"""What a program that runs the code of dumps could reach of a machine on which others work, too."""
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from hhh.core.process import output_of
+from hhh.engines.base import Workplace
+from hhh.engines.postgresql.isolation import isolate
+from support.postgres import PostgresServer
+from support.throwing_away import new_scratch
+
+pytestmark = pytest.mark.postgres
+
+
+def test_sockets_and_shared_memory_of_others_are_not_there(any_postgres: PostgresServer, tmp_path: Path) -> None:
+    scratch = new_scratch(tmp_path)
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    path = Path("/tmp") / f".s.PGSQL.{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as server, tempfile.NamedTemporaryFile(dir="/dev/shm") as memory:
+        server.bind(str(path))
+        try:
+            place = isolate(folder, any_postgres.bin_dir / "postgres", Workplace(scratch))
+            look = f"[ ! -S {path} ] && [ ! -e {memory.name} ] && echo nothing"
+            assert output_of([*place.prefix, "sh", "-c", f"cd {folder}; {look}"]).strip() == "nothing"
+        finally:
+            path.unlink()
