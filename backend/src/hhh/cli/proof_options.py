@@ -56,6 +56,13 @@ class ProofOptions:
             help="Restore drills use this target's PostgreSQL server; none: a throw-away one of their own.",
         ),
     ] = None
+    drill_acknowledge: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHECK",
+            help="A check that drills go on in spite of, e.g. superuser_objects; give it once for each of them; none.",
+        ),
+    ] = None
     proven_within: Annotated[
         str | None, typer.Option(help="So old the newest proven backup may be, in whole days: 7d; none.")
     ] = None
@@ -78,6 +85,8 @@ class ProofOptions:
             given["assertions"] = assertions
         if self.drill_server is not None:
             given["drill_target"] = None if self.drill_server == NONE else self.drill_server
+        if self.drill_acknowledge:
+            given["drill_acknowledge"] = [name for name in self.drill_acknowledge if name != NONE]
         if self.proven_within is not None:
             given["proven_within_days"] = days_of(self.proven_within, "--proven-within")
         if self.backed_up_within is not None:
@@ -104,6 +113,8 @@ def described(demands: ProofFields) -> Iterator[tuple[str, str]]:
     yield "verified", f"after each backup: {level}" if level else "when asked for, and by schedules"
     yield "fingerprint", f"{demands.fingerprint}, of each table's rows" if demands.fingerprint != "off" else "off"
     yield "drill on", f"the server of {demands.drill_target}" if demands.drill_target else "a throw-away server"
+    if demands.drill_acknowledge:
+        yield "drills accept", ", ".join(demands.drill_acknowledge)
     yield "demanded", ", ".join(_ages(demands)) or "nothing"
     for assertion in demands.assertions:
         yield "assertion", _shortened(assertion)

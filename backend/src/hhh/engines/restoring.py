@@ -45,8 +45,10 @@ class Destination:
     tables: tuple[str, ...] = ()
     #: Names of checks that the caller accepts.
     acknowledged: frozenset[str] = frozenset()
-    #: Whether what was restored is looked at as thoroughly as the source was: with its fingerprints.
+    #: Whether fingerprints are taken again of those tables of which the source has one.
     with_fingerprints: bool = False
+    #: Whether the planner's statistics are made; nobody plans on what is thrown away.
+    with_statistics: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ _MOST_STORES = 16
 _DAY_SECONDS = 86_400
 _MOST_ASSERTIONS = 100
 _LONGEST_ASSERTION = 10_000
+_MOST_CHECKS = 20
 
 
 def _statement(text: str) -> str:
@@ -49,6 +50,11 @@ class ProofFields(ApiModel):
         default=None,
         description="A registered PostgreSQL target on whose server drills make a database of their own; null: on a "
         "throw-away server on the worker's machine.",
+    )
+    drill_acknowledge: Annotated[list[Annotated[str, Field(max_length=63)]], Field(max_length=_MOST_CHECKS)] = Field(
+        default=[],
+        description="Names of checks that drills go on in spite of, as restores do: `superuser_objects` lets the "
+        "superuser of the throw-away server make what only one may.",
     )
     proven_within_days: Annotated[int, Field(ge=1, le=3650)] | None = Field(
         default=None, description="So old the newest proven backup may be; null: none is demanded."

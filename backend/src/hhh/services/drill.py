@@ -19,6 +19,7 @@ from hhh.engines.proving import Place, Prover
 from hhh.engines.restoring import Built, Destination, Restorer, RestoreSource
 from hhh.schemas.facts import Facts, PostgresqlFacts
 from hhh.schemas.policy import ProofFields
+from hhh.schemas.restore import Check
 from hhh.services.beside import Beside
 from hhh.services.comparison import compare, compared_contents
 from hhh.services.findings import Findings
@@ -86,8 +87,13 @@ class Drill:
     def _drill(self, place: Place, source: RestoreSource, findings: Findings, clock: _Clock) -> None:
         findings.place, findings.isolation = place.description, list(place.isolation)
         findings.warnings += place.warnings
-        fingerprints = any(table.fingerprint is not None for table in source.facts.tables)
-        destination = replace(place.destination, with_fingerprints=fingerprints)
+        accepted = place.destination.acknowledged.union(self.policy.drill_acknowledge)
+        destination = replace(
+            place.destination,
+            with_fingerprints=True,
+            with_statistics=bool(self.policy.assertions),  # nobody else plans a query there
+            acknowledged=accepted,
+        )
         if not self._is_fit(source, destination, findings):
             return
         try:
@@ -112,8 +118,8 @@ class Drill:
         """Whether nothing stands against a restore there; what does, is the place's."""
         found = self._restorer.checks(source, destination, self.workplace)
         findings.checks = [acknowledge(check, destination.acknowledged) for check in found]
-        unsafe = [check.message for check in findings.checks if check.status == "unsafe"]
-        findings.lacking += unsafe
+        unsafe = [check for check in findings.checks if check.status == "unsafe"]
+        findings.lacking += map(_reason, unsafe)
         return not unsafe
 
     def _build(self, source: RestoreSource, destination: Destination, findings: Findings, clock: _Clock) -> Built:
@@ -181,6 +187,12 @@ def _finish(download: Beside, findings: Findings) -> None:
         download.wait()
     except ScratchError as error:  # the place tells of all that it needs, the download of its own part
         raise ScratchError(findings.lacking[0] if findings.lacking else str(error)) from error
+
+
+def _reason(check: Check) -> str:
+    if check.acknowledge is None:
+        return check.message
+    return f"{check.message} (to drill all the same: hhh target set … --drill-acknowledge {check.acknowledge})"
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -273,6 +273,18 @@ def test_a_dictionary_file_that_is_not_here_is_named_and_what_follows_from_it_is
     assert any("klingon.stop" in warning for warning in result.warnings)
 
 
+@pytest.mark.postgres
+def test_what_only_a_superuser_may_make_is_made_where_the_operator_accepts_that(server: Drilling) -> None:
+    server.rig.fill(ROWS)
+    server.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    taken = server.take()
+    result = server.drill_of(taken)
+    assert (status_of(result), result.reached) == ("inconclusive", "readable"), result
+    assert "--drill-acknowledge superuser_objects" in result.lacking[0]
+    result = server.drill_of(taken, drill_acknowledge=["superuser_objects"])
+    assert (status_of(result), result.differences) == ("success", []), result
+
+
 def test_what_only_the_application_has_makes_it_inconclusive(file: Drilling) -> None:
     file.rig.fill(1)
     file.execute("CREATE TABLE sorted (name TEXT COLLATE NOCASE)", "CREATE INDEX by_name ON sorted (name)")

@@ -15,7 +15,7 @@ from hhh.engines.base import Workplace
 from hhh.engines.fingerprints import methods_of
 from hhh.engines.postgresql.admin import Administration, DatabaseRow
 from hhh.engines.postgresql.archive import Archive, Entry
-from hhh.engines.postgresql.connection import Connection, mapped_errors
+from hhh.engines.postgresql.connection import EVENT_TRIGGERS_OFF_SINCE, Connection, mapped_errors
 from hhh.engines.postgresql.create import create_extensions, wanted_extensions
 from hhh.engines.postgresql.fingerprints import Wanted
 from hhh.engines.postgresql.guard import definitions_refused
@@ -28,8 +28,6 @@ from hhh.engines.postgresql.tool import PgRestore, Told, find_pg_restore, pg_res
 from hhh.engines.postgresql.worker import SignedIn, Worker, operator_signed_in, signed_in
 from hhh.engines.restoring import Destination, RestoreSource
 from hhh.schemas.facts import PostgresqlFacts
-
-_EVENT_TRIGGERS_OFF_SINCE = 170_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,13 @@ def restore_in_turns(
         _silence_subscriptions(operator.connection, passes.entries, building.notes)
         facts = building.facts
         if not building.is_empty:
-            facts = look(plain, run, building.notes, fingerprint=building.fingerprint)
+            facts = look(
+                plain,
+                run,
+                building.notes,
+                fingerprint=building.fingerprint,
+                with_statistics=building.destination.with_statistics,
+            )
         building.note(as_worker.restore(passes.closing, run))
     return facts
 
@@ -146,7 +150,7 @@ def restore_last(building: Building, passes: Passes, database: str) -> None:
         return
     with operator_signed_in(building.admin, database) as operator:
         as_operator = building.pg_restore(operator, with_tablespaces=True)
-        if building.admin.server_version >= _EVENT_TRIGGERS_OFF_SINCE:  # some are for sign-ins
+        if building.admin.server_version >= EVENT_TRIGGERS_OFF_SINCE:  # some are for sign-ins
             as_operator = as_operator.with_option("event_triggers=off")
         building.note(as_operator.restore(passes.last, building.run))
     for entry in passes.last:

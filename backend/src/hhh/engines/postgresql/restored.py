@@ -43,7 +43,13 @@ _ANALYZED = sql.SQL("""
 
 
 def look(
-    by: SignedIn, run: Run, notes: Notes, *, only: Collection[str] | None = None, fingerprint: Wanted = "off"
+    by: SignedIn,
+    run: Run,
+    notes: Notes,
+    *,
+    only: Collection[str] | None = None,
+    fingerprint: Wanted = "off",
+    with_statistics: bool = True,
 ) -> PostgresqlFacts:
     """The facts of what was restored, and at the same time the planner's statistics.
 
@@ -53,6 +59,7 @@ def look(
         notes: told if the statistics or a fingerprint could not be made.
         only: tables and sequences (``schema.name``); None means all.
         fingerprint: of which tables, and how.
+        with_statistics: whether to make the statistics as well.
 
     Raises:
         EngineError: the server refused or was lost.
@@ -60,7 +67,9 @@ def look(
     """
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(contextlib.closing(Session(by.connection)))
-        tables = session.call(partial(_to_analyze, session, only), run)
+        tables: _Tables = SimpleQueue()
+        if with_statistics:
+            tables = session.call(partial(_to_analyze, session, only), run)
         analyses = [_begin_to_analyze(stack, by, tables) for _ in range(min(parallel_jobs(), tables.qsize()))]
         snapshot = session.call(partial(hold_snapshot, session, lock_timeout=_LOCK_TIMEOUT, only=only), run)
         facts = session.call(partial(take_facts, session, snapshot, fingerprint), run)
