@@ -6,21 +6,34 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import literal, select, update
+from sqlalchemy import literal, select, tuple_, update
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session, aliased, defer
 
 from hhh.core.database import UtcDateTime
-from hhh.models import BackupCopy, BackupLog, CopyStatus, Verification
+from hhh.models import BackupCopy, BackupLog, CopyStatus, Verification, VerificationStatus
 from hhh.models.backup_log import READ_BACK, VERIFY_DUE
 
 _WITHOUT_MANIFEST = defer(BackupLog.manifest, raiseload=True)
 
 
-def to_be_verified(session: Session, *, limit: int) -> Sequence[BackupLog]:
-    """Backups that their targets' policies have verified, the oldest first, without their manifests."""
-    due = select(BackupLog).where(VERIFY_DUE).order_by(BackupLog.created_at).limit(limit)
-    return session.scalars(due.options(_WITHOUT_MANIFEST)).all()
+def to_be_verified(session: Session, *, requested_by: str, limit: int) -> Sequence[BackupLog]:
+    """Backups that their targets' policies have verified, the oldest first, without their manifests.
+
+    One of each target, and none where the verification of another that the same one asked for has not ended: the code
+    in a dump may never come to an end, and would have one slot after the other.
+    """
+    older = aliased(BackupLog)
+    comes_first = tuple_(older.created_at, older.id) < tuple_(BackupLog.created_at, BackupLog.id)
+    an_older_one = select(older.id).where(
+        older.target == BackupLog.target, older.verify_due.is_not(None), older.deleted_at.is_(None), comes_first
+    )
+    busy = select(Verification.target).where(
+        Verification.status.in_((VerificationStatus.QUEUED, VerificationStatus.RUNNING)),
+        Verification.requested_by == requested_by,
+    )
+    due = select(BackupLog).where(VERIFY_DUE, BackupLog.target.not_in(busy), ~an_older_one.exists())
+    return session.scalars(due.order_by(BackupLog.created_at).limit(limit).options(_WITHOUT_MANIFEST)).all()
 
 
 def to_be_verified_of(session: Session, target: str) -> Sequence[BackupLog]:

@@ -30,6 +30,8 @@ READ_BACK = "read-back"
 _WAITING = 4
 #: How often what may pass is tried again.
 _RETRIES = 2
+#: As long as the role of a restore may sign in: what takes longer would not come to its end anyway.
+_TIME_LIMIT = timedelta(hours=72)
 #: Seconds between two looks for what is to be read back, while nothing is.
 _PAUSE = 60.0
 _DAY = timedelta(days=1)
@@ -49,7 +51,7 @@ class ProofDemands:
         """What is to be verified now; cheap where nothing is."""
         looks_back = self._percent > 0 and time.monotonic() >= self._next_look
         with self._database.snapshot() as session:
-            demanded = rows.to_be_verified(session, limit=_WAITING)
+            demanded = rows.to_be_verified(session, requested_by=POLICY, limit=_WAITING)
             if not demanded and not looks_back:
                 return []
             room = max(0, _WAITING - job_rows.waiting_by_kind(session).get(JobKind.VERIFY, 0))
@@ -109,4 +111,5 @@ def _asked(backup: BackupLog, level: Level, asker: str, take: Callable[[Session,
             raise BackupInProgress("The verification was asked for already, or the backup is gone")
         add_queued(session, verification_id, backup, level, requested_by=asker, now=now)
 
-    return NewJob(JobKind.VERIFY, backup.target, write, retries=_RETRIES)
+    limit = int(_TIME_LIMIT.total_seconds())
+    return NewJob(JobKind.VERIFY, backup.target, write, retries=_RETRIES, time_limit_seconds=limit)

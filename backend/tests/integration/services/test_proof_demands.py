@@ -43,7 +43,9 @@ def demands(services: Services, *, percent: float = 4, now: datetime | None = No
     return ProofDemands(settings, services.database, now=lambda: now or utcnow())
 
 
-def put_backups(services: Services, count: int, *, age: timedelta, verify_due: str | None = None) -> None:
+def put_backups(
+    services: Services, count: int, *, age: timedelta, verify_due: str | None = None, target: str = "source"
+) -> None:
     """Rows of stored backups of that age."""
     begun = utcnow() - age
     with services.database.transaction() as session:
@@ -51,7 +53,7 @@ def put_backups(services: Services, count: int, *, age: timedelta, verify_due: s
             session.add(
                 BackupLog(
                     id=str(uuid.uuid4()),
-                    target="source",
+                    target=target,
                     backup_file=f"backup_{number}_{age.days}.sql",
                     status=BackupStatus.SUCCESS,
                     created_at=begun,
@@ -93,11 +95,28 @@ def test_what_a_policy_demands_is_asked_for_once_by_whoever_looks(services: Serv
 
 
 def test_few_wait_at_once_however_many_are_due(on_sqlite: Services) -> None:
-    put_backups(on_sqlite, 20, age=DAY, verify_due="stored")
+    for number in range(20):
+        put_backups(on_sqlite, 1, age=DAY, verify_due="stored", target=f"target{number}")
     with working(on_sqlite) as worker:
         assert len(worker.create_due()) == 4
         assert worker.create_due() == []
     assert len(on_sqlite.verifications.page(VerificationFilter(), cursor=None, limit=50).items) == 4
+
+
+def test_one_that_never_ends_does_not_take_the_slots_of_others(services: Services) -> None:
+    put_backups(services, 3, age=DAY, verify_due="proven")
+    put_backups(services, 1, age=2 * DAY, verify_due="proven", target="other")
+
+    due = demands(services).due()
+
+    assert [each.target for each in due] == ["other", "source"]
+    assert all(each.time_limit_seconds is not None for each in due)
+    first = [take(services, each, utcnow()) for each in due]
+    assert demands(services).due() == []
+    write(services, "UPDATE verifications SET status = 'inconclusive', finished_at = created_at")
+    [next_one] = demands(services).due()
+    assert next_one.target == "source"
+    assert take(services, next_one, utcnow()) not in first
 
 
 def test_a_new_backup_is_not_read_back_and_one_that_is_old_is(services: Services) -> None:
