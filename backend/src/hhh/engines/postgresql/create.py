@@ -203,7 +203,7 @@ def _create_extension(connection: Connection, extension: ExtensionFacts, notes: 
         notes.add_warning(f"The extension {extension.name} {extension.version} is not here: another version was taken")
     try:
         connection.execute(statement)
-    except psycopg.OperationalError:
-        raise
     except psycopg.Error as error:
+        if connection.closed or isinstance(error, psycopg.OperationalError):
+            raise  # some end the session, and say why
         notes.add_errors([f"The extension {extension.name} could not be made: {last_line(error)}"])

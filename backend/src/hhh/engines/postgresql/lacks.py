@@ -36,6 +36,13 @@ _SAID: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = tuple(
             lambda name: f"The file {name} of a text search dictionary is not here: copy it from the source's machine",
         ),
         (
+            r'([\w-]+)"? (?:must be preloaded|(?:must|can only) be (?:pre)?loaded via "?shared_preload_libraries)',
+            lambda name: (
+                f"The library {name} must be loaded as the server starts, which throw-away servers do not do: name a "
+                "server that has it in its shared_preload_libraries (`hhh target set … --drill-server`)"
+            ),
+        ),
+        (
             r"No space left on device|Disk quota exceeded",
             lambda _: "The disk of the scratch folder is full: free some space, or set HHH_SCRATCH_DIR",
         ),

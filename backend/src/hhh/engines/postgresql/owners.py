@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import errors, sql
 
 from hhh.core.errors import EngineError
+from hhh.core.text import listed
 from hhh.engines.postgresql.archive import Entry
 from hhh.engines.postgresql.connection import Connection, mapped_errors
 from hhh.engines.postgresql.notes import Notes, Roles
 from hhh.engines.postgresql.objects import OWNED, DatabaseObject, identity, objects
+from hhh.engines.postgresql.snapshot import chunks
 from hhh.engines.postgresql.superuser import SUPERUSER_CHECK
 from hhh.engines.postgresql.worker import Worker
 
 _LARGE_OBJECTS = frozenset({"BLOB", "BLOB METADATA"})
 _NUMBER = re.compile(r"\d+")
+#: Large objects that are given in one transaction. Each may take a place in the server's table of locks.
+_AT_ONCE = 1000
 #: The owner of what has none here, where it would be a superuser otherwise. Functions with the rights of their owner,
 #: views, and the indexes that autovacuum looks at would then be a way from any role of the backup to all rights.
 NOBODY = "hhh_nobody"
@@ -70,10 +75,8 @@ class Owners:
                 self._give(connection, there[each], self._chosen(wanted[each], there[each].target))
             for each in wanted.keys() - there.keys():
                 self.notes.add_warning(f"The owner of {each.kind} {each.schema}.{each.name} could not be set")
-            for target, owner in _large_objects(entries):
-                self._give(
-                    connection, DatabaseObject(target, self.worker.role, follows=False), self._chosen(owner, target)
-                )
+            for owner, numbers in _large_objects(entries).items():
+                self._give_large_objects(connection, numbers, owner)
             if self.worker.is_temporary:
                 self._give_rest(connection)
 
@@ -112,24 +115,45 @@ class Owners:
         return self.rest
 
     def _give(self, connection: Connection, found: DatabaseObject, owner: str) -> None:
-        reassigned = self.worker.is_temporary and owner == self.rest and found.owner == self.worker.role
-        if found.follows or found.owner == owner or reassigned:
+        if found.follows or self._is_or_will_be(owner, found.owner):
             return
-        statement = sql.SQL("ALTER {} OWNER TO {}").format(_as_sql(found.target), sql.Identifier(owner))
         try:
-            connection.execute(statement)
+            connection.execute(_statement(found.target, owner))
         except psycopg.OperationalError:
             raise
         except psycopg.Error as error:
             self.notes.add_refusal(f"{found.target} could not be given to {owner}", error)
 
+    def _give_large_objects(self, connection: Connection, numbers: Sequence[int], wanted: str) -> None:
+        """There may be a million, and none of their names could be another's: many are given at once."""
+        owner = self._chosen(wanted, f"LARGE OBJECT {listed([str(number) for number in numbers])}")
+        if self._is_or_will_be(owner, self.worker.role):
+            return
+        for chunk in chunks([f"LARGE OBJECT {number}" for number in numbers], _AT_ONCE):
+            try:
+                connection.execute(sql.SQL("; ").join(_statement(target, owner) for target in chunk))
+            except psycopg.OperationalError:
+                raise
+            except psycopg.Error:  # of all of them, nothing was done
+                for target in chunk:
+                    self._give(connection, DatabaseObject(target, self.worker.role, follows=False), owner)
 
-def _large_objects(entries: Iterable[Entry]) -> Iterator[tuple[str, str]]:
-    """Each large object and its owner; from PostgreSQL 17 on, an entry has many, listed in its definition."""
+    def _is_or_will_be(self, owner: str, now: str) -> bool:
+        return now == owner or (self.worker.is_temporary and owner == self.rest and now == self.worker.role)
+
+
+def _large_objects(entries: Iterable[Entry]) -> dict[str, list[int]]:
+    """The large objects of each owner; from PostgreSQL 17 on, an entry has many, listed in its definition."""
+    found: dict[str, list[int]] = defaultdict(list)
     for entry in entries:
         if entry.description in _LARGE_OBJECTS and entry.owner:
             numbers = [entry.tag] if entry.description == "BLOB" else _NUMBER.findall(entry.definition)
-            yield from ((f"LARGE OBJECT {int(number)}", entry.owner) for number in numbers)
+            found[entry.owner] += map(int, numbers)
+    return found
+
+
+def _statement(target: str, owner: str) -> sql.Composed:
+    return sql.SQL("ALTER {} OWNER TO {}").format(_as_sql(target), sql.Identifier(owner))
 
 
 def _as_sql(target: str) -> sql.Composed:
