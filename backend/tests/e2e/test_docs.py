@@ -13,13 +13,13 @@ import typer.main
 from hhh.cli.app import app
 from hhh.core import errors
 from hhh.core.config import Settings
-from support.documentation import DOCS, KEYS, README, RECOVERY, RESTORE, ROOT, RUNBOOK, blocks, inline_code
+from support.documentation import DOCS, KEYS, PROOF, README, RECOVERY, RESTORE, ROOT, RUNBOOK, blocks, inline_code
 
 PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 #: Those that tell operators what to type.
 GUIDES = [README, *sorted(DOCS.glob("*.md"))]
 #: Those whose named blocks the tests run.
-WITH_BLOCKS = [README, RUNBOOK, RESTORE, RECOVERY, KEYS]
+WITH_BLOCKS = [README, RUNBOOK, RESTORE, PROOF, RECOVERY, KEYS]
 
 #: Groups whose command `run` needs no name.
 _DIRECT = (["hhh", "restore"],)

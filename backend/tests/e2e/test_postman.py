@@ -105,7 +105,7 @@ def test_all_its_tests_pass_against_a_running_service(service: Service, newman: 
 
     ran = [execution["item"]["name"] for execution in report["run"]["executions"]]
     assert {each["name"] for each in collection()["item"]} <= set(ran)
-    assert report["run"]["stats"]["assertions"]["total"] >= 110
+    assert report["run"]["stats"]["assertions"]["total"] >= 130
     assert (tmp_path / "restored.db").exists()
 
 

@@ -310,7 +310,10 @@ def test_the_tour_of_the_readme(postgres: PostgresServer, shop: str, operator: O
     printed = tourist.must_run("tour-key", "tour-targets", "tour-backup", "tour-look", "tour-by-itself")
 
     assert printed.count("Stored backup_") == 3
-    assert tourist.must_run("tour-restore").count("Restored to ") == 2
+    printed = tourist.must_run("tour-restore", "tour-prove")
+    assert printed.count("Restored to ") == 2
+    assert ", is proven: it was restored, and is what was backed up." in printed
+    assert (operator.folder / "proof.html").read_text().startswith("<!DOCTYPE html>")
     postgres.drop_database("shop_restored")
     check_same_sqlite(operator.folder / "notes.db", operator.folder / "notes_restored.db")
     tourist.must_run("tour-recover-postgresql", "tour-recover-sqlite")

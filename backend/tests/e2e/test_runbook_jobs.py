@@ -92,6 +92,17 @@ def test_rules_are_looked_at_first_and_a_pinned_backup_stays(shopkeeper: Operato
 
 
 @pytest.mark.soak
+def test_a_backup_is_proven_and_so_are_those_to_come(shopkeeper: Operator) -> None:
+    shopkeeper.environment["BACKUP_ID"] = backed_up(shopkeeper)
+
+    assert ", is proven: it was restored, and is what was backed up." in shopkeeper.must_run("prove")
+
+    printed = shopkeeper.must_run("prove-by-itself")
+    assert "proven within 7 days, backed up within 26 hours" in printed
+    assert "verifies the newest backup: proven" in printed
+
+
+@pytest.mark.soak
 def test_a_second_store_gets_the_same_backup(shopkeeper: Operator, tmp_path: Path) -> None:
     folder = tmp_path / "second"
     folder.mkdir()

@@ -23,6 +23,7 @@ RUNBOOK = DOCS / "BACKUP_RESTORE.md"
 RECOVERY = DOCS / "recover-without-hhh.md"
 KEYS = DOCS / "keys.md"
 RESTORE = DOCS / "restore.md"
+PROOF = DOCS / "proof.md"
 README = ROOT / "README.md"
 
 _BLOCK = re.compile(r"^<!-- block: ([\w-]+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
