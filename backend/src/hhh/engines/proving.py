@@ -9,12 +9,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Final
 
 from hhh.core.run import Run
 from hhh.engines.base import EngineKind, Workplace
 from hhh.engines.restoring import Built, Destination, RestoreSource
 from hhh.schemas.restore import Difference
 from hhh.schemas.verification import Asserted
+
+#: So long a query of the operator may take.
+ASSERTION_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,7 @@ def beside(destination: Destination) -> Destination:
 
     `Restorer.discard` of it removes all of that, whoever left it.
     """
-    return replace(
-        destination, token=token_beside(destination.token), mode=RestoreMode.NEW, tables=(), with_fingerprints=False
-    )
+    return replace(destination, token=token_beside(destination.token), mode=RestoreMode.NEW, tables=())
 
 
 class _Silent(Run):

@@ -20,7 +20,7 @@ from hhh.engines.base import Workplace
 from hhh.engines.postgresql.admin import Administration, administration
 from hhh.engines.postgresql.again import beside
 from hhh.engines.postgresql.asking import Answer, answer
-from hhh.engines.postgresql.connection import Session, mapped_errors
+from hhh.engines.postgresql.connection import EVENT_TRIGGERS_OFF_SINCE, Session, mapped_errors
 from hhh.engines.postgresql.url import parse_url
 from hhh.engines.postgresql.worker import Worker, drop_worker, make_worker, operator_signed_in, signed_in
 from hhh.engines.proving import Place
@@ -30,7 +30,6 @@ from hhh.schemas.verification import Asserted
 #: Seconds between the server's own time limit, which a query may lift or ignore, and the end of its session.
 _GRACE = 1.0
 _POLL_SECONDS = 0.1
-_EVENT_TRIGGERS_OFF_SINCE = 170_000
 
 #: What the superuser sets for the role lasts whatever a query sets: row-level security hides nothing, results that
 #: wait on the disk are limited, and a sign-in runs no code. Large objects belong to roles that it is no member of.
@@ -116,7 +115,7 @@ def _reader(admin: Administration, place: Place, database: str) -> Iterator[Work
 
 def _let_read(admin: Administration, asker: Worker, database: str) -> None:
     statements = _MAY_READ
-    if admin.server_version >= _EVENT_TRIGGERS_OFF_SINCE:
+    if admin.server_version >= EVENT_TRIGGERS_OFF_SINCE:
         statements += _WITHOUT_EVENT_TRIGGERS
     with mapped_errors("The role that asks could not be given its rights"):
         admin.connection.execute(sql.SQL(statements).format(role=asker.identifier, database=sql.Identifier(database)))
@@ -124,7 +123,7 @@ def _let_read(admin: Administration, asker: Worker, database: str) -> None:
 
 def _close_ways_up(admin: Administration, database: str) -> None:
     """Takes functions that run with mighty rights from everybody, in a database that is thrown away."""
-    if admin.server_version >= _EVENT_TRIGGERS_OFF_SINCE:  # some are for sign-ins
+    if admin.server_version >= EVENT_TRIGGERS_OFF_SINCE:  # some are for sign-ins
         parameters = dict(admin.address.parameters)
         parameters["options"] = f"{parameters.get('options', '')} -c event_triggers=off".strip()
         admin = replace(admin, address=replace(admin.address, parameters=parameters))

@@ -53,6 +53,8 @@ _SETTINGS: Mapping[str, str] = {
     "jit": "off",
 }
 _TRANSACTION_TIMEOUT_SINCE = 170_000
+#: Since then a session can leave all event triggers out.
+EVENT_TRIGGERS_OFF_SINCE = 170_000
 
 
 @contextlib.contextmanager

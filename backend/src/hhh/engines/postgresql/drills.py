@@ -60,7 +60,6 @@ def drill_on(server_url: str, workplace: Workplace) -> Iterator[Place]:
             mode=RestoreMode.NEW,
             token=token,
             acknowledged=frozenset({ROLES_CHECK}),
-            with_fingerprints=True,
         )
         version = (admin.connection.info.parameter_status("server_version") or "").partition(" ")[0]
         try:

@@ -13,7 +13,7 @@ from hhh.engines.postgresql.lacks import lacking
 from hhh.engines.postgresql.reading import read_through
 from hhh.engines.postgresql.schema_comparison import compare_schemas
 from hhh.engines.postgresql.throw_away import throw_away
-from hhh.engines.proving import Place, Prover
+from hhh.engines.proving import ASSERTION_SECONDS, Place, Prover
 from hhh.engines.restoring import Built, RestoreSource
 from hhh.schemas.restore import Difference
 from hhh.schemas.verification import Asserted
@@ -24,7 +24,7 @@ class PostgresqlProver(Prover):
 
     kind = EngineKind.POSTGRESQL
 
-    def __init__(self, *, assertion_seconds: float = 60) -> None:
+    def __init__(self, *, assertion_seconds: float = ASSERTION_SECONDS) -> None:
         """
         Args:
             assertion_seconds: for each query of the operator.

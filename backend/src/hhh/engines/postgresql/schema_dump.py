@@ -16,11 +16,10 @@ from hhh.engines.base import Workplace
 from hhh.engines.postgresql.admin import Administration, administration
 from hhh.engines.postgresql.archive import Archive
 from hhh.engines.postgresql.binaries import SYSTEM_INSTALLS, Tool, find_tool
-from hhh.engines.postgresql.connection import KEEPALIVE, tool_environment
+from hhh.engines.postgresql.connection import EVENT_TRIGGERS_OFF_SINCE, KEEPALIVE, tool_environment
 from hhh.engines.postgresql.tool import wait_for_silence
 from hhh.engines.postgresql.url import parse_url
 
-_EVENT_TRIGGERS_OFF_SINCE = 170_000
 #: No plan is long enough to be compiled. Names are quoted where they need it, whatever the database's settings say.
 _SETTINGS = ("jit=off", "quote_all_identifiers=off")
 
@@ -57,7 +56,7 @@ def _pg_dump(admin: Administration, workplace: Workplace, installs: Path) -> Too
 def _environment(admin: Administration, database: str) -> dict[str, str]:
     environment = tool_environment(admin.password_file, admin.connection)
     settings: Sequence[str] = _SETTINGS
-    if admin.is_superuser and admin.server_version >= _EVENT_TRIGGERS_OFF_SINCE:
+    if admin.is_superuser and admin.server_version >= EVENT_TRIGGERS_OFF_SINCE:
         settings = (*_SETTINGS, "event_triggers=off")  # some are for sign-ins, and would run as the superuser
     options = [environment.get("PGOPTIONS", ""), *(f"-c {setting}" for setting in settings)]
     return environment | {"PGDATABASE": database, "PGOPTIONS": " ".join(options).strip()}

@@ -68,7 +68,6 @@ def throw_away(
                 mode=RestoreMode.NEW,
                 token=new_token(),
                 acknowledged=frozenset({ROLES_CHECK}),
-                with_fingerprints=True,
             ),
             description=f"PostgreSQL {postgres.version}, a throw-away server",
             isolation=server.isolation.told,

@@ -14,7 +14,7 @@ from hhh.core.errors import EngineError, Lacking
 from hhh.core.run import Progress, Run
 from hhh.core.scratch import scratch_written
 from hhh.engines.base import EngineKind, Workplace
-from hhh.engines.proving import Place, Prover
+from hhh.engines.proving import ASSERTION_SECONDS, Place, Prover
 from hhh.engines.restoring import Built, Destination, RestoreMode, RestoreSource
 from hhh.engines.sqlite.conversation import conversation
 from hhh.engines.sqlite.files import remove_database
@@ -23,8 +23,6 @@ from hhh.schemas.facts import SqliteFacts
 from hhh.schemas.restore import Difference
 from hhh.schemas.verification import Asserted
 
-#: So long a query of the operator may take.
-ASSERTION_SECONDS: Final = 60.0
 #: What a child that takes longer gets on top, before it is ended: one step of SQLite may be long.
 _GRACE_SECONDS: Final = 2.0
 #: Of its names; all are in a folder of this drill alone.
