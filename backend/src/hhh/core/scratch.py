@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from hhh.core.errors import ScratchError
-from hhh.core.processes import end_processes_in
+from hhh.core.orphans import end_processes_in
 
 #: How the folders of runs begin.
 SCRATCH_PREFIX = "hhh-scratch-"

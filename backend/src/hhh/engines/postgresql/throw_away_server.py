@@ -16,8 +16,8 @@ from pathlib import Path
 
 from hhh.core.errors import Lacking, ScratchError, ToolFailed, ToolMissing
 from hhh.core.files import write_private
+from hhh.core.orphans import end_processes_in
 from hhh.core.process import Child, running
-from hhh.core.processes import end_processes_in
 from hhh.core.run import Run
 from hhh.core.scratch import scratch_written
 from hhh.engines.base import Workplace

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from hhh.core import scratch
-from hhh.core.processes import end_processes_in
+from hhh.core.orphans import end_processes_in
 from support.waiting import wait_until
 
 _SLEEP = ("sleep", "60")
