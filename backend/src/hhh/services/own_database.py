@@ -33,7 +33,7 @@ from hhh.services.rebuild import rebuild
 from hhh.services.stores import StoreService
 from hhh.services.targets import APP
 from hhh.services.trust import trusted_keys
-from hhh.services.verification_findings import end
+from hhh.services.verification_outcome import end
 
 _OF_ANOTHER_TIME = "It ran when the backup was taken from which this database was restored"
 

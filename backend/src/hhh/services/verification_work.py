@@ -27,10 +27,8 @@ from hhh.services.proof_demands import ProofDemands
 from hhh.services.storing import insistently
 from hhh.services.targets import TargetService
 from hhh.services.verification import row_of
-from hhh.services.verification_findings import REMOVED, apply_rules_again, end, judge, record
+from hhh.services.verification_outcome import REMOVED, apply_rules_again, end, judge, record
 from hhh.services.work import Attempt, Failure, NewJob
-
-_PROVEN: Level = "proven"
 
 
 class VerificationWork:
@@ -104,15 +102,14 @@ class VerificationWork:
         self._drills.sweep(worker)
 
     def _find_out(self, row: Verification, attempt: Attempt, run: Run) -> VerificationResult:
-        policy, level = self._policies.of(row.target).proof, _level(row)
+        settings, policy, level = self._settings, self._policies.of(row.target).proof, _level(row)
         try:
             server_url = None
-            if policy.drill_target is not None and level == _PROVEN:
+            if policy.drill_target is not None and level == "proven":
                 self._drills.sweep_server(policy.drill_target, attempt.worker)
                 server_url = self._targets.find(policy.drill_target).url
             demand = Demand(row.backup_id, level, policy, server_url)
-            with scratch_folder(self._settings.scratch_dir, attempt.worker) as scratch:
-                settings = self._settings
+            with scratch_folder(settings.scratch_dir, attempt.worker) as scratch:
                 workplace = Workplace(scratch, settings.pg_bin_dir, settings.drill_user, settings.private_paths)
                 return self._proof.find_out(demand, workplace, run)
         except ManifestInvalid as error:
@@ -144,11 +141,11 @@ class VerificationWork:
         """False where the attempt no longer holds the job, and nothing was written."""
         with self._database.transaction() as session:
             row, now = row_of(session, attempt.job_id), utcnow()
-            finding = judge(session, row, result)
-            state = JobState.SUCCESS if finding.status is VerificationStatus.SUCCESS else JobState.FAILED
-            if not job_rows.finish(session, row.id, attempt.number, state=state, error=finding.reason, now=now):
+            outcome = judge(session, row, result)
+            state = JobState.SUCCESS if outcome.status is VerificationStatus.SUCCESS else JobState.FAILED
+            if not job_rows.finish(session, row.id, attempt.number, state=state, error=outcome.reason, now=now):
                 return False
-            record(session, row, finding, now)
+            record(session, row, outcome, now)
         return True
 
     def _has_ended(self, verification_id: str) -> bool:

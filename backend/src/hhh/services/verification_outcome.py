@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Outcome:
     """What a verification comes to, now that its backup can't be removed before that is written."""
 
     result: VerificationResult
@@ -42,23 +42,23 @@ class Finding:
     backup: BackupLog | None
 
 
-def judge(session: Session, row: Verification, result: VerificationResult) -> Finding:
+def judge(session: Session, row: Verification, result: VerificationResult) -> Outcome:
     """What a result comes to, in the transaction that records it."""
     backup = proof_rows.locked(session, row.backup_id)
     if backup is None:
-        return Finding(result, VerificationStatus.INCONCLUSIVE, REMOVED, None)
-    return Finding(result, *verdict(result, cast("Level", row.level)), backup)
+        return Outcome(result, VerificationStatus.INCONCLUSIVE, REMOVED, None)
+    return Outcome(result, *verdict(result, cast("Level", row.level)), backup)
 
 
-def record(session: Session, row: Verification, finding: Finding, now: datetime) -> None:
+def record(session: Session, row: Verification, outcome: Outcome, now: datetime) -> None:
     """Writes what was found, in the transaction that ends the job."""
-    result = finding.result
-    if finding.backup is not None:
-        row.refuted = finding.status is VerificationStatus.FAILED and not _is_about_copies(result)
-        _note_level(finding.backup, result, now, refuted=row.refuted)
+    result = outcome.result
+    if outcome.backup is not None:
+        row.refuted = outcome.status is VerificationStatus.FAILED and not _is_about_copies(result)
+        _note_level(outcome.backup, result, now, refuted=row.refuted)
         _note_copies(session, row, result, now)
     row.result, row.reached = result.model_dump(mode="json"), result.reached
-    end(row, finding.status, finding.reason, now)
+    end(row, outcome.status, outcome.reason, now)
     apply_rules_again(session, row, now)
 
 
