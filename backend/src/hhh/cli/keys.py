@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from hhh.cli.new_file import refuse_existing, write_new
 from hhh.cli.output import JsonOption, console, print_json
 from hhh.cli.secret_rotation import rotate_secret
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput
-from hhh.core.files import chosen, write_private
 from hhh.services.recovery_kit import Keys, public_keys, recovery_kit
 
 app = typer.Typer(help="The keys, and a kit to recover without this service.", no_args_is_help=True)
@@ -47,15 +47,14 @@ def kit(
     ] = False,
 ) -> None:
     """Write the recovery kit: all it takes to get backups back without this service, to print or keep elsewhere."""
-    _refuse_existing(to)
+    refuse_existing(to, hint="name a new file; an older kit may hold older keys")
     passphrase = _read_passphrase() if with_secrets else None
     with opened_services() as services:
         text = recovery_kit(services, passphrase)
     if to is None:
         sys.stdout.write(text)
         return
-    with chosen(to):
-        write_private(to, text.encode(), exclusive=True)
+    write_new(to, text.encode())
     console.print(f"Wrote the recovery kit to {escape(str(to))}. Print it, or keep it on another machine.")
 
 
@@ -67,15 +66,6 @@ def _described(keys: Keys) -> list[tuple[str, tuple[str, ...]]]:
         ("HHH_AGE_RECIPIENTS", keys.recipients),
         ("HHH_AGE_IDENTITY_FILE", keys.identities),
     ]
-
-
-def _refuse_existing(path: Path | None) -> None:
-    if path is None:
-        return
-    with chosen(path):
-        exists = path.exists()
-    if exists:
-        raise InvalidInput(f"{path} exists already", hint="name a new file; an older kit may hold older keys")
 
 
 def _read_passphrase() -> str:

@@ -22,6 +22,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 console = Console(highlight=False, soft_wrap=True)
 problems = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_MINUTE = 60
+_TWO_DAYS = 48
+
 #: A database may be somebody else's, and its names and messages stand in errors: none of them commands the operator's
 #: terminal, or turns the direction of what is read. Line breaks and tabs stay.
 _HARMLESS = (
@@ -69,6 +72,21 @@ def size(count: int | None) -> str:
 def moment(value: datetime | None) -> str:
     """A moment in UTC, to the second."""
     return "–" if value is None else value.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration(seconds: float | None) -> str:
+    """A time for people: ``12.3 s``, ``4 min 5 s``, ``2 h 10 min``, ``3 days 4 h``."""
+    if seconds is None:
+        return "–"
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), _MINUTE)
+    if minutes < _MINUTE:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, _MINUTE)
+    if hours < _TWO_DAYS:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} days {hours % 24} h"
 
 
 def _plain(data: object) -> object:

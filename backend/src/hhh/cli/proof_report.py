@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from hhh.cli.new_file import refuse_existing, write_new
 from hhh.cli.output import JsonOption, console, moment, print_json, problems
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput, ReportInvalid
-from hhh.core.files import chosen, write_private
 from hhh.schemas.proof_report import ProofReport
 from hhh.services.proof_page import title_of
 from hhh.services.proof_report import check, page
@@ -35,15 +35,14 @@ def report(
     output: Annotated[Path | None, typer.Option(help="A new file; default: print it.")] = None,
 ) -> None:
     """Write the signed report of a verification, to hand to somebody who was not there."""
-    _refuse_existing(output)
+    refuse_existing(output)
     with opened_services() as services:
         content = services.proof_reports.issue(verification_id)
     content = page(content) if form is Form.HTML else content
     if output is None:
         typer.echo(content, nl=False)
         return
-    with chosen(output):
-        write_private(output, content, exclusive=True)
+    write_new(output, content)
     console.print(f"Wrote the report to {output}. Whoever has it can check it: hhh backup check-report", markup=False)
 
 
@@ -74,15 +73,6 @@ def check_report(
         print_json(found)
     else:
         _print(found)
-
-
-def _refuse_existing(path: Path | None) -> None:
-    if path is None:
-        return
-    with chosen(path):
-        exists = path.exists()
-    if exists:
-        raise InvalidInput(f"{path} exists already", hint="name a new file")
 
 
 def _content(file: Path) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.markup import escape
 
-from hhh.cli.output import console, moment, print_table, problems, size
+from hhh.cli.output import console, duration, moment, print_table, problems, size
 from hhh.schemas.restore import Check, Plan, Receipt
 
 #: Stages of a restore.
@@ -32,7 +32,7 @@ def print_plan(plan: Plan, *, done: bool) -> None:
         for number, step in enumerate(plan.steps, 1):
             console.print(f"  {number}. {escape(step)}")
         if plan.expected_seconds is not None:
-            console.print(f"in about {_duration(plan.expected_seconds)}, as long as it took before.")
+            console.print(f"in about {duration(plan.expected_seconds)}, as long as it took before.")
 
 
 def print_receipt(receipt: Receipt) -> None:
@@ -42,7 +42,7 @@ def print_receipt(receipt: Receipt) -> None:
     console.print()
     print_table(["", "BACKUP", "RESTORED"], rows, empty="")
     rate = size(int(receipt.bytes_per_second))
-    console.print(f"{size(receipt.raw_bytes)} in {_duration(receipt.duration_seconds)}, {rate} a second")
+    console.print(f"{size(receipt.raw_bytes)} in {duration(receipt.duration_seconds)}, {rate} a second")
     for warning in receipt.warnings:
         problems.print(f"[yellow]Note:[/] {escape(warning)}")
     if receipt.kept is not None:
@@ -74,10 +74,3 @@ def _words(name: str) -> str:
 def _number(numbers: dict[str, object], name: str) -> str:
     value = numbers.get(name)
     return f"{value:,}" if isinstance(value, int) else "–"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:  # noqa: PLR2004  from there on nobody counts in seconds
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s"

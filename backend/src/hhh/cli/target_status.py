@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from hhh.cli.output import JsonOption, console, moment, print_json, print_table
+from hhh.cli.output import JsonOption, console, duration, moment, print_json, print_table
 from hhh.cli.session import opened_services
 from hhh.schemas.recoverability import Recoverability
 
-_NOTHING = "–"
 _COLUMNS = ["DATABASE", "STATE", "LAST BACKUP (UTC)", "LAST PROVEN (UTC)", "RPO", "RTO"]
 
 
@@ -56,13 +54,6 @@ def _row(each: Recoverability) -> tuple[str, ...]:
         each.state,
         moment(each.last_backup_at),
         moment(proven),
-        _span(each.rpo_seconds),
-        _span(each.rto_seconds),
+        duration(each.rpo_seconds),
+        duration(each.rto_seconds),
     )
-
-
-def _span(seconds: float | None) -> str:
-    """``3 days, 4:05:06``, and of less than a minute its fractions."""
-    if seconds is None:
-        return _NOTHING
-    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))  # noqa: PLR2004  a minute

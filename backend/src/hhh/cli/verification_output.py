@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from rich.markup import escape
 
-from hhh.cli.output import console, moment, problems, size
+from hhh.cli.output import console, duration, moment, problems, size
 from hhh.core.errors import Lacking, VerificationFailed
 from hhh.schemas.verification import CheckedCopy, Level, VerificationResource
 
@@ -26,7 +26,6 @@ _REACHED: Mapping[Level | None, str] = {
     "proven": "it was restored, and is what was backed up",
 }
 _ENDINGS = {"failed": "The backup failed its verification", "inconclusive": "The verification is inconclusive"}
-_MINUTE = 60
 
 
 def print_verification(found: VerificationResource) -> None:
@@ -136,14 +135,3 @@ def description(found: VerificationResource) -> Iterator[tuple[str, str]]:
 
 def _subject(found: VerificationResource) -> str:
     return f"{found.backup_file} of {found.target}, begun {moment(found.backup_created_at)} UTC"
-
-
-def duration(seconds: float) -> str:
-    """A time for people: ``12.3 s``, ``4 min 5 s``, ``2 h 10 min``."""
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), _MINUTE)
-    if minutes < _MINUTE:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, _MINUTE)
-    return f"{hours} h {minutes} min"
