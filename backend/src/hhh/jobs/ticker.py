@@ -19,6 +19,7 @@ from hhh.jobs.timing import Timing
 from hhh.models import Job, JobKind, JobState, Schedule
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import schedules as rows
+from hhh.services.cancelling import noun
 from hhh.services.container import Services
 from hhh.services.schedules import move_on, plan_anew
 
@@ -151,8 +152,7 @@ class _Busy(HHHError):
         if job is None:
             super().__init__("The target was busy")
         else:
-            kind = "verification" if job.kind == JobKind.VERIFY else job.kind
-            super().__init__(f"A {kind} of the target was still {job.state}")
+            super().__init__(f"A {noun(JobKind(job.kind))} of the target was still {job.state}")
 
 
 def _unfinished_verification(session: Session, row: Schedule) -> Job | None:
