@@ -178,6 +178,37 @@ def _grants(server: PostgresServer, database: str) -> set[tuple[int, str]]:
     return {(int(str(number)), str(grantee)) for number, _, _, grantee, _, _ in acls(server, database)}
 
 
+def test_what_a_role_without_superuser_may_not_grant_is_told(
+    postgres: PostgresServer,
+    postgres_database: str,
+    workplace: Workplace,
+    destination: Destination,
+    roles: list[sql.Identifier],
+) -> None:
+    maker = f"maker {postgres_database}"
+    role = sql.Identifier(maker)
+    postgres.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}").format(role, postgres.password))
+    statements = """
+        SELECT lo_create(5001), lo_create(5002); ALTER LARGE OBJECT 5001 OWNER TO {0};
+        GRANT SELECT ON LARGE OBJECT 5001 TO {1} WITH GRANT OPTION; GRANT UPDATE ON LARGE OBJECT 5001 TO PUBLIC;
+        SET SESSION AUTHORIZATION {1}; GRANT SELECT ON LARGE OBJECT 5001 TO {2}; RESET SESSION AUTHORIZATION;
+        ALTER LARGE OBJECT 5002 OWNER TO {3}; GRANT SELECT ON LARGE OBJECT 5002 TO {4};
+    """
+    execute(postgres, postgres_database, statements, [role, *roles[1:]])
+    source = taken(PostgresqlEngine(), postgres.url(postgres_database), workplace)
+    url = postgres.url(user=maker, password=postgres.password)
+    built = restored(source, replace(destination, url=url), workplace)
+    assert any("permission denied to set" in text and "SELECT on large objects 5001" in text for text in built.warnings)
+    assert any("LARGE OBJECT 5002 belongs to" in text for text in built.warnings)
+    assert _grants(postgres, destination.name) == {
+        *((5001, each) for each in (maker, f"{HOSTILE[1]} {postgres_database}", "")),
+        *((5002, each) for each in (maker, f"{HOSTILE[4]} {postgres_database}")),
+    }
+    assert privileges_of(built) is None
+    postgres.drop_database(destination.name)
+    drop(postgres, role, postgres_database)
+
+
 def test_a_backup_of_an_older_release_keeps_the_warning(
     postgres: PostgresServer, postgres_database: str, workplace: Workplace, destination: Destination
 ) -> None:
@@ -194,12 +225,15 @@ def test_what_code_of_the_dump_grants_is_a_difference_even_where_that_is_trusted
 ) -> None:
     statements = """
         SELECT lo_create(5001);
-        CREATE FUNCTION opened() RETURNS boolean LANGUAGE sql AS 'SELECT true';
-        CREATE TABLE t (id integer CHECK (opened()));
+        CREATE FUNCTION opened() RETURNS integer LANGUAGE sql AS 'SELECT 1';
+        CREATE FUNCTION indexed(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE
+            AS 'BEGIN RETURN public.opened(); END';
+        CREATE TABLE t (id integer);
         INSERT INTO t VALUES (1);
-        CREATE OR REPLACE FUNCTION opened() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+        CREATE INDEX ON t (indexed(id));
+        CREATE OR REPLACE FUNCTION opened() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN
             GRANT UPDATE ON LARGE OBJECT 5001 TO PUBLIC;
-            RETURN true;
+            RETURN 1;
         END $$;
     """
     execute(postgres, postgres_database, "SET search_path = public;" + statements)

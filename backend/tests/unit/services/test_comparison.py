@@ -7,6 +7,8 @@ from hhh.schemas.facts import (
     ExtensionFacts,
     Facts,
     LargeObjectFacts,
+    LargeObjectGrant,
+    LargeObjectPrivileges,
     PostgresqlFacts,
     SequenceFacts,
     SqliteFacts,
@@ -54,6 +56,16 @@ def postgresql(**changed: Any) -> PostgresqlFacts:
     return PostgresqlFacts(**(known | changed))
 
 
+def large_objects(*grants: tuple[str, str, str], objects: str = "1..2", known: bool = True) -> LargeObjectFacts:
+    """Two large objects of shop: who granted what to whom."""
+    told = [
+        LargeObjectGrant(grantor=grantor, grantee=grantee, privilege=privilege, is_grantable=False)
+        for grantor, grantee, privilege in grants
+    ]
+    privileges = [LargeObjectPrivileges(owner="shop", grants=told, count=2, objects=objects)]
+    return LargeObjectFacts(count=2, total_bytes=10, privileges=privileges if known else None)
+
+
 def sqlite(**changed: Any) -> SqliteFacts:
     known: dict[str, Any] = {
         "sqlite_version": "3.54.0",
@@ -92,6 +104,31 @@ def test_the_same_has_no_difference(facts: Facts) -> None:
 )
 def test_what_may_be_another_is_no_difference(found: Facts) -> None:
     assert compare(postgresql() if isinstance(found, PostgresqlFacts) else sqlite(), found) == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(large_objects(("x", "y", "SELECT"), ("shop", "x", "SELECT")), id="another order, other ranges"),
+        pytest.param(large_objects(("shop", "x", "SELECT"), ("shop", "y", "SELECT")), id="by the owner"),
+        pytest.param(large_objects(known=False), id="not all could be given back"),
+    ],
+)
+def test_privileges_on_large_objects_may_be_granted_by_another(found: LargeObjectFacts) -> None:
+    source = large_objects(("shop", "x", "SELECT"), ("x", "y", "SELECT"), objects="1 2")
+    assert compare(postgresql(large_objects=source), postgresql(large_objects=found)) == []
+    unknown = postgresql(large_objects=large_objects(known=False))
+    assert compare(unknown, postgresql(large_objects=found)) == []
+
+
+def test_each_kind_of_privileges_on_large_objects_is_counted() -> None:
+    source = postgresql(large_objects=large_objects(("shop", "", "SELECT")))
+    found = postgresql(large_objects=large_objects())
+    told = [(each.name, each.expected, each.found) for each in compare(source, found)]
+    assert told == [
+        ("large objects with SELECT for PUBLIC (owner shop)", "2", "0"),
+        ("large objects with no privileges (owner shop)", "0", "2"),
+    ]
 
 
 @pytest.mark.parametrize(
