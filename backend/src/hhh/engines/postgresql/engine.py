@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -72,28 +72,8 @@ class PostgresqlEngine(Engine):
     def dump(self, url: str, workplace: Workplace, run: Run, *, fingerprint: Fingerprint = "off") -> Iterator[Dump]:
         address = parse_url(url)
         with passfile(address, workplace.scratch) as password_file, contextlib.ExitStack() as stack:
-            yield self._begin_patiently(address, password_file, workplace, run, stack, fingerprint)
-
-    def _begin_patiently(
-        self,
-        address: Address,
-        password_file: Path,
-        workplace: Workplace,
-        run: Run,
-        stack: contextlib.ExitStack,
-        fingerprint: Fingerprint,
-    ) -> Dump:
-        for attempts_left in reversed(range(_ATTEMPTS)):
-            with contextlib.ExitStack() as attempt:
-                try:
-                    dump = self._begin(address, password_file, workplace, run, attempt, fingerprint)
-                except LocksCrossedError:
-                    if not attempts_left:
-                        raise
-                else:
-                    stack.push(attempt.pop_all())
-                    return dump
-        raise AssertionError("the last attempt returns or raises")
+            begin = partial(self._begin, address, password_file, workplace, run, fingerprint)
+            yield _patiently(begin, stack)
 
     def _begin(
         self,
@@ -101,8 +81,8 @@ class PostgresqlEngine(Engine):
         password_file: Path,
         workplace: Workplace,
         run: Run,
-        stack: contextlib.ExitStack,
         fingerprint: Fingerprint,
+        stack: contextlib.ExitStack,
     ) -> PostgresqlDump:
         run.raise_if_cancelled()
         connection = open_connection(address, password_file)
@@ -125,3 +105,18 @@ class PostgresqlEngine(Engine):
     def _find_pg_dump(self, connection: Connection, workplace: Workplace) -> tuple[Tool, str | None]:
         major = connection.info.server_version // 10_000
         return find_tool("pg_dump", major, pg_bin_dir=workplace.pg_bin_dir, installs=self._installs)
+
+
+def _patiently(begin: Callable[[contextlib.ExitStack], PostgresqlDump], stack: contextlib.ExitStack) -> PostgresqlDump:
+    """Begins a dump, anew where its locks crossed those of others; what it holds is handed to the stack."""
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        with contextlib.ExitStack() as attempt:
+            try:
+                dump = begin(attempt)
+            except LocksCrossedError:
+                if not attempts_left:
+                    raise
+            else:
+                stack.push(attempt.pop_all())
+                return dump
+    raise AssertionError("the last attempt returns or raises")
