@@ -57,6 +57,9 @@ def shop(postgres: PostgresServer, postgres_database: str, operator: Operator) -
         reader, database = sql.Identifier(READER), sql.Identifier(postgres_database)
         connection.execute(sql.SQL("GRANT SELECT ON customers TO {}").format(reader))
         connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, reader))
+        [(number,)] = connection.execute("SELECT oid::int8 FROM pg_largeobject_metadata").fetchall()
+        for grant in ("SELECT ON LARGE OBJECT {} TO {} WITH GRANT OPTION", "UPDATE ON LARGE OBJECT {} TO PUBLIC"):
+            connection.execute(sql.SQL("GRANT " + grant).format(sql.Literal(number), reader))
     operator.environment |= postgres.environment("postgres")
     operator.environment |= {
         "HHH_PG_BIN_DIR": str(postgres.bin_dir),
@@ -78,7 +81,8 @@ def test_an_encrypted_postgresql_backup(postgres: PostgresServer, shop: str, ope
     take_backup(operator, "shop", operator.environment["SHOP_URL"])
 
     printed = operator.must_run(
-        "list", *FIND, "extensions", "schema", "postgresql-without-owners", "privileges", "compare", "clean-up"
+        *("list", *FIND, "extensions", "schema", "postgresql-without-owners"),
+        *("privileges", "large-objects", "compare", "clean-up"),
     )
 
     assert printed.count("good backup_") == 3
@@ -90,6 +94,12 @@ def test_an_encrypted_postgresql_backup(postgres: PostgresServer, shop: str, ope
     with postgres.connect(RESTORED) as connection:
         query = "SELECT has_table_privilege(%s, 'customers', 'SELECT'), has_table_privilege(%s, 'orders', 'SELECT')"
         assert connection.execute(query, (READER, READER)).fetchone() == (True, False)
+        acls = "SELECT unnest(lomacl)::text FROM pg_largeobject_metadata"
+        assert {acl for (acl,) in connection.execute(acls)} == {
+            "postgres=rw/postgres",
+            f"{READER}=r*/postgres",
+            "=w/postgres",
+        }
 
 
 @pytest.mark.soak
@@ -116,7 +126,7 @@ def test_owners_and_roles_come_back_on_a_server_that_lacks_them(
     for role in (OWNER, READER):
         postgres.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
-    printed = operator.must_run(*FIND, "roles", "schema", "postgresql", "privileges", "compare")
+    printed = operator.must_run(*FIND, "roles", "schema", "postgresql", "privileges", "large-objects", "compare")
 
     assert f"made {OWNER}\n" in printed
     assert "left postgres as it is\n" in printed
