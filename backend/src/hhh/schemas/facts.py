@@ -32,6 +32,8 @@ class SequenceFacts(FactsModel):
     last_value: int
     is_called: bool
     increment: int
+    #: Whether it begins again at its end, or was set back while the dump was made: that may hold an earlier value.
+    goes_back: bool = False
 
 
 class ExtensionFacts(FactsModel):

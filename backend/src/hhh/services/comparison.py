@@ -108,6 +108,8 @@ def _has_reached(restored: SequenceFacts, source: SequenceFacts) -> bool:
     """Whether it hands out no value again that the source has handed out."""
     if restored.increment != source.increment:
         return False
+    if source.goes_back:  # it did, or will
+        return True
     ahead = restored.last_value - source.last_value
     if ahead == 0:
         return restored.is_called or not source.is_called

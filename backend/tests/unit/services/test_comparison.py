@@ -182,6 +182,8 @@ def test_each_difference_is_told_by_name(found: Facts, name: str, expected: str,
         (sequence(-7, increment=-2), sequence(-9, increment=-2), True),
         (sequence(-7, increment=-2), sequence(-5, increment=-2), False),
         (sequence(7), sequence(8, increment=2), False),
+        (sequence(7).model_copy(update={"goes_back": True}), sequence(2), True),
+        (sequence(7).model_copy(update={"goes_back": True}), sequence(8, increment=2), False),
     ],
 )
 def test_a_sequence_hands_out_nothing_twice(source: SequenceFacts, restored: SequenceFacts, *, same: bool) -> None:

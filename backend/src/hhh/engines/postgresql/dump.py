@@ -22,7 +22,7 @@ from hhh.engines.base import Attachment, Dump, DumpResult, facts_warning
 from hhh.engines.postgresql.binaries import Tool
 from hhh.engines.postgresql.connection import KEEPALIVE, Session, mapped_errors, wait_for
 from hhh.engines.postgresql.facts import take_facts
-from hhh.engines.postgresql.snapshot import Snapshot
+from hhh.engines.postgresql.snapshot import Snapshot, sequences_at_the_end
 from hhh.schemas.facts import PostgresqlFacts
 from hhh.schemas.policy import Fingerprint
 
@@ -87,7 +87,8 @@ class PostgresqlDump(Dump):
             raise
         facts = wait_for(self._facts, self._run)
         noted = [*self._snapshot.warnings, *_warnings(self._main.last_lines), *facts.warnings]
-        facts = facts.model_copy(update={"warnings": noted})
+        sequences = self._session.call(partial(sequences_at_the_end, self._session, self._snapshot), self._run)
+        facts = facts.model_copy(update={"warnings": noted, "sequences": list(sequences)})
         self._session.call(self._end_snapshot, self._run)
         tool = self._tools.pg_dump
         return DumpResult(

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import psycopg
 from psycopg import errors, sql
 
 from hhh.core.errors import SourceUnreadable, TargetBusy
@@ -57,7 +58,7 @@ _SIZE = sql.SQL("""
             SELECT 'pg_catalog.pg_largeobject'::pg_catalog.regclass) h
 """)
 
-_SEQUENCE_INCREMENTS = sql.SQL("SELECT seqrelid, seqincrement FROM pg_catalog.pg_sequence")
+_SEQUENCES = sql.SQL("SELECT seqrelid, seqincrement, seqcycle FROM pg_catalog.pg_sequence")
 
 #: The relations' current oids by name, not those of the snapshot: casts to regclass look at the catalogue as it is now.
 _CURRENT_OIDS = sql.SQL("""
@@ -100,6 +101,8 @@ class Snapshot:
     #: Bytes of the heaps.
     size: int
     warnings: tuple[str, ...]
+    #: By which to read the sequences once more.
+    sequence_relations: tuple[Relation, ...] = ()
 
 
 class _Moved(Exception):
@@ -154,8 +157,8 @@ def _try_to_hold(session: Session, only: Collection[str] | None) -> Snapshot:
     relations, warnings = _without_unlogged_on_standby(session, relations)
     tables = tuple(each for each in relations if each.kind == "r")
     [(size,)] = session.rows(_SIZE, {"tables": [table.oid for table in tables]})
-    sequences = _read_sequences(session, [each for each in relations if each.kind == "S"])
-    return Snapshot(identifier, tables, sequences, int(size or 0), warnings)
+    sequences = tuple(each for each in relations if each.kind == "S")
+    return Snapshot(identifier, tables, _read_sequences(session, sequences), int(size or 0), warnings, sequences)
 
 
 def _list(session: Session, only: Collection[str] | None = None) -> list[Relation]:
@@ -204,15 +207,41 @@ def _without_unlogged_on_standby(session: Session, relations: list[Relation]) ->
     return [each for each in relations if not each.is_unlogged], (warning,)
 
 
+def sequences_at_the_end(session: Session, snapshot: Snapshot) -> tuple[SequenceFacts, ...]:
+    """The sequences of a snapshot, once the dump was made: with those marked that were set back meanwhile.
+
+    No lock keeps anybody from that, and no snapshot shows what they were: the dump has them of any moment in between.
+
+    Raises:
+        EngineError: the connection was lost.
+    """
+    with mapped_errors("The sequences could not be read once more"):
+        try:
+            now = _read_sequences(session, snapshot.sequence_relations)
+        except (_Moved, psycopg.Error):
+            if session.connection.closed:
+                raise
+            return snapshot.sequences  # one was renamed or dropped
+    return tuple(
+        before.model_copy(update={"goes_back": before.goes_back or _place(after) < _place(before)})
+        for before, after in zip(snapshot.sequences, now, strict=True)
+    )
+
+
+def _place(sequence: SequenceFacts) -> tuple[int, bool]:
+    return (sequence.last_value if sequence.increment > 0 else -sequence.last_value), sequence.is_called
+
+
 def _read_sequences(session: Session, sequences: Sequence[Relation]) -> tuple[SequenceFacts, ...]:
-    increments: dict[int, int] = dict(session.rows(_SEQUENCE_INCREMENTS)) if sequences else {}
+    known = {oid: of_it for oid, *of_it in session.rows(_SEQUENCES)} if sequences else {}
     return tuple(
         SequenceFacts(
             schema_name=sequence.schema,
             name=sequence.name,
             last_value=last_value,
             is_called=is_called,
-            increment=increments[sequence.oid],
+            increment=known[sequence.oid][0],
+            goes_back=known[sequence.oid][1],
         )
         for chunk in chunks(sequences, _SEQUENCES_PER_QUERY)
         for sequence, (_, last_value, is_called) in zip(chunk, _read_chunk(session, chunk), strict=True)
