@@ -29,7 +29,8 @@ _DIES_WITH_US = ("setpriv", "--no-new-privs", "--pdeathsig=KILL")
 #: Covers what is to be hidden with empty folders and files, and puts back the one folder that the program works in, and
 #: the one that it is installed in, where they were covered too. ``mount -c`` takes paths as they are: those of what was
 #: opened before lead below what covers it. Then ``/proc`` shows the program's own processes, where the kernel allows
-#: that. Arguments: both folders, what is to be hidden, ``--``, the program.
+#: that. What covers can't be written to: initdb would take ``/dev/shm`` for the server's shared memory, and a megabyte
+#: is too little. Arguments: both folders, what is to be hidden, ``--``, the program.
 _HIDE = """
 set -eu
 umask 022
@@ -38,7 +39,7 @@ shift 2
 cd "$folder"
 exec 3<"$installed"
 while [ "$1" != -- ]; do
-    if [ -d "$1" ]; then mount -n -t tmpfs -o mode=0755,size=1m none "$1"
+    if [ -d "$1" ]; then mount -n -t tmpfs -o mode=0555,size=1m none "$1"
     elif [ -e "$1" ]; then mount -n --bind /dev/null "$1"; fi
     shift
 done
