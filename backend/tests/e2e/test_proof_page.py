@@ -9,6 +9,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
+from hhh.engines.postgresql.lacks import lacking
 from support.documentation import PROOF, Operator, is_documented, require_programs
 from support.postgres import PostgresServer
 from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service, ServiceFactory
@@ -189,6 +190,27 @@ def test_without_the_server_of_that_major_the_package_is_named_as_documented(
     at_the_server.environment["HHH_PG_BIN_DIR"] = str(client)
 
     assert documented(at_the_server, 'hhh backup verify "$BACKUP_ID"')
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'extension "postgis" is not available',
+        'extension "postgis" has no installation script nor update path for version "9.9"',
+        'could not load library "/usr/lib/postgresql/16/lib/postgis-3.so"',
+        'could not create locale "xx_YY"',
+        'could not open stop-word file "/usr/share/klingon.stop"',
+        "pg_cron can only be loaded via shared_preload_libraries",
+        "could not extend file: No space left on device",
+        "out of memory",
+        "server closed the connection unexpectedly",
+    ],
+)
+def test_what_a_server_lacks_stands_on_the_page_with_what_to_do(said: str) -> None:
+    told = lacking(f"ERROR:  {said}")
+
+    assert told is not None
+    assert is_documented(told, PROOF), told
 
 
 def documented(operator: Operator, command: str) -> bool:
