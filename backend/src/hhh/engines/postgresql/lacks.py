@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 #: By what the server says in English, which throw-away servers speak; each group names what is lacking.
-#: From its sources: `extension.c`, `dfmgr.c`, `pg_locale.c`, `pg_collation.c`, `ts_utils.c`, `ts_locale.c`, `fd.c`.
+#: From its sources: `extension.c`, `dfmgr.c`, `pg_locale.c`, `pg_collation.c`, `ts_utils.c`, `ts_locale.c`, `fd.c`, and
+#: `foreign.c`, `postgres_fdw`, `dblink`.
 _SAID: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = tuple(
     (re.compile(pattern), told)
     for pattern, told in (
@@ -40,6 +41,16 @@ _SAID: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = tuple(
             lambda name: (
                 f"The library {name} must be loaded as the server starts, which throw-away servers do not do: name a "
                 "server that has it in its shared_preload_libraries (`hhh target set … --drill-server`)"
+            ),
+        ),
+        (
+            # A materialized view is filled anew, and where it reads elsewhere, there is neither network nor password.
+            (
+                r'could not connect to server "([^"]*)"|user mapping not found for user "[^"]*", server "([^"]*)"'
+                r'|user mapping not found for "|could not establish connection|Non-superusers? (?:must prov|cannot con)'
+            ),
+            lambda name: (
+                f"The foreign server {name or 'of a view'} can't be reached by a drill, and the dump reads from it"
             ),
         ),
         (
