@@ -191,10 +191,11 @@ def test_initdb_without_postgres_is_not_enough(small: tuple[RestoreSource, Workp
 
 def test_what_stops_initdb_is_told(small: tuple[RestoreSource, Workplace]) -> None:
     source, workplace = small
-    broken = "[ $1 = --version ] && echo 'initdb (PostgreSQL) 17.1' && exit; echo 'initdb: error: no luck' >&2; exit 1"
+    said = "echo 'initdb: error: no luck' >&2; echo 'initdb: removing data directory' >&2"
+    broken = f"[ $1 = --version ] && echo 'initdb (PostgreSQL) 17.1' && exit; {said}; exit 1"
     here = programs(initdb=broken, postgres="echo 'postgres (PostgreSQL) 17.1'")
     lacking = refusal(of_major(source, 17), replace(workplace, pg_bin_dir=here))
-    assert "could not be made: initdb failed with status 1: initdb: error: no luck" in lacking.message
+    assert "could not be made: initdb failed: initdb: error: no luck" in lacking.message
     assert not list(workplace.scratch.glob("pg-*"))
 
 

@@ -165,7 +165,12 @@ def _initialise(initdb: Tool, superuser: str, folder: Path, isolation: Isolation
     ]
     with _running("initdb", isolation.command(initdb.path, *options), folder) as child:
         wait_for_silence(child, run)
-        child.finish()
+        try:
+            child.finish()
+        except ToolFailed as error:  # its last line tells how it cleans up
+            if (stopped := _stopped_by(child)) is None:
+                raise
+            raise ToolFailed(f"initdb failed: {stopped}") from error
     (folder / "password").unlink()
 
 
@@ -208,9 +213,12 @@ def _is_ready(data: Path) -> bool:
 
 
 def _reason(child: Child) -> str:
-    """The last that stopped it; after that it says that it is stopped."""
-    lines = child.last_lines
-    return next((line for line in reversed(lines) if "FATAL" in line), lines[-1] if lines else "it said nothing")
+    return _stopped_by(child) or next(reversed(child.last_lines), "it said nothing")
+
+
+def _stopped_by(child: Child) -> str | None:
+    """The last line that tells of a reason; after that it says that it is stopped, or cleans up."""
+    return next((line for line in reversed(child.last_lines) if "FATAL" in line or ": error: " in line), None)
 
 
 def _stop(child: Child, data: Path) -> None:
