@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from support.backing_up import BACKUPS, TARGETS, assert_stored, backup, hhh, trigger
 from support.service import Service
@@ -42,6 +43,7 @@ def test_each_backup_is_proven_by_itself_where_its_target_says_so(service: Servi
     assert (found["requested_by"], found["status"], found["differences"]) == ("policy", "success", [])
 
 
+@pytest.mark.soak
 def test_a_flipped_byte_in_one_of_two_stores_is_found_told_and_repaired_by_itself(
     service: Service, tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from hhh.engines.postgresql.url import parse_url
 from hhh.engines.restoring import Destination, RestoreMode
 from hhh.schemas.facts import PostgresqlFacts
 from hhh.services.comparison import compare, compared_contents
-from support.postgres import ALL_MAJORS, PostgresServer, PostgresServers
+from support.postgres import ALL_MAJORS, ONE_MAJOR_AT_FIRST, PostgresServer, PostgresServers
 from support.postgres_data import make_odd_names_database
 from support.postgres_dumps import dumping, read_to_end, restore, take_dump
 from support.postgres_rich import drop_rich_roles, make_rich_database, rich_roles
@@ -119,6 +119,7 @@ def things(postgres: PostgresServer, postgres_database: str) -> str:
     return postgres_database
 
 
+@ONE_MAJOR_AT_FIRST
 def test_whatever_changes_in_as_many_rows_is_found(postgres: PostgresServer, things: str, tmp_path: Path) -> None:
     before = facts_of(postgres, things, tmp_path)
     with postgres.connect(things, autocommit=True) as connection:
