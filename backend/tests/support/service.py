@@ -1,7 +1,9 @@
 """The real service as a process of its own, started the way an operator starts it."""
 
 import contextlib
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from typing import Protocol, Self
 import httpx
 import pytest
 
+from support.own_databases import migrated
 from support.ports import LOOPBACK, free_port
 from support.session import current_session
 from support.waiting import WaitedTooLongError, wait_until
@@ -205,13 +208,31 @@ class ServiceFactory(Protocol):
         """Start a service and wait until it is healthy."""
 
 
+@functools.cache
+def _migrated_file() -> Path:
+    """An empty own database of this version: to make one anew takes half of a service's start."""
+    file = current_session().new_folder("template") / "hhh.db"
+    with migrated(f"sqlite:///{file}"):
+        return file
+
+
+def _spare_the_migration(service: Service) -> None:
+    service.data_dir.mkdir(mode=0o700)
+    shutil.copy(_migrated_file(), service.data_dir / "hhh.db")
+
+
 @pytest.fixture
 def service_factory() -> Iterator[ServiceFactory]:
-    """Starts services, each with a fresh data dir; they end with the test."""
+    """Starts services, each with a fresh data dir; they end with the test.
+
+    A SQLite file of their own is migrated already, unless a test says how it is to be migrated.
+    """
     with contextlib.ExitStack() as running:
 
         def start(*, environment: Mapping[str, str] | None = None, **settings: object) -> Service:
             service = Service(current_session().new_folder("service"), settings, environment=environment)
+            if settings.keys().isdisjoint({"auto_migrate", "database_url", "data_dir"}):
+                _spare_the_migration(service)
             running.callback(service.close)
             return service.start()
 
