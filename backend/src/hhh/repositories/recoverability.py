@@ -16,7 +16,7 @@ from hhh.core.database import UtcDateTime
 from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Schedule, Verification
 from hhh.models.verification import CONCLUDED
 from hhh.repositories.batches import in_batches
-from hhh.repositories.retention import HAS_FAILED, PROVEN
+from hhh.repositories.retention import IS_REFUTED, PROVEN
 
 _IN_A_STORE = exists().where(BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED)
 _SHOWN = load_only(
@@ -90,7 +90,7 @@ def newest(session: Session, targets: Collection[str], *, until: datetime) -> Ma
             asked.c.name,
             _newest(asked, success, there, past),
             _newest(asked, success, there, past, _IN_A_STORE),
-            _newest(asked, proven, there, past, _IN_A_STORE, ~HAS_FAILED),
+            _newest(asked, proven, there, past, _IN_A_STORE, ~IS_REFUTED),
             _newest(asked, BackupLog.status == BackupStatus.FAILED, there, past),
             _newest(asked, BackupLog.finished_at.is_not(None), there, past),
             _newest(asked, success, there, ~past),

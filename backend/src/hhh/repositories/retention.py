@@ -40,19 +40,20 @@ _HAS_COPY: ColumnElement[bool] = exists().where(
 )
 
 
-def _failed_without_passing_since() -> ColumnElement[bool]:
-    failed, passed = aliased(Verification), aliased(Verification)
+def _refuted_without_passing_since() -> ColumnElement[bool]:
+    against, passed = aliased(Verification), aliased(Verification)
     passed_since = exists().where(
-        passed.backup_id == failed.backup_id,
+        passed.backup_id == against.backup_id,
         passed.status == VerificationStatus.SUCCESS,
-        tuple_(passed.created_at, passed.id) > tuple_(failed.created_at, failed.id),
-        reaches(passed.level, failed.level),
+        tuple_(passed.created_at, passed.id) > tuple_(against.created_at, against.id),
+        reaches(passed.level, against.level),
     )
-    return exists().where(failed.backup_id == BackupLog.id, failed.refuted, ~passed_since)
+    return exists().where(against.backup_id == BackupLog.id, against.refuted, ~passed_since)
 
 
-#: Whether a backup failed a verification, and has passed none of that level since.
-HAS_FAILED = _failed_without_passing_since()
+#: Whether a verification speaks against what a backup holds, and it has passed none of that level since. A bad copy
+#: does not while another store has a good one. `hhh.services.recoverability` asks the same, and of bad copies too.
+IS_REFUTED = _refuted_without_passing_since()
 
 #: Backups of which a verification waits or runs.
 _HAS_VERIFICATION: ColumnElement[bool] = exists().where(
@@ -75,8 +76,8 @@ class Candidate:
     proven: bool
     #: Whether any store has a copy.
     stored: bool
-    #: Whether it failed a verification, and has passed none of that level since.
-    failed: bool
+    #: See `IS_REFUTED`.
+    refuted: bool
     #: Whether a restore of it waits or runs.
     being_restored: bool
     #: Whether a verification of it waits or runs, or is to be asked for since its target's policy says so.
@@ -85,7 +86,7 @@ class Candidate:
     @property
     def good(self) -> bool:
         """Whether it can be counted on; of what is being verified nobody knows yet."""
-        return self.stored and not self.failed and not self.being_verified
+        return self.stored and not self.refuted and not self.being_verified
 
 
 def candidates(session: Session, target: str) -> Sequence[Candidate]:
@@ -99,7 +100,7 @@ def candidates(session: Session, target: str) -> Sequence[Candidate]:
         BackupLog.pinned,
         BackupLog.verified_level,
         _HAS_COPY,
-        HAS_FAILED,
+        IS_REFUTED,
         _VERIFYING,
     )
     statement = select(*columns).where(*_successful_of(target))
@@ -113,11 +114,11 @@ def candidates(session: Session, target: str) -> Sequence[Candidate]:
             pinned,
             level == PROVEN,
             stored,
-            failed,
+            refuted,
             being_restored=backup_id in restoring,
             being_verified=verifying,
         )
-        for backup_id, file, created_at, size, pinned, level, stored, failed, verifying in found
+        for backup_id, file, created_at, size, pinned, level, stored, refuted, verifying in found
     ]
 
 
@@ -161,20 +162,20 @@ def is_being_verified(session: Session, backup_id: str) -> bool:
     return session.scalar(select(BackupLog.id).where(BackupLog.id == backup_id, _HAS_VERIFICATION)) is not None
 
 
-def has_failed(session: Session, backup_id: str) -> bool:
-    """Whether that backup failed a verification, and has passed none of that level since."""
-    return session.scalar(select(BackupLog.id).where(BackupLog.id == backup_id, HAS_FAILED)) is not None
+def is_refuted(session: Session, backup_id: str) -> bool:
+    """Whether a verification speaks against what that backup holds: see `IS_REFUTED`."""
+    return session.scalar(select(BackupLog.id).where(BackupLog.id == backup_id, IS_REFUTED)) is not None
 
 
 def good_newer(session: Session, row: BackupLog, *, count: int) -> bool:
     """Whether so many good backups of its target are newer than this one."""
-    statement = _newer(row, _HAS_COPY, ~HAS_FAILED, ~_VERIFYING).order_by(BackupLog.created_at, BackupLog.id)
+    statement = _newer(row, _HAS_COPY, ~IS_REFUTED, ~_VERIFYING).order_by(BackupLog.created_at, BackupLog.id)
     return session.scalar(statement.offset(count - 1).limit(1)) is not None
 
 
 def proven_newer(session: Session, row: BackupLog) -> bool:
     """Whether a good, proven backup of its target is newer than this one."""
-    statement = _newer(row, _HAS_COPY, ~HAS_FAILED, ~_VERIFYING, BackupLog.verified_level == PROVEN)
+    statement = _newer(row, _HAS_COPY, ~IS_REFUTED, ~_VERIFYING, BackupLog.verified_level == PROVEN)
     return session.scalar(statement.limit(1)) is not None
 
 

@@ -85,7 +85,7 @@ def protections(session: Session, row: BackupLog, *, minimum_kept: int = 1) -> S
     Two backups that are removed at once wait for each other there, so that each sees what is left by the other.
     """
     found = [PINNED] if row.pinned else []
-    if all(copy.status != CopyStatus.STORED for copy in row.copies) or rows.has_failed(session, row.id):
+    if all(copy.status != CopyStatus.STORED for copy in row.copies) or rows.is_refuted(session, row.id):
         return found
     if not rows.good_newer(session, row, count=1):
         found.append(NEWEST_GOOD)

@@ -126,7 +126,8 @@ def _known(looked: _Looked, target: str, policy: TargetPolicy, now: datetime) ->
 def _against(found: Iterable[Conclusion], *, whole: bool) -> Verified | None:
     """The newest fault that no later verification of its level, or of a higher one, says otherwise of.
 
-    A copy that was made again from a good one is no fault any more.
+    Of what was refuted `hhh.repositories.retention.IS_REFUTED` says the same to the database. A bad copy is a fault as
+    well here, until it was made again from a good one.
     """
     passed = _with(found, VerificationStatus.SUCCESS)
     standing = [

@@ -135,7 +135,7 @@ class _Deciding:
         held = self.held.get(backup.id, [])
         if not held and backup.id in self.dropped:
             return Verdict(backup, keep=False, reasons=(self.dropped[backup.id],))
-        if backup.failed or not backup.stored:
+        if backup.refuted or not backup.stored:
             return Verdict(backup, keep=True, reasons=(*held, FAILED if backup.stored else LOST))
         reasons = (*held, *self.kept.get(backup.id, ()))
         return Verdict(backup, keep=bool(reasons), reasons=reasons or (NO_RULE_KEEPS,))

@@ -23,6 +23,7 @@ from hhh.models import (
     VerificationStatus,
 )
 from hhh.repositories import recoverability as rows
+from hhh.repositories import retention as retention_rows
 from hhh.schemas.policy import PolicyFields
 from hhh.schemas.recoverability import Recoverability
 from hhh.schemas.schedule import ScheduleRequest
@@ -31,7 +32,8 @@ from support.local_services import services_with_a_target, settings_in
 from support.recoverable import HOUR, a_backup, a_verification
 
 DAY = timedelta(days=1)
-FAILED, INCONCLUSIVE = VerificationStatus.FAILED, VerificationStatus.INCONCLUSIVE
+SUCCESS, FAILED = VerificationStatus.SUCCESS, VerificationStatus.FAILED
+INCONCLUSIVE = VerificationStatus.INCONCLUSIVE
 DRILL = {"restore_seconds": 12.5, "restore_bytes_per_second": 1000.0, "tables": []}
 
 
@@ -153,6 +155,51 @@ def test_a_bad_copy_is_failing_until_it_is_made_again(services: Services) -> Non
     a_verification(services.database, backup_id, status=FAILED, at=utcnow())
     a_verification(services.database, backup_id, status=FAILED, refuted=False, at=utcnow())
     assert of(services).state == "failing"
+
+
+#: Of a verification: its level, what it came to, and whether it speaks against what the backup holds.
+Ended = tuple[str, VerificationStatus, bool]
+REFUTED: Ended = ("proven", FAILED, True)
+BAD_COPY: Ended = ("proven", FAILED, False)
+PASSED: Ended = ("proven", SUCCESS, False)
+#: Verifications of one backup, the oldest first; whether they refute it, and whether a missing copy of it is told.
+STANDING: list[tuple[list[Ended], bool, bool]] = [
+    ([], False, False),
+    ([PASSED], False, False),
+    ([REFUTED], True, True),
+    ([PASSED, REFUTED], True, True),
+    ([REFUTED, PASSED], False, False),
+    ([REFUTED, ("readable", SUCCESS, False)], True, True),
+    ([("readable", FAILED, True), PASSED], False, False),
+    ([("readable", FAILED, True), ("stored", SUCCESS, False)], True, True),
+    ([REFUTED, ("stored", FAILED, True), ("readable", SUCCESS, False)], True, True),
+    ([REFUTED, PASSED, REFUTED], True, True),
+    ([REFUTED, ("proven", INCONCLUSIVE, False)], True, True),
+    ([REFUTED, ("proven", VerificationStatus.CANCELLED, False)], True, True),
+    ([("proven", INCONCLUSIVE, False)], False, False),
+    ([BAD_COPY], False, True),
+    ([PASSED, ("stored", FAILED, False)], False, True),
+    ([BAD_COPY, PASSED], False, False),
+    ([REFUTED, PASSED, BAD_COPY], False, True),
+    ([REFUTED, BAD_COPY], True, True),
+]
+
+
+def test_retention_and_recoverability_agree_on_what_is_refuted(services: Services) -> None:
+    expected, found = {}, {}
+    for number, (verifications, refuted, told) in enumerate(STANDING):
+        for second, failing in ((CopyStatus.STORED, refuted), (CopyStatus.MISSING, told)):
+            name = f"t{number}-{second}"
+            services.targets.add(name, "postgresql://db.example.com/x")
+            backup_id = a_backup(services.database, name, copies={"default": CopyStatus.STORED, "second": second})
+            for minute, (level, status, against) in enumerate(verifications):
+                at = utcnow() - HOUR / 2 + minute * HOUR / 60
+                a_verification(services.database, backup_id, level=level, status=status, refuted=against, at=at)
+            with services.database.snapshot() as session:
+                is_refuted = retention_rows.is_refuted(session, backup_id)
+            state = of(services, name).state
+            expected[name], found[name] = (refuted, failing), (is_refuted, state == "failing")
+    assert found == expected
 
 
 def test_a_failed_verification_of_an_older_backup_is_not_failing_where_a_newer_one_is_proven(

@@ -22,7 +22,7 @@ def backup(
     pinned: bool = False,
     proven: bool = False,
     stored: bool = True,
-    failed: bool = False,
+    refuted: bool = False,
     being_restored: bool = False,
     being_verified: bool = False,
 ) -> Candidate:
@@ -35,7 +35,7 @@ def backup(
         pinned,
         proven,
         stored,
-        failed,
+        refuted,
         being_restored=being_restored,
         being_verified=being_verified,
     )
@@ -222,11 +222,11 @@ def test_a_lost_backup_is_kept_as_a_record_until_it_is_too_old() -> None:
 
 def test_a_backup_that_failed_its_verification_is_kept_beside_those_that_count_until_it_is_too_old() -> None:
     history = [
-        backup(NOW, failed=True, proven=True),
+        backup(NOW, refuted=True, proven=True),
         backup(ago(hours=1)),
-        backup(ago(days=1), failed=True),
+        backup(ago(days=1), refuted=True),
         backup(ago(days=2)),
-        backup(ago(days=9), failed=True),
+        backup(ago(days=9), refuted=True),
     ]
     rules = Retention(keep_last=1, daily=1, minimum_kept=2, maximum_age_days=7)
     assert reasons(decide(history, rules, NOW)) == [
@@ -265,7 +265,7 @@ def any_history(chance: random.Random) -> list[Candidate]:
             pinned=chance.random() < 0.05,
             proven=chance.random() < 0.2,
             stored=chance.random() < 0.8,
-            failed=chance.random() < 0.1,
+            refuted=chance.random() < 0.1,
             being_restored=chance.random() < 0.02,
             being_verified=chance.random() < 0.02,
         )
