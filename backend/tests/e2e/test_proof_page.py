@@ -203,6 +203,7 @@ def test_without_the_server_of_that_major_the_package_is_named_as_documented(
         "pg_cron can only be loaded via shared_preload_libraries",
         "could not extend file: No space left on device",
         "out of memory",
+        'could not connect to server "elsewhere"',
         "server closed the connection unexpectedly",
     ],
 )
