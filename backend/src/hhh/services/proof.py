@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 
 from hhh.artifacts.retrieval import StoredBackup
-from hhh.core.errors import IdentityMissing, ScratchError
+from hhh.core.errors import IdentityMissing, ManifestInvalid, NotFound, ScratchError
 from hhh.core.run import Run
 from hhh.engines.base import Workplace
 from hhh.models import VerificationStatus
@@ -45,13 +45,21 @@ class Proof:
 
         What speaks against the backup, and what this machine lacks, is in the result and not raised. A level is reached
         only with those before it: where a copy can't be reached, none is, and what was found is told all the same.
+        A manifest in the catalogue that is damaged, or signed by a key that is not trusted, speaks against the backup;
+        nothing does where it is gone, or was removed meanwhile.
 
         Raises:
-            NotFound: no backup has that id, it holds nothing, or it was removed meanwhile.
-            ManifestInvalid: its manifest in the catalogue is damaged, or signed by a key that is not trusted.
             ConfigurationError: the identity file, or a trusted key, can't be used.
             Cancelled, LeaseLost: the run is over.
         """
+        try:
+            return self._look_at_copies(demand, workplace, run)
+        except ManifestInvalid as error:
+            return VerificationResult(errors=[str(error)])
+        except NotFound as error:
+            return VerificationResult(lacking=[str(error)])
+
+    def _look_at_copies(self, demand: Demand, workplace: Workplace, run: Run) -> VerificationResult:
         look = _Look(demand, workplace, run)
         trusted_keys = self._copies.trusted_keys
         copies = [

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import DatabaseUnavailable, LeaseLost, ManifestInvalid, NotFound, Unrecorded
+from hhh.core.errors import DatabaseUnavailable, Lacking, LeaseLost, NotFound, Unrecorded
 from hhh.core.run import Run
 from hhh.core.scratch import scratch_folder
 from hhh.engines.base import Workplace
@@ -103,19 +103,31 @@ class VerificationWork:
 
     def _find_out(self, row: Verification, attempt: Attempt, run: Run) -> VerificationResult:
         settings, policy, level = self._settings, self._policies.of(row.target).proof, _level(row)
+        server_url = None
+        if policy.drill_target is not None and level == "proven":
+            try:
+                server_url = self._drill_server(policy.drill_target, row.target)
+            except Lacking as error:
+                return VerificationResult(lacking=[str(error)])
+            self._drills.sweep_server(policy.drill_target, attempt.worker)
+        demand = Demand(row.backup_id, level, policy, server_url)
+        with scratch_folder(settings.scratch_dir, attempt.worker) as scratch:
+            workplace = Workplace(scratch, settings.pg_bin_dir, settings.drill_user, settings.private_paths)
+            return self._proof.find_out(demand, workplace, run)
+
+    def _drill_server(self, name: str, target: str) -> str:
+        """The URL of the server that a target's policy names for drills.
+
+        Raises:
+            Lacking: it is no longer registered.
+        """
         try:
-            server_url = None
-            if policy.drill_target is not None and level == "proven":
-                self._drills.sweep_server(policy.drill_target, attempt.worker)
-                server_url = self._targets.find(policy.drill_target).url
-            demand = Demand(row.backup_id, level, policy, server_url)
-            with scratch_folder(settings.scratch_dir, attempt.worker) as scratch:
-                workplace = Workplace(scratch, settings.pg_bin_dir, settings.drill_user, settings.private_paths)
-                return self._proof.find_out(demand, workplace, run)
-        except ManifestInvalid as error:
-            return VerificationResult(errors=[str(error)])
+            return self._targets.find(name).url
         except NotFound as error:
-            return VerificationResult(lacking=[str(error)])
+            raise Lacking(
+                f"The backups of {target} are to be drilled on the server {name!r}, which is no longer registered",
+                hint=f"register it anew, or `hhh target set {target} --drill-server …`",
+            ) from error
 
     def _record(self, attempt: Attempt, result: VerificationResult) -> None:
         """Ends the job together with what is known from now on.

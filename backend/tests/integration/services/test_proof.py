@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hhh.artifacts.manifest import parse_manifest, sign_manifest
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
-from hhh.core.errors import Cancelled, NotFound
+from hhh.core.errors import Cancelled
 from hhh.core.run import Progress, Unattended
 from hhh.core.signing import SigningKey
 from hhh.models import BackupCopy, BackupLog, CopyStatus, Policy, Store
@@ -178,13 +178,23 @@ def test_a_backup_that_is_removed_meanwhile_is_no_failure(bench: Bench, level: L
                 session.get_one(BackupLog, bench.backup_id).deleted_at = utcnow()
 
     bench.file("object", "second").unlink()
-    with pytest.raises(NotFound):
-        bench.find_out(level, Removing())
+    result = bench.find_out(level, Removing())
+    assert (status(result, level), result.reached, result.copies) == ("inconclusive", None, [])
+    assert result.lacking[0].startswith("No backup has that id")
 
 
-def test_a_backup_that_failed_can_not_be_verified(bench: Bench) -> None:
-    with pytest.raises(NotFound):
-        find_out(bench.services, "00000000-0000-4000-8000-000000000000", "stored")
+def test_nothing_speaks_against_a_backup_that_is_not_there(bench: Bench) -> None:
+    result = find_out(bench.services, "00000000-0000-4000-8000-000000000000", "stored")
+    assert (status(result, "stored"), result.reached, result.errors) == ("inconclusive", None, [])
+    assert result.lacking[0].startswith("No backup has that id")
+
+
+def test_a_manifest_in_the_catalogue_that_nobody_signed_speaks_against_the_backup(bench: Bench) -> None:
+    with bench.services.database.transaction() as session:
+        session.get_one(BackupLog, bench.backup_id).manifest = {**bench.manifest, "attempt": 7}
+    result = bench.find_out()
+    assert (status(result, "stored"), result.reached, result.lacking) == ("failed", None, [])
+    assert "signature does not hold" in result.errors[0]
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,12 @@ def test_a_drill_server_that_is_no_longer_registered_is_named(on_sqlite: Bench) 
     found = bench.verify(backup_id, "proven")
 
     assert (found.status, found.error_code) == ("inconclusive", "ERR_VERIFICATION_INCONCLUSIVE")
-    assert found.lacking == ["No target is named 'gone' (see `hhh target list`)"]
+    [said] = found.lacking
+    assert said.startswith(
+        "The backups of source are to be drilled on the server 'gone', which is no longer registered"
+    )
+    assert "hhh target set source --drill-server" in said
+    assert bench.verify(backup_id, "readable").status == "success"
 
 
 def test_any_number_of_one_backup_may_wait(bench: Bench) -> None:
