@@ -22,6 +22,8 @@ class TableFacts(FactsModel):
     rows: int
     #: Of its rows, whatever their order; None where none was taken (`hhh.schemas.policy.ProofFields`).
     fingerprint: str | None = None
+    #: Which extension made it, where that is so: another version of it may fill it with other rows.
+    extension: str | None = None
 
 
 class SequenceFacts(FactsModel):

@@ -32,8 +32,8 @@ def compare(expected: Facts, found: Facts, *, only: Collection[str] | None = Non
     """The differences; none means that everything that the facts tell is there.
 
     A sequence may be further than it was: it is read before the dump begins. An extension may be of another version,
-    and there may be more of them: the server decides. Content is compared where both sides have fingerprints of it that
-    were taken in the same way.
+    and there may be more of them: the server decides; so `compared_tables` are not those that another version filled.
+    Content is compared where both sides have fingerprints of it that were taken in the same way.
 
     Args:
         expected: of the backup.
@@ -43,7 +43,8 @@ def compare(expected: Facts, found: Facts, *, only: Collection[str] | None = Non
     """
     if expected.engine != found.engine:
         return [Difference(name="engine", expected=expected.engine, found=found.engine)]
-    differences = list(_tables(expected.tables, found.tables, only))
+    left_out = _filled_by_others(expected, found)
+    differences = list(_tables(_without(expected.tables, left_out), _without(found.tables, left_out), only))
     if only is None:
         match expected, found:
             case PostgresqlFacts(), PostgresqlFacts():
@@ -53,11 +54,34 @@ def compare(expected: Facts, found: Facts, *, only: Collection[str] | None = Non
     return differences
 
 
+def compared_tables(expected: Facts, found: Facts, *, of: Facts | None = None) -> list[TableFacts]:
+    """The tables that `compare` compares: the expected ones, or those of one side."""
+    return _without((of or expected).tables, _filled_by_others(expected, found))
+
+
+def _filled_by_others(expected: Facts, found: Facts) -> set[tuple[str, str]]:
+    """Tables that an extension made which is there in another version, or of which the backup does not know it."""
+    if not isinstance(expected, PostgresqlFacts) or not isinstance(found, PostgresqlFacts):
+        return set()
+    before = {(each.name, each.version) for each in expected.extensions}
+    same = {each.name for each in found.extensions if (each.name, each.version) in before}
+    return {
+        (table.schema_name, table.name)
+        for table in found.tables
+        if table.extension is not None and table.extension not in same
+    }
+
+
+def _without(tables: Iterable[TableFacts], left_out: Collection[tuple[str, str]]) -> list[TableFacts]:
+    return [table for table in tables if (table.schema_name, table.name) not in left_out]
+
+
 def compared_contents(expected: Facts, found: Facts) -> int:
     """Of how many tables `compare` compares the content: those that have a fingerprint on both sides, taken alike."""
     there = {(table.schema_name, table.name): table.fingerprint for table in found.tables}
     return sum(
-        are_comparable(table.fingerprint, there.get((table.schema_name, table.name))) for table in expected.tables
+        are_comparable(table.fingerprint, there.get((table.schema_name, table.name)))
+        for table in compared_tables(expected, found)
     )
 
 

@@ -21,7 +21,7 @@ from hhh.schemas.facts import Facts, PostgresqlFacts
 from hhh.schemas.policy import ProofFields
 from hhh.schemas.restore import Check
 from hhh.services.beside import Beside
-from hhh.services.comparison import compare, compared_contents
+from hhh.services.comparison import compare, compared_contents, compared_tables
 from hhh.services.findings import Findings
 from hhh.services.restoration import acknowledge
 
@@ -129,7 +129,7 @@ class Drill:
         seconds = findings.restore_seconds = clock.seconds
         findings.restore_bytes_per_second = source.raw_size / seconds
         findings.warnings += built.warnings
-        findings.tables = list(built.facts.tables)
+        findings.tables = compared_tables(source.facts, built.facts, of=built.facts)
         findings.note_errors(built.errors, self._prover)
         return built
 
@@ -207,8 +207,9 @@ def _warnings(facts: Facts) -> list[str]:
 
 def _in_words(expected: Facts, found: Facts) -> list[str]:
     """What of the facts was compared."""
-    rows = counted(sum(table.rows for table in expected.tables), "row", "rows")
-    said = [f"{counted(len(expected.tables), 'table', 'tables')}, {rows}"]
+    tables = compared_tables(expected, found)
+    rows = counted(sum(table.rows for table in tables), "row", "rows")
+    said = [f"{counted(len(tables), 'table', 'tables')}, {rows}"]
     if contents := compared_contents(expected, found):
         said.append(f"the content of {counted(contents, 'table', 'tables')}")
     if isinstance(expected, PostgresqlFacts):

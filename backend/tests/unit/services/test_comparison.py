@@ -14,7 +14,7 @@ from hhh.schemas.facts import (
     SqliteFacts,
     TableFacts,
 )
-from hhh.services.comparison import compare, compared_contents
+from hhh.services.comparison import compare, compared_contents, compared_tables
 
 
 def table(name: str, rows: int, schema: str = "public", fingerprint: str | None = None) -> TableFacts:
@@ -257,3 +257,15 @@ def test_another_engine_is_another_database() -> None:
     [difference] = compare(postgresql(), sqlite())
 
     assert (difference.name, difference.expected, difference.found) == ("engine", "postgresql", "sqlite")
+
+
+@pytest.mark.parametrize(("version", "same"), [("1.0", False), ("1.1", True), ("unknown", True)])
+def test_what_another_version_of_an_extension_filled_is_not_compared(version: str, *, same: bool) -> None:
+    of_extension = table("codes", 9).model_copy(update={"extension": "hstore"})
+    expected = postgresql(tables=[table("codes", 7), table("orders", 3)], extensions=[extension("hstore", version)])
+    found = postgresql(tables=[of_extension, table("orders", 3)])
+
+    assert [each.name for each in compare(expected, found)] == ([] if same else ["rows of public.codes"])
+    assert [each.name for each in compared_tables(expected, found)] == (["orders"] if same else ["codes", "orders"])
+    changed = found.model_copy(update={"tables": [of_extension, table("orders", 4)]})
+    assert "rows of public.orders" in [each.name for each in compare(expected, changed)]

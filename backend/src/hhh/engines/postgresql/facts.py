@@ -144,7 +144,13 @@ def _large_objects(session: Session) -> LargeObjectFacts:
 
 def _tables(session: Session, snapshot: Snapshot, fingerprints: Fingerprints) -> list[TableFacts]:
     return [
-        TableFacts(schema_name=table.schema, name=table.name, rows=rows, fingerprint=fingerprints.text(table, total))
+        TableFacts(
+            schema_name=table.schema,
+            name=table.name,
+            rows=rows,
+            fingerprint=fingerprints.text(table, total),
+            extension=table.extension,
+        )
         for chunk in chunks(snapshot.tables, _TABLES_PER_QUERY)
         for table, (rows, total) in zip(chunk, _look_at(session, chunk, fingerprints), strict=True)
     ]

@@ -33,7 +33,9 @@ _RELATIONS = sql.SQL("""
            pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND CASE c.relkind
                WHEN 'S' THEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT')
                ELSE pg_catalog.has_table_privilege(c.oid, 'SELECT') END,
-           c.relrowsecurity AND pg_catalog.row_security_active(c.oid)
+           c.relrowsecurity AND pg_catalog.row_security_active(c.oid),
+           (SELECT pg_catalog.min(e.extname::pg_catalog.text) FROM pg_catalog.pg_extension e
+             WHERE c.oid = ANY (e.extconfig))
       FROM pg_catalog.pg_class c
       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'p', 'S')
@@ -82,6 +84,8 @@ class Relation:
     is_readable: bool
     #: Row-level security would hide rows from us.
     is_filtered: bool
+    #: Which has it as its configuration.
+    extension: str | None
 
     @property
     def identifier(self) -> sql.Identifier:
