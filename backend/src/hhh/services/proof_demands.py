@@ -21,6 +21,7 @@ from hhh.repositories import verifications as verification_rows
 from hhh.schemas.verification import Level
 from hhh.services.verification import add_queued
 from hhh.services.work import NewJob
+from hhh.services.workers import WorkerService
 
 #: Who asks for what a policy demands.
 POLICY = "policy"
@@ -43,8 +44,10 @@ class ProofDemands:
 
     def __init__(self, settings: Settings, database: Database, *, now: Callable[[], datetime] = utcnow) -> None:
         self._now = now
+        self._settings = settings
         self._percent = settings.read_back_percent
         self._database = database
+        self._workers = WorkerService(database)
         self._next_look = 0.0
 
     def due(self) -> Sequence[NewJob]:
@@ -62,9 +65,19 @@ class ProofDemands:
         return found
 
     def of(self, target: str) -> Sequence[NewJob]:
-        """What the policy of one target demands of its backups, as far as nobody has asked for it yet; newest first."""
+        """What the policy of one target demands, and nobody has taken on; newest first.
+
+        Nothing where another process may be the one that verifies.
+        """
         with self._database.snapshot() as session:
-            return [_demanded(backup) for backup in rows.to_be_verified_of(session, target)]
+            found = [_demanded(backup) for backup in rows.to_be_verified_of(session, target)]
+        return found if found and self._is_alone() else []
+
+    def _is_alone(self) -> bool:
+        """Of many machines one may be the prover, and it alone may have the identity: it is waited for."""
+        if self._settings.jobs_database_url.get_secret_value() or "verify" not in self._settings.worker_queues:
+            return False
+        return "verify" in self._workers.untaken()
 
     def _aging(self, session: Session, now: datetime, *, limit: int) -> list[NewJob]:
         """Read-backs, who waits longest first: each day no more than the percentage of all backups.

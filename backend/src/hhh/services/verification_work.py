@@ -90,7 +90,7 @@ class VerificationWork:
         return row is not None and row.status == VerificationStatus.SUCCESS
 
     def demanded(self, target: str) -> Sequence[NewJob]:
-        """The verifications of a target's backups that its policy asks for, and that nobody has taken on yet."""
+        """See `ProofDemands.of`."""
         return self._demands.of(target)
 
     def due(self) -> Sequence[NewJob]:

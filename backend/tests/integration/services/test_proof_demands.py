@@ -4,8 +4,10 @@ import uuid
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from hhh.core.clock import utcnow
@@ -92,6 +94,20 @@ def test_what_a_policy_demands_is_asked_for_once_by_whoever_looks(services: Serv
     assert (found.backup_id, found.level, found.requested_by) == (backup_id, "stored", "policy")
     assert found.status == "success"
     assert services.verification_work.due() == []
+
+
+@pytest.mark.parametrize(
+    ("here", "count"),
+    [({}, 1), ({"jobs_database_url": SecretStr("postgresql://queue/x")}, 0), ({"worker_queues": ["backup"]}, 0)],
+)
+def test_what_others_may_see_to_is_not_demanded_of_this_process(
+    on_sqlite: Services, here: dict[str, Any], count: int
+) -> None:
+    put_backups(on_sqlite, 1, age=DAY, verify_due="stored")
+    demanded = ProofDemands(on_sqlite.settings.model_copy(update=here), on_sqlite.database)
+    assert len(demanded.of("source")) == count
+    with working(on_sqlite, slots=1):
+        assert demanded.of("source") == []
 
 
 def test_few_wait_at_once_however_many_are_due(on_sqlite: Services) -> None:
