@@ -75,13 +75,18 @@ def locked(session: Session, backup_id: str) -> BackupLog | None:
 
 
 def note_read(session: Session, backup_id: str, stores: Collection[str], *, now: datetime) -> None:
-    """Writes that the copies of a backup in these stores were read to their end, and are what was stored."""
+    """Writes that the copies of a backup in these stores were read to their end, and are what was stored.
+
+    One that was missing is there again, as where a disk was not mounted.
+    """
     session.execute(
         update(BackupCopy)
         .where(
-            BackupCopy.backup_id == backup_id, BackupCopy.storage.in_(stores), BackupCopy.status == CopyStatus.STORED
+            BackupCopy.backup_id == backup_id,
+            BackupCopy.storage.in_(stores),
+            BackupCopy.status != CopyStatus.UNDELETABLE,
         )
-        .values(read_at=now)
+        .values(read_at=now, status=CopyStatus.STORED, error=None)
     )
 
 

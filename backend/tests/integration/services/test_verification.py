@@ -177,6 +177,22 @@ def test_a_manifest_that_nobody_signed_speaks_against_the_backup(on_sqlite: Benc
     assert bench.level(backup_id) is None
 
 
+def test_copies_that_were_gone_with_their_disk_are_stored_again_once_they_were_read(on_sqlite: Bench) -> None:
+    backup_id = on_sqlite.back_up()
+    away = {folder: folder.with_name(f"{folder.name}.unmounted") for folder in on_sqlite.folders.values()}
+    for folder, elsewhere in away.items():
+        folder.rename(elsewhere)
+        folder.mkdir()
+    assert on_sqlite.verify(backup_id).status == "failed"
+    assert on_sqlite.states(backup_id) == {"default": "missing", "second": "missing"}
+    for folder, elsewhere in away.items():
+        folder.rmdir()
+        elsewhere.rename(folder)
+    assert on_sqlite.verify(backup_id).status == "success"
+    assert on_sqlite.states(backup_id) == {"default": "stored", "second": "stored"}
+    assert on_sqlite.services.recoverability.of("source").last_backup_id == backup_id
+
+
 def test_a_store_that_is_away_is_inconclusive_and_changes_nothing(on_sqlite: Bench) -> None:
     bench, backup_id = on_sqlite, on_sqlite.back_up()
     bench.verify(backup_id)
