@@ -32,6 +32,7 @@ _CONNECT_TIMEOUT_SECONDS = "10"
 KEEPALIVE: Mapping[str, str] = {"keepalives_idle": "60", "keepalives_interval": "10", "keepalives_count": "6"}
 _POLL_SECONDS = 0.2
 _CANCEL_SECONDS = 3.0
+_LONGEST_LINE = 1000
 
 #: An empty search_path lets nothing of the database stand before what is built in. The rest makes values read the
 #: same whatever the role's and the database's own settings are, and keeps their time-outs away.
@@ -179,7 +180,15 @@ def mapped_errors(doing: str) -> Iterator[None]:
 
 
 def last_line(error: psycopg.Error) -> str:
-    """The server's or libpq's own last line, without its indented advice."""
+    """The server's or libpq's own last line, without its indented advice, and not all of a very long one.
+
+    A message may be anybody's: code in a database can raise one of a gigabyte.
+    """
+    line = _last_line(error)
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"
+
+
+def _last_line(error: psycopg.Error) -> str:
     if error.diag.message_primary:
         return error.diag.message_primary
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line[0].isspace()]
