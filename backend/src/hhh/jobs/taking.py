@@ -21,8 +21,9 @@ from hhh.services.container import Services
 from hhh.services.work import Attempt, Failure
 
 _UNLIMITED = sys.maxsize
-#: The kinds that share a limit, or have none.
-_GROUPS = (rows.MAIN_KINDS, QUEUES["verify"], QUEUES["upkeep"])
+#: The kinds by what limits them: all backups and restores together, verifications of one worker, nothing.
+_MAIN, _VERIFICATIONS = rows.MAIN_KINDS, QUEUES["verify"]
+_GROUPS = (_MAIN, _VERIFICATIONS, QUEUES["upkeep"])
 
 
 class Taking:
@@ -53,9 +54,10 @@ class Taking:
         self._clock = clock
         self._shares = queues is not None
         self._kinds = {kind for name in (QUEUES if queues is None else queues) for kind in QUEUES[name]}
-        #: Restoring for a drill takes all that a machine has: backups must not wait for several of them.
-        self._verifies_one = self._shares and self._kinds != {JobKind.VERIFY}
-        self._turned_away = False
+        #: Restoring for a drill takes all that a machine has: what else this worker does must not wait for several.
+        self._one_verification_at_a_time = self._shares and self._kinds != {*_VERIFICATIONS}
+        #: Whether a verification that found no room may still wait: when one ends, it is looked for at once.
+        self._verification_was_refused = False
 
     def takes(self, kind: JobKind) -> bool:
         """Whether jobs of that kind are for this worker."""
@@ -64,7 +66,7 @@ class Taking:
     @property
     def waits_for_room(self) -> bool:
         """Whether a job that ends may make room for one that could not be begun."""
-        return self._limit > 0 or self._turned_away
+        return self._limit > 0 or self._verification_was_refused
 
     def claim(self, job_id: str) -> Claim | Handled:
         """Makes a queued job ours and running; or why it is not.
@@ -94,7 +96,7 @@ class Taking:
         """See `Worker.adopt_queued`."""
         with self._database.transaction() as session:
             now = self._clock.now(session)
-            found = [each for kinds in _GROUPS for each in self._adopt(session, kinds, now, shared=shared, limit=limit)]
+            found = [each for group in _GROUPS for each in self._adopt(session, group, now, shared=shared, limit=limit)]
             mine = [] if shared else rows.queued_of(session, self._worker)
             return [*dict.fromkeys([*found, *mine])]
 
@@ -115,19 +117,22 @@ class Taking:
             self._works[kind].record_failure(session, job_id, failure, now)
 
     def _has_room(self, session: Session, kind: JobKind) -> bool:
-        if kind is JobKind.VERIFY and self._verifies_one:
+        """Whether one more of that kind may run; remembers a verification that may not."""
+        if kind not in _VERIFICATIONS:
+            return self._room(session, _group_of(kind)) > 0
+        if self._one_verification_at_a_time:
             # Another thread of this process may be about to begin one as well.
             rows.lock_claims(session)
-        has_room = self._room(session, kind) > 0
-        self._turned_away = self._turned_away or (kind is JobKind.VERIFY and not has_room)
+        has_room = self._room(session, _VERIFICATIONS) > 0
+        self._verification_was_refused |= not has_room
         return has_room
 
-    def _room(self, session: Session, kind: JobKind) -> int:
-        """How many more may run of that kind, and of those that share its limit."""
-        if kind in rows.MAIN_KINDS and self._limit:
+    def _room(self, session: Session, group: Collection[JobKind]) -> int:
+        """How many more may run of a group."""
+        if group is _MAIN and self._limit:
             return max(0, self._limit - rows.running_main(session))
-        if kind is JobKind.VERIFY and self._verifies_one:
-            return max(0, 1 - rows.running_of(session, self._worker, kind))
+        if group is _VERIFICATIONS and self._one_verification_at_a_time:
+            return max(0, 1 - rows.running_of(session, self._worker, JobKind.VERIFY))
         return _UNLIMITED
 
     def _is_early(self, not_before: datetime | None, now: datetime) -> bool:
@@ -139,9 +144,10 @@ class Taking:
         kinds = [kind for kind in group if kind in self._kinds]
         if not kinds:
             return []
-        room = self._room(session, kinds[0])
-        if kinds == [JobKind.VERIFY] and room:
-            self._turned_away = False  # it is named now
+        room = self._room(session, group)
+        if group is _VERIFICATIONS and room:
+            # Whichever was refused was let go of, so that it is among those that are adopted here.
+            self._verification_was_refused = False
         return rows.adopt(
             session,
             worker="" if shared else self._worker,
@@ -156,3 +162,7 @@ class Taking:
     def _latest(self) -> timedelta:
         # What is to wait for longer was written before the clock was set back.
         return timedelta(seconds=self._timing.longest_retry)
+
+
+def _group_of(kind: JobKind) -> Collection[JobKind]:
+    return next(group for group in _GROUPS if kind in group)
