@@ -36,7 +36,8 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
-#: Queues of jobs; `hhh.models.job.QUEUES` has what is in each.
+#: Queues of jobs; `hhh.models.job.QUEUES` has what is in each. Each begins with a letter of its own: the names of
+#: Procrastinate's queues have room for no more of it (`hhh.jobs.procrastinate_names`).
 QueueName = Literal["backup", "restore", "verify", "upkeep"]
 QUEUE_NAMES: tuple[QueueName, ...] = get_args(QueueName)
 

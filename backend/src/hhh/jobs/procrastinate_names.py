@@ -28,5 +28,6 @@ def all_queues(installation: str) -> list[str]:
 
 
 def _named(installation: str, queue: QueueName) -> str:
-    # PostgreSQL has 63 bytes for the channel that is named after it: Procrastinate takes 23, the id 36.
+    # PostgreSQL has 63 bytes for the channel that is named after it: Procrastinate takes 23, the id 36. So the first
+    # letter it is, which no two queues share (see `QueueName`).
     return f"{installation}:{queue[0]}"

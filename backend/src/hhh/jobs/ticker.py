@@ -118,6 +118,8 @@ class Ticker:
     def _insert(self, session: Session, row: Schedule, busy: Job | None, now: datetime) -> str:
         """The id of the job, also where the instant had one before; whoever is handed one that has ended leaves it."""
         new = self._schedules.due_job(row)
+        # Planned once more, e.g. since a clock was set back: it had its run, whatever is in the way now. And a
+        # verification that is looked for below could not be written again in the session that has read it.
         if new.job_id is not None and new.job_id == row.last_job_id:
             return new.job_id
         before = busy if new.kind == JobKind.BACKUP else _unfinished_verification(session, row)

@@ -11,7 +11,7 @@ from hhh.schemas.base import ApiModel, Moment
 
 
 class News(ApiModel):
-    """How a backup or a restore is now: the data of each event."""
+    """How a job of any kind is now: the data of each event."""
 
     id: str
     kind: Literal["backup", "restore", "prune", "repair", "sweep", "verify"]
