@@ -10,8 +10,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from hhh.core.run import Run
 from hhh.engines.base import EngineKind, Workplace
@@ -20,6 +22,8 @@ from hhh.schemas.restore import Check
 
 #: The name of PostgreSQL's second dump: the schema with its privileges.
 SCHEMA_DUMP = "schema.dump"
+#: What takes longer does not come to its end: the role that it works as may sign in for so long.
+LONGEST_RESTORE: Final = timedelta(hours=72)
 
 
 class RestoreMode(StrEnum):

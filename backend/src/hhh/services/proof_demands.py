@@ -13,11 +13,13 @@ from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import BackupInProgress
+from hhh.engines.restoring import LONGEST_RESTORE
 from hhh.models import BackupLog, JobKind
 from hhh.repositories import backups as backup_rows
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import proofs as rows
 from hhh.repositories import verifications as verification_rows
+from hhh.repositories.retention import PROVEN
 from hhh.schemas.verification import Level
 from hhh.services.verification import add_queued
 from hhh.services.work import NewJob
@@ -31,8 +33,6 @@ READ_BACK = "read-back"
 _WAITING = 4
 #: How often what may pass is tried again.
 _RETRIES = 2
-#: As long as the role of a restore may sign in: what takes longer would not come to its end anyway.
-_TIME_LIMIT = timedelta(hours=72)
 #: Seconds between two looks for what is to be read back, while nothing is.
 _PAUSE = 60.0
 _DAY = timedelta(days=1)
@@ -124,5 +124,6 @@ def _asked(backup: BackupLog, level: Level, asker: str, take: Callable[[Session,
             raise BackupInProgress("The verification was asked for already, or the backup is gone")
         add_queued(session, verification_id, backup, level, requested_by=asker, now=now)
 
-    limit = int(_TIME_LIMIT.total_seconds())
+    # Only a drill runs what others wrote. A read-back takes as long as what is stored needs.
+    limit = int(LONGEST_RESTORE.total_seconds()) if level == PROVEN else None
     return NewJob(JobKind.VERIFY, backup.target, write, retries=_RETRIES, time_limit_seconds=limit)

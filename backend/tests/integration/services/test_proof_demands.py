@@ -126,7 +126,7 @@ def test_one_that_never_ends_does_not_take_the_slots_of_others(services: Service
     due = demands(services).due()
 
     assert [each.target for each in due] == ["other", "source"]
-    assert all(each.time_limit_seconds is not None for each in due)
+    assert [each.time_limit_seconds for each in due] == [72 * 3600] * 2
     first = [take(services, each, utcnow()) for each in due]
     assert demands(services).due() == []
     write(services, "UPDATE verifications SET status = 'inconclusive', finished_at = created_at")
@@ -142,6 +142,7 @@ def test_a_new_backup_is_not_read_back_and_one_that_is_old_is(services: Services
 
     [due] = demands(services, now=utcnow() + 26 * DAY).due()
 
+    assert due.time_limit_seconds is None
     backup_id = take(services, due, utcnow() + 26 * DAY)
     [found] = services.verifications.page(VerificationFilter(backup_id=backup_id), cursor=None, limit=9).items
     assert (found.level, found.requested_by, found.status) == ("stored", "read-back", "queued")

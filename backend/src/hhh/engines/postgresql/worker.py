@@ -11,7 +11,6 @@ import contextlib
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 
 from psycopg import sql
@@ -21,9 +20,8 @@ from hhh.core.errors import EngineError, TargetUnreachable
 from hhh.engines.postgresql.admin import Administration, administering
 from hhh.engines.postgresql.connection import Connection, mapped_errors, open_connection, passfile, protect
 from hhh.engines.postgresql.url import Address
+from hhh.engines.restoring import LONGEST_RESTORE
 
-#: Each job of pg_restore signs in when it begins, and the indexes of a large database come late.
-_VALID = timedelta(hours=72)
 _SIGN_IN_HINT = (
     "let roles whose names begin with hhh_restore_ sign in with a password (scram-sha-256 in pg_hba.conf), or give the "
     "target a role without superuser that may create databases"
@@ -90,6 +88,8 @@ def make_worker(admin: Administration, token: str) -> Worker:
         _refuse_ways_to_superuser(admin)
         return Worker(role=admin.role, address=admin.address, is_temporary=False)
     role, password = worker_role(token), secrets.token_urlsafe(32)
+    # Each job of pg_restore signs in when it begins, and the indexes of a large database come late.
+    until = utcnow() + LONGEST_RESTORE
     with mapped_errors("The role for the restore could not be made"):
         # The server gets a hash: statements may stand in its log.
         encrypted = admin.connection.pgconn.encrypt_password(password.encode(), role.encode())
@@ -97,9 +97,7 @@ def make_worker(admin: Administration, token: str) -> Worker:
             sql.SQL(
                 "CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS "
                 "PASSWORD {} VALID UNTIL {}"
-            ).format(
-                sql.Identifier(role), sql.Literal(encrypted.decode()), sql.Literal((utcnow() + _VALID).isoformat())
-            )
+            ).format(sql.Identifier(role), sql.Literal(encrypted.decode()), sql.Literal(until.isoformat()))
         )
     parameters = {**admin.address.parameters, "user": role}
     return Worker(role=role, address=Address(parameters=parameters, password=password), is_temporary=True)
