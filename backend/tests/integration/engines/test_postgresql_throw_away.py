@@ -217,7 +217,7 @@ def test_too_little_scratch_is_told_with_both_figures(
     source, workplace = small
     scratch = new_scratch(small_filesystem(1 << 30))
     lacking = refusal(replace(source, raw_size=10_000_000_000), replace(workplace, scratch=scratch))
-    assert "1,073 MB are free, and to restore the dump of 10,000 MB there, about 20,200 MB" in lacking.message
+    assert "1.1 GB are free, and about 20.2 GB are needed to restore the dump of 10.0 GB there" in lacking.message
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs servers as another account")

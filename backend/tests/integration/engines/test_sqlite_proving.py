@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 import psutil
 import pytest
+from rich.filesize import decimal
 
 from hhh.core.errors import ArtifactDamaged, Cancelled, Lacking
 from hhh.core.run import Unattended
@@ -215,7 +216,7 @@ def test_scratch_that_is_too_small_is_told_with_both_figures(
     source = proving.back_up()
     small = replace(proving.workplace, scratch=small_filesystem(64 << 10))
     free = os.statvfs(small.scratch).f_bavail * os.statvfs(small.scratch).f_frsize
-    pattern = f"{source.raw_size} bytes are needed .*, {free} are free"
+    pattern = f"{decimal(free)} are free, and {decimal(source.raw_size)} are needed for the database"
     with pytest.raises(Lacking, match=pattern):
         proving.prover.read_through(iter([bytes(1)]), source.raw_size, small, Unattended())
     planned = replace(source, dump=None)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from psycopg import sql
+from rich.filesize import decimal
 
 from hhh.core.errors import EngineError, HHHError, Lacking, ToolMissing
 from hhh.core.run import Run
@@ -25,6 +25,7 @@ from hhh.engines.postgresql.notes import ROLES_CHECK
 from hhh.engines.postgresql.throw_away_server import throw_away_server
 from hhh.engines.proving import Place
 from hhh.engines.restoring import SCHEMA_DUMP, Destination, RestoreMode, RestoreSource
+from hhh.engines.room import require_room
 from hhh.schemas.facts import PostgresqlFacts
 
 _DATABASE = "drill"
@@ -32,9 +33,8 @@ _MAJOR = re.compile(r"\d+")
 #: Names that only the server's own roles have.
 _RESERVED = "pg_"
 _ROLES_AT_ONCE = 500
-_MEGABYTE = 1_000_000
 #: A new server with its databases and its log of 1 GB at most, which is recycled long before that in most restores.
-_SERVER_BYTES = 200 * _MEGABYTE
+_SERVER_BYTES = 200_000_000
 #: A dump has no indexes; and of each row the server keeps 28 bytes beside its values, and 20 in an index at least.
 _WITH_INDEXES = 2
 _BYTES_OF_A_ROW = 64
@@ -57,7 +57,7 @@ def throw_away(
             yield place
         return
     initdb, postgres = find_server(_major(source, source.facts), workplace, installs)
-    require_room(source, workplace.scratch)
+    _require_room(source, workplace.scratch)
     roles = _roles(source, source.facts)
     with throw_away_server(initdb, postgres, roles, workplace, run) as server:
         _make_roles(server.url, roles, workplace)
@@ -99,24 +99,13 @@ def _find(name: str, major: int, workplace: Workplace, installs: Path) -> Tool |
     return None
 
 
-def require_room(source: RestoreSource, scratch: Path) -> None:
-    """Holds what a restore will take against what is free.
-
-    What it takes can only be estimated: a dump has the values of its rows as text, and no indexes.
-
-    Raises:
-        Lacking: it is too little, with both figures.
-    """
+def _require_room(source: RestoreSource, scratch: Path) -> None:
+    """What a restore takes can only be estimated: a dump has the values of its rows as text, and no indexes."""
     rows = sum(table.rows for table in source.facts.tables)
     restored = max(source.raw_size * _WITH_INDEXES, source.raw_size + rows * _BYTES_OF_A_ROW)
     to_fetch = source.raw_size if source.dump is None else 0
-    needed, free = to_fetch + restored + _SERVER_BYTES, shutil.disk_usage(scratch).free
-    if free < needed:
-        raise Lacking(
-            f"In {scratch.parent} {free // _MEGABYTE:,} MB are free, and to restore the dump of "
-            f"{source.raw_size // _MEGABYTE:,} MB there, about {needed // _MEGABYTE:,} MB are needed",
-            hint="make room, or set HHH_SCRATCH_DIR to a larger disk",
-        )
+    purpose = f"to restore the dump of {decimal(source.raw_size)} there"
+    require_room(scratch, to_fetch + restored + _SERVER_BYTES, purpose, about=True)
 
 
 def _major(source: RestoreSource, facts: PostgresqlFacts) -> int:

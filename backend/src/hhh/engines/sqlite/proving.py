@@ -10,12 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from hhh.core.errors import EngineError, Lacking
+from hhh.core.errors import EngineError
 from hhh.core.run import Progress, Run
 from hhh.core.scratch import scratch_written
 from hhh.engines.base import EngineKind, Workplace
 from hhh.engines.proving import ASSERTION_SECONDS, Place, Prover
 from hhh.engines.restoring import Built, Destination, RestoreMode, RestoreSource
+from hhh.engines.room import require_room
 from hhh.engines.sqlite.conversation import conversation
 from hhh.engines.sqlite.files import remove_database
 from hhh.engines.sqlite.url import path_in, url_of
@@ -27,6 +28,7 @@ from hhh.schemas.verification import Asserted
 _GRACE_SECONDS: Final = 2.0
 #: Of its names; all are in a folder of this drill alone.
 _MARK: Final = "drilled0"
+_ROOM_FOR: Final = "for the database"
 _ISOLATION: Final = (
     "no trigger of the database runs, its views only in queries of the operator",
     "queries of the operator may read the restored file and nothing else, in a process of their own",
@@ -46,7 +48,7 @@ class SqliteProver(Prover):
         self._assertion_seconds = assertion_seconds
 
     def read_through(self, pieces: Iterator[bytes], raw_size: int, workplace: Workplace, run: Run) -> str:
-        _expect_space(workplace.scratch, raw_size)
+        require_room(workplace.scratch, raw_size, _ROOM_FOR)
         path = workplace.scratch / "read.db"
         try:
             _write(pieces, path, raw_size, run)
@@ -64,7 +66,7 @@ class SqliteProver(Prover):
     ) -> Iterator[Place]:
         """See `Prover.throw_away`; the dump is moved there, and so needs no more space than it takes in scratch."""
         if source.dump is None:
-            _expect_space(workplace.scratch, source.raw_size)
+            require_room(workplace.scratch, source.raw_size, _ROOM_FOR)
         folder = workplace.scratch / "drill"
         with scratch_written(workplace.scratch):
             folder.mkdir(mode=0o700)
@@ -139,16 +141,6 @@ class _Limited:
         self._run.raise_if_cancelled()
         if time.monotonic() > self._deadline:
             raise _OutOfTime("A query took too long")
-
-
-def _expect_space(folder: Path, needed: int) -> None:
-    with scratch_written(folder):
-        free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise Lacking(
-            f"{needed} bytes are needed in {folder} for the database, {free} are free",
-            hint="free some space, or set HHH_SCRATCH_DIR to another folder",
-        )
 
 
 def _write(pieces: Iterator[bytes], path: Path, size: int, run: Run) -> None:
