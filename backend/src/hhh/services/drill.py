@@ -63,7 +63,7 @@ class Drill:
             except (EngineError, ScratchError) as error:
                 findings.note_failure(error, self._prover, of_the_machine=True)
             _finish(download, findings)
-        if findings.reached == "stored" and not findings.speaks_against_it and path.exists():
+        if findings.reached == "stored" and not findings.speak_against_content and path.exists():
             self._read_through(path, findings)
         return findings
 
@@ -112,7 +112,7 @@ class Drill:
             # All of it came back. That it can't be looked at is not its fault.
             findings.note_failure(error, self._prover, of_the_machine=True)
         else:
-            findings.reached = "readable" if findings.speaks_against_it else "proven"
+            findings.reached = "readable" if findings.speak_against_content else "proven"
 
     def _is_fit(self, source: RestoreSource, destination: Destination, findings: Findings) -> bool:
         """Whether nothing stands against a restore there; what does, is the place's."""

@@ -39,9 +39,9 @@ class Findings:
     restore_bytes_per_second: float | None = None
 
     @property
-    def speaks_against_it(self) -> bool:
-        """Whether something was found that a good backup does not have."""
-        return bool(self.errors or self.differences or not all(each.holds for each in self.assertions))
+    def speak_against_content(self) -> bool:
+        """As of the result that they become."""
+        return self.result(()).speaks_against_content
 
     def note_failure(self, error: HHHError, prover: Prover, *, of_the_machine: bool = False) -> None:
         """Takes what went wrong: as what is lacking here, or as what speaks against the backup.

@@ -48,7 +48,7 @@ SUCCESS, FAILED, INCONCLUSIVE = (
 def test_a_failure_speaks_against_the_backup_or_tells_of_the_machine(error: HHHError, against: bool) -> None:
     findings = Findings()
     findings.note_failure(error, PROVER)
-    assert findings.speaks_against_it == against
+    assert findings.speak_against_content == against
     assert bool(findings.lacking) != against
 
 
