@@ -92,7 +92,10 @@ def hand_over(services: Services, new: NewJob) -> str:
         ConfigurationError: there is none.
     """
     if queue_of(new.kind) in services.workers.untaken():
-        raise ConfigurationError("No service runs that would take it", hint="start one, or leave out --detach")
+        raise ConfigurationError(
+            "No service runs that would take it",
+            hint="see who takes what: hhh worker list; start one, or leave out --detach",
+        )
     if not services.settings.jobs_database_url.get_secret_value():
         with working(services) as worker:
             job_id = worker.create(new)

@@ -45,7 +45,11 @@ def repair(
         if not as_json:
             _print(outcome)
     if any(outcome.status != "success" for outcome in outcomes):
-        raise HHHError("Not every copy could be made", hint="see to the store, then run it again")
+        raise HHHError(
+            "Not every copy could be made",
+            hint="see to the store, then run it again; where no good copy is left, bring its objects back, then: "
+            "hhh doctor --repair",
+        )
     if not outcomes and not as_json:
         console.print("No copy is missing")
 

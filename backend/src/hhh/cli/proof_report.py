@@ -43,7 +43,12 @@ def report(
         typer.echo(content, nl=False)
         return
     write_new(output, content)
-    console.print(f"Wrote the report to {output}. Whoever has it can check it: hhh backup check-report", markup=False)
+    check_it = f"hhh backup check-report {output} --key KEY"
+    console.print(
+        f"Wrote the report to {output}. Whoever has it and your signing key's public half (hhh keys show) can check "
+        f"it: {check_it}",
+        markup=False,
+    )
 
 
 def check_report(

@@ -119,7 +119,7 @@ def _check_signature(signature: object, message: bytes, form: Form[Any], trusted
     if trusted_keys is not None and public_key not in trusted_keys:
         raise form.invalid(
             f"The {form.noun} is signed by a key that is not trusted here: {public_key}",
-            hint="if it is of another installation of yours, trust that key first",
+            hint="trust that key only if you know from elsewhere that it is of an installation of yours",
         )
 
 

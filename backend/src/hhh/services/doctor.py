@@ -76,7 +76,9 @@ def examine_upkeep(services: Services) -> Iterator[Finding]:
     with services.database.snapshot() as session:
         missing = rows.missing_by_store(session)
     for store, count in missing.items():
-        detail = f"{count} missing; made again by themselves from others, or by `hhh backup repair`"
+        detail = (
+            f"{count} missing; made again from good ones, if there are any, by themselves or by `hhh backup repair`"
+        )
         yield Finding(f"copies in {store}", ok=False, detail=detail)
     yield _last_sweep(services)
 

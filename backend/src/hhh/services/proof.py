@@ -19,7 +19,9 @@ from hhh.services.findings import Findings
 from hhh.services.reading import read_through
 
 #: Who can find out more of what is encrypted.
-_WITH_IDENTITY = "set HHH_AGE_IDENTITY_FILE, or leave it to a worker that has it (`hhh worker --queues verify`)"
+_WITH_IDENTITY = (
+    "set HHH_AGE_IDENTITY_FILE, or leave it to a worker that has it (`hhh worker --queues verify`) with --detach"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,8 +100,8 @@ def _failing(known: Known) -> Iterator[str]:
         )
     if known.stored and known.stored != known.good:
         yield (
-            f"No store has a copy of {known.stored.backup_file} any more, the newest backup. Find out what happened "
-            f"there. If it is there again: hhh doctor --repair; else: {again}"
+            f"No store has a good copy of {known.stored.backup_file} any more, the newest backup: it is gone or "
+            f"damaged. Find out what happened there. If one is there again: hhh doctor --repair; else: {again}"
         )
     if known.good and (against := known.against):
         yield (

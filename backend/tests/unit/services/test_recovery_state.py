@@ -102,7 +102,7 @@ def test_a_failed_backup_is_failing_until_a_good_one_follows() -> None:
 def test_a_newest_backup_that_no_store_has_any_more_is_failing() -> None:
     gone = known(stored=backup(HOUR / 2, "gone"))
     assert state(gone) == "failing"
-    assert "No store has a copy of backup_gone.sql any more" in said(gone)
+    assert "No store has a good copy of backup_gone.sql any more" in said(gone)
     assert "None of its backups is left" in said(known(good=None, proven=None))
 
 
