@@ -6,7 +6,7 @@ algorithm. Two fingerprints say something about each other only if all before th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -41,6 +41,19 @@ class Method:
 def method_of(fingerprint: str) -> str:
     """How it was taken, in its text form."""
     return fingerprint.partition(":")[0]
+
+
+def added_up(fingerprints: Sequence[str | None]) -> str | None:
+    """That of all rows of several tables with the same columns, if each has one of all its rows, taken in the same way.
+
+    Of PostgreSQL, whose fingerprints are sums. Samples are left out: each table has its own key to choose them by.
+    """
+    known = [each for each in fingerprints if each is not None]
+    methods = {method_of(each) for each in known}
+    if len(known) < len(fingerprints) or len(methods) != 1 or not known[0].startswith(f"{_FULL}/"):
+        return None
+    total = sum(int(each.rpartition(":")[2], 16) for each in known)
+    return f"{methods.pop()}:{total % 2**64:016x}"
 
 
 def methods_of(tables: Iterable[TableFacts]) -> Mapping[tuple[str, str], str]:

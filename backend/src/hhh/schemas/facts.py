@@ -24,6 +24,8 @@ class TableFacts(FactsModel):
     fingerprint: str | None = None
     #: Which extension made it, where that is so: another version of it may fill it with other rows.
     extension: str | None = None
+    #: Schema and name of a partitioned table, where a restore shares its rows out among its partitions anew.
+    root: tuple[str, str] | None = None
 
 
 class SequenceFacts(FactsModel):

@@ -17,6 +17,7 @@ from hhh.schemas.facts import (
     TableFacts,
 )
 from hhh.schemas.restore import Difference
+from hhh.services.partitions import together
 
 #: How the differences of tables are called, before their names; proof reports find the counts of rows by them.
 ROWS_OF = "rows of "
@@ -43,8 +44,7 @@ def compare(expected: Facts, found: Facts, *, only: Collection[str] | None = Non
     """
     if expected.engine != found.engine:
         return [Difference(name="engine", expected=expected.engine, found=found.engine)]
-    left_out = _filled_by_others(expected, found)
-    differences = list(_tables(_without(expected.tables, left_out), _without(found.tables, left_out), only))
+    differences = list(_tables(*_compared(expected, found, only), only))
     if only is None:
         match expected, found:
             case PostgresqlFacts(), PostgresqlFacts():
@@ -55,8 +55,25 @@ def compare(expected: Facts, found: Facts, *, only: Collection[str] | None = Non
 
 
 def compared_tables(expected: Facts, found: Facts, *, of: Facts | None = None) -> list[TableFacts]:
-    """The tables that `compare` compares: the expected ones, or those of one side."""
-    return _without((of or expected).tables, _filled_by_others(expected, found))
+    """The tables that `compare` compares: the expected ones, or those of one side.
+
+    Partitions between which a restore moves rows stand there as one, with the name of the table that they are of.
+    """
+    before, after = _compared(expected, found)
+    return after if of is found else before
+
+
+def _compared(
+    expected: Facts, found: Facts, only: Collection[str] | None = None
+) -> tuple[list[TableFacts], list[TableFacts]]:
+    """Of both sides, what can be compared table by table."""
+    left_out = _filled_by_others(expected, found)
+    before, after = _without(expected.tables, left_out), _without(found.tables, left_out)
+    if only is not None:
+        before, after = (
+            [each for each in side if f"{each.schema_name}.{each.name}" in only] for side in (before, after)
+        )
+    return together(before, after)
 
 
 def _filled_by_others(expected: Facts, found: Facts) -> set[tuple[str, str]]:
@@ -78,11 +95,9 @@ def _without(tables: Iterable[TableFacts], left_out: Collection[tuple[str, str]]
 
 def compared_contents(expected: Facts, found: Facts) -> int:
     """Of how many tables `compare` compares the content: those that have a fingerprint on both sides, taken alike."""
-    there = {(table.schema_name, table.name): table.fingerprint for table in found.tables}
-    return sum(
-        are_comparable(table.fingerprint, there.get((table.schema_name, table.name)))
-        for table in compared_tables(expected, found)
-    )
+    before, after = _compared(expected, found)
+    there = {(table.schema_name, table.name): table.fingerprint for table in after}
+    return sum(are_comparable(table.fingerprint, there.get((table.schema_name, table.name))) for table in before)
 
 
 def _tables(
@@ -91,8 +106,7 @@ def _tables(
     left = {(table.schema_name, table.name): table for table in found}
     for table in expected:
         there = left.pop((table.schema_name, table.name), None)
-        if only is None or f"{table.schema_name}.{table.name}" in only:
-            yield from _table(table, there)
+        yield from _table(table, there)
     if only is None:
         for (schema, name), table in left.items():
             said = f"one with {table.rows} rows"

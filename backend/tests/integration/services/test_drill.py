@@ -81,6 +81,32 @@ def test_objects_of_every_kind_are_no_differences(server: Drilling, any_postgres
     assert (result.differences, result.errors) == ([], []), result
 
 
+@pytest.mark.postgres
+def test_rows_that_a_restored_enum_puts_into_other_partitions_are_no_differences(server: Drilling) -> None:
+    server.execute(
+        "CREATE TYPE kind AS ENUM ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j')",
+        "CREATE TABLE whole (kind kind, n integer) PARTITION BY RANGE (n)",
+        'CREATE TABLE "Spread" PARTITION OF whole FOR VALUES FROM (0) TO (50) PARTITION BY HASH (kind, n)',
+        *(
+            f'CREATE TABLE part_{remainder} PARTITION OF "Spread" FOR VALUES WITH (MODULUS 3, REMAINDER {remainder})'
+            for remainder in range(2)
+        ),
+        'CREATE TABLE deep PARTITION OF "Spread" FOR VALUES WITH (MODULUS 3, REMAINDER 2) PARTITION BY HASH (kind)',
+        "CREATE TABLE deepest PARTITION OF deep FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+        "CREATE TABLE rest PARTITION OF whole DEFAULT",
+        "INSERT INTO whole SELECT kind, n FROM unnest(enum_range(NULL::kind)) kind, generate_series(0, 59) n",
+    )
+    taken = server.take(fingerprint="full")
+    roots = {table.name: table.root for table in taken.facts.tables}
+    spread = ("public", "Spread")
+    assert roots == {"deepest": spread, "part_0": spread, "part_1": spread, "rest": None}
+    result = server.drill_of(taken)
+    assert (status_of(result), result.differences) == ("success", []), result
+    assert {table.name: table.rows for table in result.tables} == {"rest": 100, "Spread": 500}
+    server.execute("UPDATE whole SET kind = 'b' WHERE kind = 'a' AND n = 7")
+    assert [*told(server.drill_of(server.take(), taken))] == ["content of public.Spread"]
+
+
 # ------------------------------------------------------------------------------------------------- faults
 
 

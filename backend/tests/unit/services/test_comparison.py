@@ -269,3 +269,66 @@ def test_what_another_version_of_an_extension_filled_is_not_compared(version: st
     assert [each.name for each in compared_tables(expected, found)] == (["orders"] if same else ["codes", "orders"])
     changed = found.model_copy(update={"tables": [of_extension, table("orders", 4)]})
     assert "rows of public.orders" in [each.name for each in compare(expected, changed)]
+
+
+def partitions(*rows: int, fingerprints: tuple[str | None, ...] = (None, None), known: bool = True) -> list[TableFacts]:
+    """Of a table whose rows a restore shares out anew."""
+    root = ("public", "spread") if known else None
+    names = ("one", "two", "three")
+    return [
+        table(name, count, fingerprint=fingerprint).model_copy(update={"root": root})
+        for name, count, fingerprint in zip(names, rows, (*fingerprints, None), strict=False)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "only", "differences"),
+    [
+        ((10, 20), (30, 0), None, {}),
+        ((10, 20), (30, 0), {"public.one", "public.two"}, {}),
+        ((10, 20), (30, 1), None, {"rows of public.spread": ("30", "31")}),
+        (
+            (10, 20),
+            (30,),
+            None,
+            {"rows of public.one": ("10", "30"), "rows of public.two": ("20", "the table is missing")},
+        ),
+        ((10, 20), (10, 20, 0), None, {"table public.three": ("none", "one with 0 rows")}),
+    ],
+)
+def test_of_partitions_between_which_rows_move_the_sum_is_compared(
+    before: tuple[int, ...],
+    after: tuple[int, ...],
+    only: set[str] | None,
+    differences: dict[str, tuple[str, str]],
+) -> None:
+    expected, found = postgresql(tables=partitions(*before)), postgresql(tables=partitions(*after))
+
+    told = {each.name: (each.expected, each.found) for each in compare(expected, found, only=only)}
+    assert told == differences
+
+
+def test_what_was_restored_tells_which_partitions_they_are_where_the_backup_does_not() -> None:
+    assert compare(postgresql(tables=partitions(10, 20, known=False)), postgresql(tables=partitions(30, 0))) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "compared", "differences"),
+    [
+        (("full/1:ff", "full/1:02"), ("full/1:0101", "full/1:00"), 1, []),
+        (("full/1:ffffffffffffffff", "full/1:02"), ("full/1:01", "full/1:00"), 1, []),
+        (("full/1:ff", "full/1:02"), ("full/1:ff", "full/1:03"), 1, ["content of public.spread"]),
+        (("full/1:ff", None), ("full/1:0f", None), 0, []),
+        (("full/1:ff", "sampled/1/64:02"), ("full/1:0f", "sampled/1/64:01"), 0, []),
+        (("sampled/1/64:ff", "sampled/1/64:02"), ("sampled/1/64:0f", "sampled/1/64:01"), 0, []),
+    ],
+)
+def test_so_is_their_content_where_all_of_it_was_looked_at(
+    before: tuple[str | None, ...], after: tuple[str | None, ...], compared: int, differences: list[str]
+) -> None:
+    expected = postgresql(tables=partitions(1, 2, fingerprints=before))
+    found = postgresql(tables=partitions(3, 0, fingerprints=after))
+
+    assert compared_contents(expected, found) == compared
+    assert [each.name for each in compare(expected, found)] == differences
+    assert [(each.name, each.rows) for each in compared_tables(expected, found, of=found)] == [("spread", 3)]

@@ -150,6 +150,7 @@ def _tables(session: Session, snapshot: Snapshot, fingerprints: Fingerprints) ->
             rows=rows,
             fingerprint=fingerprints.text(table, total),
             extension=table.extension,
+            root=table.root,
         )
         for chunk in chunks(snapshot.tables, _TABLES_PER_QUERY)
         for table, (rows, total) in zip(chunk, _look_at(session, chunk, fingerprints), strict=True)

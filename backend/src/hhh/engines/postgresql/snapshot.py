@@ -27,15 +27,29 @@ _TABLES_PER_LOCK = 500
 _SEQUENCES_PER_QUERY = 200
 
 #: What pg_dump dumps: no system schemas, nothing temporary, of extensions only the tables that they name as
-#: configuration (pg_extension_config_dump).
+#: configuration (pg_extension_config_dump). Last comes the uppermost table that is partitioned by the hash of an enum:
+#: that is made of oids, which are others once it is restored, and pg_dump has rows share out anew there
+#: (``getPartitioningInfo`` in its ``pg_dump.c``).
 _RELATIONS = sql.SQL("""
+    WITH RECURSIVE spread AS (
+        SELECT p.partrelid AS oid, p.partrelid AS root FROM pg_catalog.pg_partitioned_table p
+         WHERE (SELECT o.oid FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_am a ON a.oid = o.opcmethod
+                 WHERE o.opcname = 'enum_ops' AND o.opcnamespace = 'pg_catalog'::pg_catalog.regnamespace
+                   AND a.amname = 'hash') = ANY (p.partclass)
+        UNION ALL
+        SELECT i.inhrelid, s.root FROM spread s JOIN pg_catalog.pg_inherits i ON i.inhparent = s.oid)
     SELECT c.oid, n.nspname, c.relname, c.relkind::pg_catalog.text, c.relpersistence = 'u',
            pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND CASE c.relkind
                WHEN 'S' THEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT')
                ELSE pg_catalog.has_table_privilege(c.oid, 'SELECT') END,
            c.relrowsecurity AND pg_catalog.row_security_active(c.oid),
            (SELECT pg_catalog.min(e.extname::pg_catalog.text) FROM pg_catalog.pg_extension e
-             WHERE c.oid = ANY (e.extconfig))
+             WHERE c.oid = ANY (e.extconfig)),
+           (SELECT ROW(rn.nspname::pg_catalog.text, r.relname::pg_catalog.text)
+              FROM spread s
+              JOIN pg_catalog.pg_class r ON r.oid = s.root
+              JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
+             WHERE s.oid = c.oid AND NOT EXISTS (SELECT FROM spread a WHERE a.oid = s.root AND a.root <> s.root))
       FROM pg_catalog.pg_class c
       JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'p', 'S')
@@ -86,6 +100,8 @@ class Relation:
     is_filtered: bool
     #: Which has it as its configuration.
     extension: str | None
+    #: See `hhh.schemas.facts.TableFacts.root`.
+    root: tuple[str, str] | None
 
     @property
     def identifier(self) -> sql.Identifier:
