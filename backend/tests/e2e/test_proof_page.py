@@ -204,6 +204,7 @@ def test_without_the_server_of_that_major_the_package_is_named_as_documented(
         "could not extend file: No space left on device",
         "out of memory",
         'could not connect to server "elsewhere"',
+        'COPY failed for table "owners": ERROR:  role "boss" does not exist',
         "server closed the connection unexpectedly",
     ],
 )

@@ -301,6 +301,19 @@ def test_a_dictionary_file_that_is_not_here_is_named_and_what_follows_from_it_is
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize("value", ["'hhh_drilled'::regrole", "'hhh_drilled=r/hhh_drilled'::aclitem"])
+def test_rows_that_name_a_role_that_nothing_else_knows_are_no_alarm(server: Drilling, value: str) -> None:
+    server.execute("CREATE ROLE hhh_drilled", f"CREATE TABLE naming AS SELECT {value} AS a")
+    try:
+        result = server.drill_of(server.take())
+    finally:
+        server.execute("DROP ROLE hhh_drilled")
+    assert (status_of(result), result.reached, result.differences) == ("inconclusive", "readable", []), result
+    assert "role hhh_drilled" in result.lacking[0]
+    assert any("naming" in warning for warning in result.warnings)
+
+
+@pytest.mark.postgres
 def test_what_only_a_superuser_may_make_is_made_where_the_operator_accepts_that(server: Drilling) -> None:
     server.rig.fill(ROWS)
     server.execute("CREATE PUBLICATION everything FOR ALL TABLES")

@@ -34,6 +34,8 @@ from hhh.engines.postgresql.lacks import lacking
         ('ERROR:  user mapping not found for user "hhh_restore_x", server "far"', "far"),
         ('ERROR:  could not connect to server "far"', "far"),
         ("ERROR:  password is required\nDETAIL:  Non-superusers must provide a password in", "foreign server"),
+        ('COPY failed for table "t": ERROR:  role "boss" does not exist\nCONTEXT:  COPY t', "role boss"),
+        ('COPY failed for table "a "t"": ERROR:  role "the "boss"" does not exist', 'role the "boss"'),
         ('ERROR:  could not extend file "base/1/2": No space left on device', "HHH_SCRATCH_DIR"),
         ("ERROR:  out of memory", "memory"),
         ("pg_restore was ended by SIGKILL: it said nothing", "memory"),
@@ -55,6 +57,7 @@ def test_what_is_not_on_this_machine_is_named(said: str, named: str) -> None:
         'ERROR:  invalid input syntax for type integer: "x"',
         "could not read from input file: end of file",
         'ERROR:  collation "public.mine" does not exist',
+        'ERROR:  role "boss" does not exist',
     ],
 )
 def test_what_speaks_against_the_dump_is_no_lack(said: str) -> None:

@@ -54,6 +54,14 @@ _SAID: Final[tuple[tuple[re.Pattern[str], Callable[[str], str]], ...]] = tuple(
             ),
         ),
         (
+            # A value of type regrole or aclitem is no dependency, so that no drill knows to make that role.
+            r'COPY failed for table ".*?": ERROR:  role "(.*?)" does not exist',
+            lambda name: (
+                f"The role {name}, which rows name, is not there: name a server that has it "
+                "(`hhh target set … --drill-server`)"
+            ),
+        ),
+        (
             r"No space left on device|Disk quota exceeded",
             lambda _: "The disk of the scratch folder is full: free some space, or set HHH_SCRATCH_DIR",
         ),

@@ -14,6 +14,9 @@ from hhh.engines.postgresql.connection import last_line, mapped_errors
 #: The check by which the operator accepts that roles of the backup do not exist.
 ROLES_CHECK = "roles"
 
+#: What pg_restore begins with where rows could not be loaded.
+_OF_ROWS = "COPY failed for table "
+
 #: Whom the role of the connection can make an owner. Before PostgreSQL 16 any membership was enough.
 _ROLES_BEFORE_16 = sql.SQL("""
     SELECT r.rolname::pg_catalog.text, pg_catalog.pg_has_role(r.oid, 'MEMBER'),
@@ -80,9 +83,12 @@ class Notes:
         return (*self._warnings, *missing, *closed)
 
     def add_errors(self, texts: Iterable[str]) -> None:
-        """Takes errors; that a role of the backup does not exist is one only where that was not accepted."""
+        """Takes errors; that a role of the backup does not exist is one only where that was not accepted.
+
+        That may be accepted of owners and privileges: where rows name it, they are missing.
+        """
         for text in texts:
-            if role := _role_said_missing(text):
+            if (role := _role_said_missing(text)) and not text.startswith(_OF_ROWS):
                 self.add_missing_role(role, _about(text))
             else:
                 self._errors.append(text)
