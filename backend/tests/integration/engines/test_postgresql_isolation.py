@@ -1,6 +1,7 @@
 """What a program that runs the code of dumps could reach of a machine on which others work, too."""
 
 import os
+import re
 import socket
 import tempfile
 from pathlib import Path
@@ -28,3 +29,17 @@ def test_sockets_and_shared_memory_of_others_are_not_there(any_postgres: Postgre
             assert output_of([*place.prefix, "sh", "-c", f"cd {folder}; {look}"]).strip() == "nothing"
         finally:
             path.unlink()
+
+
+def test_in_the_folders_that_are_told_to_be_covered_there_is_no_file_but_its_own(
+    any_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    scratch = new_scratch(tmp_path)
+    folder = Path(tempfile.mkdtemp(dir=scratch))
+    program = any_postgres.bin_dir / "postgres"
+    place = isolate(folder, program, Workplace(scratch))
+    covered = [each for told in place.told for each in re.findall(r"/[a-z]+", told) if Path(each).exists()]
+    assert "/var" in covered
+    own = [f"! -path '{each}/*'" for each in (folder, program.parent.parent)]
+    look = f"cd {folder}; find {' '.join(covered)} /home ! -type d {' '.join(own)}"
+    assert output_of([*place.prefix, "sh", "-c", look]) == ""

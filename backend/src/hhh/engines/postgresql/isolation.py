@@ -127,8 +127,9 @@ def _in_namespaces(folder: Path, program: Path, workplace: Workplace, account: p
             *_told_of(account),
             "no network",
             "no other process of this machine",
-            # No paths: it is told to whoever is handed a report.
-            "no file of this service, of its other work, or of other accounts and services",
+            # No paths of ours: it is told to whoever is handed a report. What all may read elsewhere, it may, too.
+            "no keys, data or other work of this service",
+            "no other file in home folders, /srv, /mnt, /media, /run or /var",
         ),
     )
 
