@@ -100,6 +100,7 @@ def test_a_backup_that_fails_says_why_and_is_in_the_list(stopped: Service) -> No
     assert hhh(stopped, "backup", "run").returncode == 0
 
 
+@pytest.mark.soak
 def test_help_and_version_need_no_settings(stopped: Service) -> None:
     broken = {"HHH_NONSENSE": "x"}
     assert hhh(stopped, "--version", environment=broken).stdout.startswith("hhh ")

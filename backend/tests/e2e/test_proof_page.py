@@ -93,6 +93,7 @@ def test_a_backup_is_proven_shown_and_reported(at_the_file: Operator) -> None:
     assert by_hand.splitlines() == ["Signature Verified Successfully", key]
 
 
+@pytest.mark.soak
 @pytest.mark.postgres
 def test_a_drill_uses_the_server_that_is_named_and_then_none(at_the_server: Operator) -> None:
     at_the_server.environment["COLUMNS"] = "200"
@@ -168,6 +169,7 @@ def test_over_http_it_is_asked_for_followed_shown_and_reported(at_the_file: Oper
 # ------------------------------------------------------------------------------------------------ inconclusive
 
 
+@pytest.mark.soak
 def test_without_the_identity_only_what_is_stored_is_found_out_and_told_as_documented(
     service_factory: ServiceFactory, shop: str, tmp_path: Path
 ) -> None:

@@ -99,12 +99,13 @@ def drop(shop: Shop, *names: str) -> None:
 # ---------------------------------------------------------------------------------------- on the command line
 
 
+@pytest.mark.soak
 @EACH_SHOP
 @pytest.mark.parametrize(
     ("page", "plan", "new", "replace", "undo"),
     [
         pytest.param(RUNBOOK, "restore-plan", "restore-new", "restore-replace", "restore-undo", id="the runbook"),
-        pytest.param(RESTORE, "plan", "new", "replace", "undo", id="the page", marks=pytest.mark.soak),
+        pytest.param(RESTORE, "plan", "new", "replace", "undo", id="the page"),
     ],
 )
 def test_the_commands_plan_restore_replace_and_take_back(

@@ -68,6 +68,7 @@ def test_on_one_machine_agreeing_asks_for_no_copy_of_the_key() -> None:
     assert result.stdout == "Agreed. No other machine works for this installation: nothing else is to be done.\n"
 
 
+@pytest.mark.soak
 def test_secrets_are_encrypted_by_the_first_line_of_standard_input() -> None:
     result = CliRunner().invoke(command.app, ["kit", "--with-secrets"], input=f"{PASSPHRASE}\n")
 

@@ -16,9 +16,10 @@ from hhh.engines.postgresql.worker import worker_role
 from hhh.engines.restoring import Built
 from hhh.schemas.verification import Asserted
 from support.drills import Drill, backed_up, drilled, filled, signing_in
-from support.postgres import PostgresServer
+from support.postgres import ONE_MAJOR_AT_FIRST, PostgresServer
 
-pytestmark = pytest.mark.postgres
+#: What differs from major to major is seen by `make soak`.
+pytestmark = [pytest.mark.postgres, ONE_MAJOR_AT_FIRST]
 
 LIMIT = 0.5
 SHOP = """
@@ -322,13 +323,13 @@ def test_no_other_connection_is_made(postgres: PostgresServer, postgres_database
         assert "permission denied" in found(drill, f"SELECT dblink_connect_u('{to_itself}') = 'OK'")
 
 
-def test_the_role_of_a_killed_drill_is_swept(any_postgres: PostgresServer, tmp_path: Path) -> None:
+def test_the_role_of_a_killed_drill_is_swept(postgres: PostgresServer, tmp_path: Path) -> None:
     token = new_token()
     role = worker_role(token_beside(token))
-    any_postgres.create_database(restore_name(f"hhh_drill_{token}", token))
-    any_postgres.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
-    assert sweep_drills(any_postgres.url(), Workplace(tmp_path, pg_bin_dir=any_postgres.bin_dir)) == 1
-    with any_postgres.connect() as connection:
+    postgres.create_database(restore_name(f"hhh_drill_{token}", token))
+    postgres.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+    assert sweep_drills(postgres.url(), Workplace(tmp_path, pg_bin_dir=postgres.bin_dir)) == 1
+    with postgres.connect() as connection:
         names = "SELECT rolname FROM pg_roles UNION ALL SELECT datname FROM pg_database"
         assert [name for (name,) in connection.execute(names) if token in name or name == role] == []
 
