@@ -149,7 +149,7 @@ def test_a_store_that_hangs_at_any_step_is_gone_on_without(
 ) -> None:
     hanging = HangingStore(tmp_path / "bad", step, ending)
 
-    with publishing([hanging, *good], minimum=1, stall_seconds=0.4) as publication:
+    with publishing([hanging, *good], minimum=1, stall_seconds=1.0) as publication:
         publish_all(publication, dump, attachment)
         publication.keep()
 
