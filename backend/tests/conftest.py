@@ -1,8 +1,11 @@
 """The fixtures that every test may take; what they are stands in `support/`."""
 
+import pytest
+
 from support.faulty_proxy import faulty_s3
 from support.filesystems import small_filesystem
 from support.postgres import (
+    ANY_MAJOR,
     any_postgres,
     postgres,
     postgres15,
@@ -31,3 +34,46 @@ __all__ = [
     "service_factory",
     "small_filesystem",
 ]
+
+#: Of these files a quick run has one major of PostgreSQL and one kind of own database; `make soak` has the others.
+#: What differs between them is held for all by the contract suites, round trips, comparisons, migrations and queues.
+ONE_VARIANT_AT_FIRST = frozenset(
+    f"test_{name}.py"
+    for name in (
+        "auth",
+        "postgresql",
+        "postgresql_archive",
+        "postgresql_checks",
+        "postgresql_foreign",
+        "postgresql_hostile",
+        "postgresql_offsets",
+        "postgresql_reading",
+        "postgresql_restore_faults",
+        "postgresql_selection",
+        "postgresql_sequences",
+        "postgresql_sessions",
+        "drill_sweep",
+        "proof_demands",
+        "pruning",
+        "recoverability",
+        "restore",
+        "schedules",
+        "sweep",
+        "target_changes",
+        "targets",
+        "verification",
+    )
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # before what is marked so is left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks further variants as soak."""
+    for item in items:
+        if item.path.name in ONE_VARIANT_AT_FIRST and item.path.parent.name != "e2e" and _is_a_further_variant(item):
+            item.add_marker("soak")
+
+
+def _is_a_further_variant(item: pytest.Item) -> bool:
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return parameters.get("postgres", ANY_MAJOR) != ANY_MAJOR or parameters.get("own_database") == "postgresql"

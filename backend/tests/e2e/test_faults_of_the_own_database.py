@@ -206,6 +206,7 @@ def test_pending_migrations_are_told_until_somebody_runs_them(
         assert assert_totals_add_up(client)["successful_backups"] == 1
 
 
+@pytest.mark.soak
 def test_a_database_of_a_newer_version_is_left_alone(service: Service) -> None:
     service.terminate()
     _execute_sqlite(service.data_dir / "hhh.db", "UPDATE alembic_version SET version_num = '9999'")

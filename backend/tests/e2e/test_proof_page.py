@@ -150,6 +150,7 @@ def test_cron_hears_of_what_is_not_healthy_and_else_of_nothing(at_the_file: Oper
 # --------------------------------------------------------------------------------------------------- over HTTP
 
 
+@pytest.mark.soak
 def test_over_http_it_is_asked_for_followed_shown_and_reported(at_the_file: Operator, service: Service) -> None:
     assert Operator(at_the_file.folder, service).sign_in(ADMIN_EMAIL, ADMIN_PASSWORD).status == 200
 

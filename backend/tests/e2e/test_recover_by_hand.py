@@ -216,6 +216,7 @@ def test_a_sqlite_backup_with_odd_names(operator: Operator, key: Path) -> None:
     check_same_sqlite(source, operator.folder / "restored.db")
 
 
+@pytest.mark.soak
 def test_a_changed_object_is_told(operator: Operator) -> None:
     make_sqlite_database(operator.folder / "notes.db")
     take_backup(operator, "shop", f"sqlite:///{operator.folder}/notes.db")

@@ -330,6 +330,7 @@ def test_what_can_not_be_asked_for_is_told_as_documented(
                 assert is_documented(reason["message"], RESTORE), reason
 
 
+@pytest.mark.soak
 def test_the_contents_and_the_artifact_come_over_http(
     at_the_file: Operator, service: Service, sqlite_shop: SqliteShop
 ) -> None:

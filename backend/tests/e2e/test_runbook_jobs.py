@@ -70,6 +70,7 @@ def test_a_backup_is_followed_to_its_end_on_the_command_line_and_over_http(shopk
     assert json.loads(data)["status"] == "success"
 
 
+@pytest.mark.soak
 def test_a_backup_that_has_ended_is_not_cancelled_and_the_answer_is_the_documented_one(shopkeeper: Operator) -> None:
     shopkeeper.environment["BACKUP_ID"] = backed_up(shopkeeper)
     shopkeeper.sign_in(ADMIN_EMAIL, ADMIN_PASSWORD)
