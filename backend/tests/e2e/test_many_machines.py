@@ -115,7 +115,6 @@ def test_the_job_of_a_killed_worker_is_taken_over(many_machines: Founding, held:
         assert_one_result(machines, client, stored["backup_id"], attempt=2, killed=True)
 
 
-@pytest.mark.soak
 def test_a_frozen_worker_whose_job_was_taken_over_finalises_nothing(many_machines: Founding, held: HeldDumps) -> None:
     machines = many_machines()
     with asking(machines.web(pg_bin_dir=held.bin_dir)) as client, triggering(client) as answer:
@@ -232,7 +231,6 @@ def test_a_prover_alone_has_the_identity_and_verifies_what_others_stored(
         ]
 
 
-@pytest.mark.soak
 def test_never_more_dumps_run_than_the_limit_of_all_workers(
     many_machines: Founding, any_postgres: PostgresServer, tmp_path: Path
 ) -> None:
