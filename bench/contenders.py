@@ -11,6 +11,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,16 @@ class WarmService:
         place = f"/api/v1/backups/{self.backup(target)}/verify"
         self._wait_for(self.client.post(place, json={"level": "proven"}))
 
+    def measured(self, work: Callable[[], object]) -> Usage:
+        """What the service and its children need until ``work`` returns; what is stored is not counted."""
+        pid = self.service.pid
+        with MemoryWatch(pid) as memory:
+            cpu, begun = cpu_of_tree(pid), now()
+            work()
+            wall, cpu = now() - begun, cpu_of_tree(pid) - cpu
+        peak = memory.peak
+        return Usage(wall, cpu, None, peak.process, peak.tree, 0)
+
     def empty_store(self) -> None:
         """Removes what backups left."""
         for folder in self.store.iterdir():
@@ -214,13 +225,8 @@ class Trigger(Contender):
         self._service.client.get("/api/v1/auth/me").raise_for_status()
 
     def run(self) -> Usage:
-        pid = self._service.service.pid
-        with MemoryWatch(pid) as memory:
-            cpu, begun = cpu_of_tree(pid), now()
-            self._service.trigger(self._target)
-            wall, cpu = now() - begun, cpu_of_tree(pid) - cpu
-        peak = memory.peak
-        return Usage(wall, cpu, None, peak.process, peak.tree, folder_size(self._service.store))
+        usage = self._service.measured(lambda: self._service.trigger(self._target))
+        return replace(usage, stored=folder_size(self._service.store))
 
     def clean(self) -> None:
         self._service.empty_store()
@@ -249,13 +255,7 @@ class Restore(Contender):
         self._service.backup(self._target)
 
     def run(self) -> Usage:
-        pid = self._service.service.pid
-        with MemoryWatch(pid) as memory:
-            cpu, begun = cpu_of_tree(pid), now()
-            self._service.restore(self._target, self._destination)
-            wall, cpu = now() - begun, cpu_of_tree(pid) - cpu
-        peak = memory.peak
-        return Usage(wall, cpu, None, peak.process, peak.tree, 0)
+        return self._service.measured(lambda: self._service.restore(self._target, self._destination))
 
     def clean(self) -> None:
         self._remove()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.contenders import Command, Contender, ServerClock, WarmService, warm_service
 from bench.databases import fill_postgres
-from bench.measure import MemoryWatch, Usage, cpu_of_tree, now
+from bench.measure import Usage
 from bench.postgres import DUMP_FLAGS, own_server, postmaster_of
 from bench.report import Goal, Part, line_of
 from bench.restore import encryption
@@ -33,13 +33,7 @@ class Drill(Contender):
         self._service.backup(self._target)
 
     def run(self) -> Usage:
-        pid = self._service.service.pid
-        with MemoryWatch(pid) as memory:
-            cpu, begun = cpu_of_tree(pid), now()
-            self._service.prove(self._target)
-            wall, cpu = now() - begun, cpu_of_tree(pid) - cpu
-        peak = memory.peak
-        return Usage(wall, cpu, None, peak.process, peak.tree, 0)
+        return self._service.measured(lambda: self._service.prove(self._target))
 
     def clean(self) -> None:
         """Nothing: it has thrown away what it made."""
