@@ -27,6 +27,8 @@ from hhh.api.rest.v1 import (
     verification,
     worker,
 )
+from hhh.console.errors import error_page
+from hhh.console.routes import ROUTERS as PAGES
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.jobs.runtime import Jobs
@@ -82,7 +84,8 @@ def create_app(settings: Settings, database: Database, *, works: bool = True) ->
     app.state.services = services
     app.state.jobs = jobs
     app.state.feed = Feed(services.following, lambda: jobs.stopping)
+    app.state.error_page = error_page
     install(app, settings)
-    for router in ROUTERS:
+    for router in (*ROUTERS, *PAGES):
         app.include_router(router)
     return app

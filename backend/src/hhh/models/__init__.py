@@ -4,6 +4,7 @@ from hhh.core.database import Base
 from hhh.models.backup_log import BackupCopy, BackupLog, BackupStatus, BackupTotals, CopyStatus
 from hhh.models.installation import Installation
 from hhh.models.job import QUEUES, Job, JobKind, JobState, queue_of
+from hhh.models.job_log import JobLog
 from hhh.models.policy import Policy
 from hhh.models.restore import Restore
 from hhh.models.schedule import Schedule
@@ -25,6 +26,7 @@ __all__ = [
     "Installation",
     "Job",
     "JobKind",
+    "JobLog",
     "JobState",
     "LoginFailure",
     "Policy",

@@ -44,6 +44,7 @@ class BackupLog(Base):
         Index("uq_backup_log_file", "target", "backup_file", unique=True),
         Index("ix_backup_log_finished", "created_at", "id", sqlite_where=FINISHED, postgresql_where=FINISHED),
         Index("ix_backup_log_created", "created_at", "id"),
+        Index("ix_backup_log_size", "backup_size", "id"),
         Index("ix_backup_log_status", "status", "created_at", "id"),
         Index("ix_backup_log_target", "target", "created_at", "id"),
         Index("ix_backup_log_target_status", "target", "status", "created_at", "id"),

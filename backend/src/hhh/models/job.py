@@ -53,6 +53,8 @@ class JobState(StrEnum):
 ACTIVE = text("kind IN ('backup', 'restore') AND state IN ('queued', 'running')")
 #: The condition under which there is upkeep of a kind for a target already; literal too. No backup waits for it.
 ACTIVE_UPKEEP = text("kind IN ('prune', 'repair', 'sweep') AND state IN ('queued', 'running')")
+#: Jobs that a schedule asked for; literal too.
+SCHEDULED = text("schedule_id IS NOT NULL")
 #: Sweeps, of which the newest is asked for again and again; literal too.
 SWEEPS = text("kind = 'sweep'")
 
@@ -73,6 +75,7 @@ class Job(Base):
             postgresql_where=ACTIVE_UPKEEP,
         ),
         Index("ix_jobs_state", "state", "lease_expires_at"),
+        Index("ix_jobs_schedule", "schedule_id", "created_at", sqlite_where=SCHEDULED, postgresql_where=SCHEDULED),
         Index("ix_jobs_sweeps", "created_at", sqlite_where=SWEEPS, postgresql_where=SWEEPS),
     )
 

@@ -64,6 +64,18 @@ def of_token(session: Session, token_hash: str, *, lock: bool = False) -> tuple[
     return None if row is None else (row[0], row[1])
 
 
+def of_unused_token(session: Session, token_hash: str) -> tuple[UserSession, User] | None:
+    """As `of_token`, of one that was not used."""
+    query = (
+        select(UserSession, User)
+        .join(RefreshToken, RefreshToken.session_id == UserSession.id)
+        .join(User, User.id == UserSession.user_id)
+        .where(RefreshToken.token_hash == token_hash, RefreshToken.used_at.is_(None))
+    )
+    row = session.execute(query).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
 def use_token(session: Session, token_hash: str, now: datetime) -> bool:
     """Marks the token as used; False if it was already. Of two at the same time, one gets True."""
     statement = (

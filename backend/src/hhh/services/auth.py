@@ -54,6 +54,16 @@ class SignedIn:
     seconds_left: int
 
 
+@dataclass(frozen=True, slots=True)
+class CarriedOn:
+    """A session with another access token."""
+
+    principal: Principal
+    access_token: str = field(repr=False)
+    #: Until the session ends, in seconds.
+    seconds_left: int
+
+
 def sign_in(
     database: Database, settings: Settings, *, email: str, password: str, address: str, now: datetime | None = None
 ) -> SignedIn:
@@ -120,6 +130,31 @@ def refresh(
     following = new_token()
     session_rows.add_token(session, _refresh_token(user_session, following, now))
     return _signed_in(settings, user, user_session, following, now)
+
+
+def carry_on(
+    session: Session, settings: Settings, access: AccessToken, token: str | None, *, now: datetime | None = None
+) -> CarriedOn:
+    """Carries a session on with another access token alone; a browser may ask for several pages at once.
+
+    Args:
+        session: a transaction.
+        settings: for the key of access tokens.
+        access: the expired access token.
+        token: the refresh token, which must not have been used; it stays good.
+        now: when.
+
+    Raises:
+        SessionExpired: the session has ended, or the refresh token is not its present one.
+    """
+    now = now or utcnow()
+    found = session_rows.of_unused_token(session, hash_token(token)) if token else None
+    if found is None or found[0].id != access.session_id or found[0].expires_at <= now:
+        raise _ended()
+    user_session, user = found
+    issued = AccessTokens(settings.secret).issue(user.id, user_session.id, now=now)
+    left = int((user_session.expires_at - now).total_seconds())
+    return CarriedOn(_principal(user, user_session.id), issued, left)
 
 
 def sign_out(session: Session, *, session_id: str | None, refresh_token: str | None) -> None:

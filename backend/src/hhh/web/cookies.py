@@ -30,6 +30,11 @@ def set_session(response: Response, settings: Settings, signed_in: SignedIn) -> 
     _set(response, settings, REFRESH, signed_in.refresh_token, signed_in.seconds_left, script=False)
 
 
+def set_access(response: Response, settings: Settings, token: str, seconds: int) -> None:
+    """Hands out another access token of the session that the browser has."""
+    _set(response, settings, ACCESS, token, seconds, script=False)
+
+
 def end_session(response: Response, settings: Settings) -> None:
     """Has the browser forget the tokens."""
     for name in (ACCESS, REFRESH):

@@ -2,7 +2,8 @@
 
 Every mutating request that comes with a session cookie needs the header `X-CSRF-Token`, equal to the cookie `hhh_csrf`
 and signed by us for that very session: a token that somebody planted in the browser, even a real one of their own
-session, is refused. It is a layer around the whole application, so that no route can forget it.
+session, is refused. The form of a page sends it as the field `csrf_token`, and needs it without a session as well:
+another site must not sign anybody in. It is a layer around the whole application, so that no route can forget it.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import secrets
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hhh.core.errors import CsrfInvalid
 from hhh.core.security import authentication_code, derive_key, same
 from hhh.web import cookies
+from hhh.web.forms import FORM, parse
+from hhh.web.pages import is_page
 from hhh.web.session import session_id
 from hhh.web.state import settings
 
 HEADER = "X-CSRF-Token"
+FIELD = "csrf_token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 #: Signing in takes JSON only, which no form of another site can send, and replaces whatever session there was.
 EXEMPT_PATHS = frozenset({"/api/v1/auth/login"})
@@ -54,28 +58,48 @@ class CsrfProtection:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            request = Request(scope)
+            request = Request(scope, receive)
             if needs_token(request):
-                await run_in_threadpool(check, request)
+                sent = request.headers.get(HEADER)
+                if sent is None and request.headers.get("Content-Type", "").startswith(FORM):
+                    body = await request.body()
+                    sent, receive = parse(body).get(FIELD), _again(body, receive)
+                await run_in_threadpool(check, request, sent or "")
         await self._app(scope, receive, send)
 
 
 def needs_token(request: Request) -> bool:
-    """Whether the request would change something in the name of a session."""
+    """Whether the request would change something in the name of a session, or begin one from a page."""
+    if request.method in SAFE_METHODS:
+        return False
     # The path as the server got it: `request.url` is put together with the Host header, which is the client's word.
-    mutating = request.method not in SAFE_METHODS and request.scope["path"] not in EXEMPT_PATHS
-    return mutating and cookies.has_session_cookie(request)
+    path = request.scope["path"]
+    return is_page(path) or (path not in EXEMPT_PATHS and cookies.has_session_cookie(request))
 
 
-def check(request: Request) -> None:
-    """Checks the request's token.
+def check(request: Request, sent: str) -> None:
+    """Checks the token that came with a request.
 
     Raises:
         CsrfInvalid: it is missing, differs from the cookie, or is not of this session.
         DatabaseUnavailable: which session it is, only the database could tell, and can't.
     """
-    sent, kept = request.headers.get(HEADER, ""), request.cookies.get(cookies.CSRF, "")
+    kept = request.cookies.get(cookies.CSRF, "")
     if not same(sent, kept) or not sent:
         raise CsrfInvalid
     if not CsrfTokens(settings(request).secret).is_of(session_id(request), sent):
         raise CsrfInvalid
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Gives the application the body that was read here."""
+    told = False
+
+    async def replayed() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed

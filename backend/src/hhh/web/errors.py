@@ -1,4 +1,4 @@
-"""The one place where errors become HTTP answers.
+"""The one place where errors become HTTP answers: JSON for programs, a page for people (`app.state.error_page`).
 
     {"detail": "…", "error": {"code": "ERR_…", "message": "…", "request_id": "…", …}}
 
@@ -8,8 +8,9 @@ of the wrong form, ``fields``. What the client sent is never repeated: it may be
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from fastapi import FastAPI
@@ -20,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hhh.core.errors import DatabaseUnavailable, HHHError, InvalidInput, NotFound
+from hhh.web.pages import wants_page
 from hhh.web.state import request_id
 
 #: Here the runbook knows one failure only: 500. The code says which (elsewhere these errors are 503).
@@ -28,11 +30,16 @@ LEGACY_PATHS = frozenset({"/api/v1/backups/trigger", "/api/v1/backups/logs", "/a
 _HTTP_CODES = {400: InvalidInput.code, 404: NotFound.code, 405: "ERR_METHOD_NOT_ALLOWED"}
 _UNEXPECTED = "Internal error"
 
+#: Draws the page of an error; main.py puts the console's on the application.
+ErrorPage = Callable[[Request, "Answer"], Response]
+
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class Answer:
+    """What is answered to an error."""
+
     status: int
     code: str
     message: str
@@ -79,6 +86,8 @@ def respond(request: Request, error: Exception) -> Response:
         # Where the message is made for the operator it says enough; the rest is for whoever mends the program.
         unforeseen = answer.code == HHHError.code
         log.error("request failed", code=answer.code, error=str(error), exc_info=error if unforeseen else None)
+    if wants_page(request) and (page := getattr(request.app.state, "error_page", None)) is not None:
+        return cast("ErrorPage", page)(request, answer)
     inner = {"code": answer.code, "message": answer.message, "request_id": request_id(request), **answer.more}
     return JSONResponse(
         {"detail": answer.message, "error": inner}, status_code=answer.status, headers=answer.headers or None
@@ -89,16 +98,16 @@ async def _handle(request: Request, error: Exception) -> Response:
     return respond(request, error)
 
 
-def _answer(request: Request, error: Exception) -> _Answer:
+def _answer(request: Request, error: Exception) -> Answer:
     if isinstance(error, HHHError):
         hint = {"hint": _printable(error.hint)} if error.hint else {}
         more = {**error.details, **hint}
-        return _Answer(_status(request, error), error.code, _printable(error.message), error.headers, more)
+        return Answer(_status(request, error), error.code, _printable(error.message), error.headers, more)
     if isinstance(error, RequestValidationError):
         return _invalid(error)
     if isinstance(error, HTTPException):
         return _http(error)
-    return _Answer(HHHError.status, HHHError.code, _UNEXPECTED)
+    return Answer(HHHError.status, HHHError.code, _UNEXPECTED)
 
 
 def _status(request: Request, error: HHHError) -> int:
@@ -107,7 +116,7 @@ def _status(request: Request, error: HHHError) -> int:
     return error.status
 
 
-def _invalid(error: RequestValidationError) -> _Answer:
+def _invalid(error: RequestValidationError) -> Answer:
     fields = [
         {"loc": [_printable(str(part)) for part in item["loc"]], "message": _printable(item["msg"])}
         for item in error.errors()
@@ -116,14 +125,14 @@ def _invalid(error: RequestValidationError) -> _Answer:
     # curl's --data alone sends a form: then the whole body is what does not fit.
     whole_body = any(each["loc"] == ["body"] for each in fields)
     hint = {"hint": "send a JSON object, with the header Content-Type: application/json"} if whole_body else {}
-    return _Answer(InvalidInput.status, InvalidInput.code, message, more={"fields": fields, **hint})
+    return Answer(InvalidInput.status, InvalidInput.code, message, more={"fields": fields, **hint})
 
 
-def _http(error: HTTPException) -> _Answer:
+def _http(error: HTTPException) -> Answer:
     # FastAPI answers 400 to a body that it can't even read; to a client that is the same as one that does not fit.
     status = InvalidInput.status if error.status_code == 400 else error.status_code  # noqa: PLR2004
     code = _HTTP_CODES.get(error.status_code, HHHError.code if status >= 500 else f"ERR_HTTP_{status}")  # noqa: PLR2004
-    return _Answer(status, code, str(error.detail), dict(error.headers or {}))
+    return Answer(status, code, str(error.detail), dict(error.headers or {}))
 
 
 def _printable(text: str) -> str:

@@ -50,7 +50,7 @@ def current_user(request: Request) -> Principal:
         InvalidCredentials: nobody.
         SessionExpired: the access token has run out, or its session has ended.
     """
-    principal = _principal(request)
+    principal = signed_in(request)
     if principal is None:
         raise InvalidCredentials("Not signed in", hint="POST /api/v1/auth/login")
     return principal
@@ -63,7 +63,7 @@ def super_admin(request: Request) -> Principal:
         SuperAdminRequired: nobody, or somebody of another role.
         SessionExpired: the access token has run out, or its session has ended.
     """
-    principal = _principal(request)
+    principal = signed_in(request)
     if principal is None:
         raise SuperAdminRequired(hint="nobody is signed in: POST /api/v1/auth/login")
     if principal.role != Role.SUPER_ADMIN:
@@ -75,7 +75,12 @@ CurrentUser = Annotated[Principal, Depends(current_user)]
 SuperAdmin = Annotated[Principal, Depends(super_admin)]
 
 
-def _principal(request: Request) -> Principal | None:
+def signed_in(request: HTTPConnection) -> Principal | None:
+    """Who is signed in; None: nobody.
+
+    Raises:
+        SessionExpired: the access token has run out, or its session has ended.
+    """
     # First of all: without its tables the service can't tell who anybody is, and must not say that they are nobody.
     database = own_database(request)
     access = access_token(request)

@@ -1,0 +1,17 @@
+"""Users: who may sign in, and what for."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from starlette.responses import Response
+
+from hhh.console.rendering import page
+from hhh.console.routing import page_router
+
+router = page_router()
+
+
+@router.get("/users")
+def index(request: Request) -> Response:
+    """To be made."""
+    return page(request, "users", {"title": "Users"})

@@ -1,0 +1,17 @@
+"""Who works, and what waits."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from starlette.responses import Response
+
+from hhh.console.rendering import page
+from hhh.console.routing import page_router
+
+router = page_router()
+
+
+@router.get("/workers")
+def index(request: Request) -> Response:
+    """To be made."""
+    return page(request, "workers", {"title": "Workers"})

@@ -1,0 +1,134 @@
+// What HTML can't do: local times, live progress, dialogs, copying. Every page works without it, but for those.
+
+const UNITS = ["kB", "MB", "GB", "TB", "PB"];
+const CHECK_MS = 30_000;
+
+function bytes(count) {
+  if (count < 1000) return `${count} byte${count === 1 ? "" : "s"}`;
+  let unit = -1;
+  do {
+    count /= 1000;
+    unit += 1;
+  } while (Number(count.toFixed(1)) >= 1000 && unit < UNITS.length - 1);
+  return `${Number(count.toFixed(1)) < 100 ? count.toFixed(1) : count.toFixed(0)} ${UNITS[unit]}`;
+}
+
+function duration(seconds) {
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+// Times in the zone of whoever reads; what the server wrote, in UTC, is in the title.
+const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+function tellTimes(within) {
+  for (const time of within.querySelectorAll("time[datetime]:not(.ago)")) {
+    time.textContent = local.format(new Date(time.dateTime));
+  }
+}
+
+function openDialogs(event) {
+  const opener = event.target.closest("[data-opens]");
+  if (opener) document.getElementById(opener.dataset.opens).showModal();
+  const closer = event.target.closest("[data-closes]");
+  if (closer) closer.closest("dialog").close();
+}
+
+async function copy(event) {
+  const button = event.target.closest("[data-copies]");
+  if (!button) return;
+  const source = document.getElementById(button.dataset.copies);
+  const label = button.dataset.label ?? (button.dataset.label = button.textContent);
+  try {
+    await navigator.clipboard.writeText(source.value ?? source.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection().selectAllChildren(source); // a page that is not on HTTPS may not copy by itself
+    button.textContent = "Selected: press Ctrl+C";
+  }
+  setTimeout(() => (button.textContent = label), 3000);
+}
+
+// A button waits until what is typed beside it is the name that it asks for.
+function guard(input) {
+  const button = input.form.querySelector("button:not([type=button])");
+  const check = () => (button.disabled = input.value !== input.dataset.mustEqual);
+  input.addEventListener("input", check);
+  check();
+}
+
+// A form is sent once, however often its button is pressed.
+function sendOnce(event) {
+  if (event.target.dataset.sent) event.preventDefault();
+  event.target.dataset.sent = "1";
+}
+
+function follow(box) {
+  const part = (name) => box.querySelector(`[data-${name}]`);
+  const source = new EventSource(box.dataset.follow);
+  const show = (event) => {
+    const news = JSON.parse(event.data);
+    const { progress } = news;
+    if (event.type === "state" && news.status !== box.dataset.status) {
+      part("status").textContent = news.cancel_requested ? "stopping" : news.status;
+      part("announce").textContent = news.status;
+      box.dataset.status = news.status;
+    }
+    part("stage").textContent = news.retry ? `waits for attempt ${news.retry.attempt}: ${news.retry.error}` : (progress?.stage ?? "");
+    if (!progress) return;
+    const bar = box.querySelector("progress");
+    if (progress.percent === null) bar.removeAttribute("value");
+    else bar.value = progress.percent;
+    const of = progress.expected_bytes ? ` of about ${bytes(progress.expected_bytes)}` : "";
+    part("bytes").textContent = bytes(progress.raw_bytes) + of;
+    part("rate").textContent = progress.bytes_per_second === null ? "" : `${bytes(progress.bytes_per_second)}/s`;
+    part("left").textContent = progress.seconds_left === null ? "" : `${duration(progress.seconds_left)} left`;
+  };
+  source.addEventListener("state", show);
+  source.addEventListener("progress", show);
+  source.addEventListener("end", () => {
+    source.close();
+    location.reload();
+  });
+  source.addEventListener("error", async () => {
+    if (source.readyState !== EventSource.CLOSED) return;
+    // The access token ran out: the session is carried on, or it has ended and the page leads to the sign-in.
+    const answer = await fetch("/session", { redirect: "manual" }).catch(() => null);
+    if (answer?.status === 204) setTimeout(follow, 1000, box);
+    else if (answer) location.reload();
+    else setTimeout(follow, 3000, box);
+  });
+}
+
+// What is told of now is asked for again; a page that can't be is marked, so that nobody believes what it says.
+let unanswered = null;
+async function refresh() {
+  if (document.hidden) return;
+  const banner = document.querySelector("[data-offline]");
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (!answer.ok) throw new Error(answer.statusText);
+    if (answer.redirected) return location.reload();
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.querySelectorAll("[data-live]");
+    document.querySelectorAll("[data-live]").forEach((part, index) => {
+      if (!fresh[index] || part.contains(document.activeElement)) return;
+      tellTimes(fresh[index]);
+      part.replaceWith(fresh[index]);
+    });
+    unanswered = null;
+  } catch {
+    unanswered ??= new Date();
+    banner.querySelector("span").textContent = local.format(unanswered);
+  }
+  banner.hidden = unanswered === null;
+}
+
+tellTimes(document);
+document.addEventListener("click", openDialogs);
+document.addEventListener("click", copy);
+document.addEventListener("submit", sendOnce);
+addEventListener("pageshow", (event) => event.persisted && location.reload());
+document.querySelectorAll("[data-must-equal]").forEach(guard);
+document.querySelectorAll("[data-follow]").forEach(follow);
+if (document.querySelector("[data-live]")) setInterval(refresh, CHECK_MS);

@@ -1,0 +1,131 @@
+"""Sizes, times and rates as people read them; the exact figure is in the title."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from markupsafe import Markup
+
+from hhh.core.clock import utcnow
+from hhh.core.text import counted
+
+_UNITS = ("kB", "MB", "GB", "TB", "PB")
+_STEP = 1000
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+#: Below it a figure has one decimal.
+_FINE = 10
+_NONE = Markup('<span class="none">–</span>')
+
+
+def bytes_in_words(count: float) -> str:
+    """``1.4 GB``; of thousands, as disks and clouds count."""
+    if count < _STEP:
+        return counted(int(count), "byte", "bytes")
+    unit, count = "", float(count)
+    for unit in _UNITS:  # noqa: B007  the last one where none is large enough
+        count /= _STEP
+        if round(count, 1) < _STEP:
+            break
+    return f"{count:.1f} {unit}" if round(count, 1) < _FINE * _FINE else f"{count:.0f} {unit}"
+
+
+def seconds_in_words(seconds: float) -> str:
+    """``0.4 s``, ``40 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    if seconds < _FINE:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    for unit, name, part, of_part in ((_HOUR, "min", _MINUTE, "s"), (_DAY, "h", _HOUR, "min")):
+        if whole < unit:
+            return _with_rest(whole // part, name, whole % part // (part // _MINUTE), of_part)
+    return _with_rest(whole // _DAY, "d", whole % _DAY // _HOUR, "h")
+
+
+def age_in_words(moment: datetime, now: datetime) -> str:
+    """``just now``, ``3 h ago``, ``9 days ago``, ``in 2 h``."""
+    seconds = (now - moment).total_seconds()
+    span = abs(seconds)
+    if span < _MINUTE:
+        return "just now"
+    if span < _HOUR:
+        told = f"{span // _MINUTE:.0f} min"
+    elif span < 2 * _DAY:
+        told = f"{span // _HOUR:.0f} h"
+    else:
+        told = f"{span // _DAY:.0f} days"
+    return f"{told} ago" if seconds > 0 else f"in {told}"
+
+
+def size(count: float | None) -> Markup:
+    """Bytes, exact on hover."""
+    if count is None:
+        return _NONE
+    return Markup('<data value="{0}" title="{0:,} bytes">{1}</data>').format(int(count), bytes_in_words(count))
+
+
+def rate(per_second: float | None) -> Markup:
+    """Bytes a second."""
+    return _NONE if per_second is None else Markup("{}/s").format(bytes_in_words(per_second))
+
+
+def span(seconds: float | None) -> Markup:
+    """A duration, its seconds on hover."""
+    if seconds is None:
+        return _NONE
+    return Markup('<span title="{} seconds">{}</span>').format(round(seconds, 3), seconds_in_words(seconds))
+
+
+def moment(at: datetime | None) -> Markup:
+    """A moment: in UTC, which the script tells in local time, with UTC on hover."""
+    if at is None:
+        return _NONE
+    utc = at.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        _exact(utc), _shown(utc), f"{utc:%Y-%m-%d %H:%M} UTC"
+    )
+
+
+def ago(at: datetime | None) -> Markup:
+    """How long ago, the moment on hover."""
+    if at is None:
+        return _NONE
+    utc = at.astimezone(UTC)
+    told = age_in_words(utc, utcnow())
+    return Markup('<time class="ago" datetime="{}" title="{}">{}</time>').format(_exact(utc), _shown(utc), told)
+
+
+def short_hash(digest: str | None) -> Markup:
+    """The beginning of a hash, all of it on hover."""
+    return _NONE if not digest else Markup('<code title="{}">{}…</code>').format(digest, digest[:12])
+
+
+def or_none(value: object) -> object:
+    """What is there, or a dash."""
+    return _NONE if value is None or value == "" else value
+
+
+def _with_rest(count: int, unit: str, rest: int, of_rest: str) -> str:
+    return f"{count} {unit} {rest} {of_rest}" if rest else f"{count} {unit}"
+
+
+def _exact(utc: datetime) -> str:
+    return f"{utc:%Y-%m-%dT%H:%M:%S}Z"
+
+
+def _shown(utc: datetime) -> str:
+    return f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+
+
+#: As templates name them.
+FILTERS: Mapping[str, Callable[..., object]] = {
+    "size": size,
+    "rate": rate,
+    "span": span,
+    "moment": moment,
+    "ago": ago,
+    "short_hash": short_hash,
+    "or_none": or_none,
+    "counted": counted,
+}

@@ -1,0 +1,18 @@
+"""Which requests are for people with a browser, and not for programs."""
+
+from __future__ import annotations
+
+from starlette.requests import HTTPConnection
+
+#: Everything else is a page of the console, or part of one.
+_API = "/api/"
+
+
+def is_page(path: str) -> bool:
+    """Whether a path belongs to the console."""
+    return not path.startswith(_API)
+
+
+def wants_page(request: HTTPConnection) -> bool:
+    """Whether whoever asks reads HTML: a browser that goes to a page, and not its script or `curl`."""
+    return is_page(request.scope["path"]) and "text/html" in request.headers.get("Accept", "")
