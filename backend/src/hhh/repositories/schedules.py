@@ -38,6 +38,16 @@ def page(session: Session, *, target: str | None, limit: int, offset: int) -> Se
     return session.scalars(statement.limit(limit).offset(offset)).all()
 
 
+def next_runs(session: Session, targets: Collection[str]) -> Mapping[str, datetime]:
+    """By target: when the next of its schedules runs."""
+    found: dict[str, datetime] = {}
+    for some in in_batches(targets):
+        waiting = Schedule.target.in_(some), Schedule.next_run_at.is_not(None)
+        for target, moment in session.execute(select(Schedule.target, Schedule.next_run_at).where(*waiting)):
+            found[target] = min(moment, found.get(target, moment))
+    return found
+
+
 def is_anything_due(session: Session, now: datetime) -> bool:
     """Whether the run of any schedule is to be begun."""
     return session.scalar(select(Schedule.id).where(Schedule.next_run_at <= now).limit(1)) is not None

@@ -48,6 +48,10 @@ class RecoverabilityService:
         found = self._look(self._targets.names(), self._policies.set_policies())
         return sorted(found, key=lambda each: STATES.index(each.state))
 
+    def among(self, targets: Sequence[str]) -> Mapping[str, Recoverability]:
+        """By name: of some targets, whose names are known."""
+        return {each.target: each for each in self._look(targets, self._policies.set_policies())}
+
     def _look(self, targets: Sequence[str], policies: Mapping[str, TargetPolicy]) -> list[Recoverability]:
         now = utcnow()
         with self._database.snapshot() as session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -92,6 +92,11 @@ class ScheduleService:
             return []
         with self._database.snapshot() as session:
             return self._resources(session, rows.page(session, target=target, limit=limit, offset=offset))
+
+    def next_runs(self, targets: Sequence[str]) -> Mapping[str, datetime]:
+        """By target: when the next of its schedules runs; nothing of those that have none."""
+        with self._database.snapshot() as session:
+            return rows.next_runs(session, targets)
 
     def change(self, schedule_id: str, asked: ScheduleChange) -> ScheduleResource:
         """Changes what is given, and plans the next run anew, from now on.

@@ -118,6 +118,14 @@ class TargetService:
         with self._database.snapshot() as session:
             return [APP, *(row.name for row in rows.all_by_name(session))]
 
+    def page(self, search: str, *, limit: int, offset: int) -> tuple[Sequence[ListedTarget], int]:
+        """Some of those whose names hold what is searched for, in the order of `list`, and how many there are."""
+        with self._database.snapshot() as session:
+            found: Sequence[TargetRow | None] = [None, *rows.all_by_name(session)]
+        named = [row for row in found if search.lower() in (row.name if row else APP)]
+        # Only what is shown is opened.
+        return [self._listed(row) if row else self._app().listed for row in named[offset : offset + limit]], len(named)
+
     def add(self, name: str, url: str, policy: PolicyFields = _NO_CHANGE) -> Target:
         """Registers a database; its URL is kept encrypted. The database itself is not opened.
 
@@ -224,9 +232,28 @@ class TargetService:
             target = self.find(name)
         except ConfigurationError as error:
             return _failed(name, error)
+        return self._tried(name, target.url)
+
+    def try_url(self, name: str, url: str) -> TestedTarget:
+        """As `test`, of a URL that is not kept.
+
+        Args:
+            name: what it is to be called; of one that is registered, the URL may lack what `with_kept_password` says.
+            url: of the database.
+
+        Raises:
+            InvalidInput: the URL can't be used.
+        """
+        engine = engine_for(url)
+        with self._database.snapshot() as session:
+            row = rows.find(session, name) if valid_target_name(name) else None
+        whole = with_kept_password(engine, url, self._known_url(row)) if row is not None else url
+        return self._tried(name, self._checked_url(whole))
+
+    def _tried(self, name: str, url: str) -> TestedTarget:
         try:
             with scratch_folder(self._settings.scratch_dir, "test") as scratch:
-                found = target.engine.inspect(target.url, Workplace(scratch, self._settings.pg_bin_dir))
+                found = engine_for(url).inspect(url, Workplace(scratch, self._settings.pg_bin_dir))
         except HHHError as error:
             return _failed(name, error)
         return TestedTarget(name=name, ok=True, description=found.description, size=found.size, error=None)
