@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 
 from support.faulty_proxy import FaultyS3, Request, any_upload
-from support.service import Service, hhh_command
+from support.forking import run_hhh
+from support.service import Service
 from support.waiting import wait_until
 
 BACKUPS = "/api/v1/backups"
@@ -137,15 +138,11 @@ def hhh(
     service: Service, *arguments: str, standard_input: str = "", environment: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
     """Run the command beside a service: same settings, another process."""
-    return subprocess.run(
-        [*hhh_command(), *arguments],
-        cwd=service.folder,
-        env={**service.environment, "COLUMNS": "200", **(environment or {})},
-        input=standard_input,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+    return run_hhh(
+        arguments,
+        folder=service.folder,
+        environment={**service.environment, "COLUMNS": "200", **(environment or {})},
+        stdin=standard_input,
     )
 
 

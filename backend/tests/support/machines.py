@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,8 +14,8 @@ from unittest.mock import patch
 import pyrage
 
 from hhh.cli import app
+from support.forking import run_hhh
 from support.restoring import content
-from support.service import hhh_command
 from support.sqlite_data import make_sqlite_database
 
 
@@ -57,16 +56,7 @@ class Machine:
         environment = {**basics, **self.environment, **more}
         if self.in_process:
             return _run_here(arguments, self.home, environment, stdin)
-        done = subprocess.run(
-            [*hhh_command(), *arguments],
-            cwd=self.home,
-            env=environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        done = run_hhh(arguments, folder=self.home, environment=environment, stdin=stdin)
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def must_run(self, *arguments: str, stdin: str = "", **more: str) -> str:

@@ -12,8 +12,9 @@ from typing import Protocol
 
 import pytest
 
+from support.forking import Running, fork_hhh
 from support.postgres import PostgresServer
-from support.service import Service, hhh_command
+from support.service import Service
 from support.session import current_session
 from support.waiting import wait_until
 
@@ -35,20 +36,22 @@ class WorkerProcess:
     """One running `hhh worker`."""
 
     def __init__(
-        self, name: str, folder: Path, environment: Mapping[str, str], command: list[str], *, queues: str | None = None
+        self,
+        name: str,
+        folder: Path,
+        environment: Mapping[str, str],
+        command: list[str] | None,
+        *,
+        queues: str | None = None,
     ) -> None:
         options = ["--name", name] if queues is None else ["--name", name, "--queues", queues]
-        self.log_file = folder / f"{name}.log"
-        with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, "worker", *options],
-                cwd=folder,
-                env={**environment, "COLUMNS": "200"},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        arguments, environment = ["worker", *options], {**environment, "COLUMNS": "200"}
+        log = self.log_file = folder / f"{name}.log"
+        self.process: Running = (
+            _spawn([*command, *arguments], folder, environment, log)
+            if command
+            else fork_hhh(arguments, folder=folder, environment=environment, stdout=log, stderr=log)
+        )
         current_session().watch(self.process)
         wait_until(self._is_up, seconds=60, what=f"the worker {name}: {self.log()}")
 
@@ -81,6 +84,19 @@ class WorkerProcess:
         return "Taking jobs" in self.log()
 
 
+def _spawn(command: list[str], folder: Path, environment: Mapping[str, str], log_file: Path) -> Running:
+    with log_file.open("ab") as log:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
 class ManyMachines:
     """One installation on two databases, with one store that all its machines reach."""
 
@@ -102,7 +118,7 @@ class ManyMachines:
         """Start `hhh serve --no-worker`; its settings are those of workers, too."""
         folder = current_session().new_folder("web")
         self._settings.update({name: str(value) for name, value in settings.items()})
-        self._web = Service(folder, self._settings, command=[*hhh_command(), "serve", "--no-worker"])
+        self._web = Service(folder, self._settings, arguments=("serve", "--no-worker"))
         self._running.callback(self._web.close)
         return self._web.start()
 
@@ -123,7 +139,7 @@ class ManyMachines:
             data_dir.mkdir()
             shutil.copy(self._web.data_dir / "signing.key", data_dir)
             environment["HHH_DATA_DIR"] = str(data_dir)
-        worker = WorkerProcess(name, self._web.folder, environment, command or hhh_command(), queues=queues)
+        worker = WorkerProcess(name, self._web.folder, environment, command, queues=queues)
         self._running.callback(worker.close)
         return worker
 

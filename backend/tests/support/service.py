@@ -1,4 +1,4 @@
-"""The real service as a process of its own, started the way an operator starts it."""
+"""The real service as a process of its own."""
 
 import contextlib
 import functools
@@ -15,6 +15,7 @@ from typing import Protocol, Self
 import httpx
 import pytest
 
+from support.forking import Running, fork_hhh
 from support.own_databases import migrated
 from support.ports import LOOPBACK, free_port
 from support.session import current_session
@@ -43,7 +44,8 @@ class Service:
 
     `settings` are the names of ARCHITECTURE.md in lower case without the prefix (`storage_url="s3://…"` is
     HHH_STORAGE_URL); `environment` is what else it shall have, such as the AWS_ variables of the rig `s3`.
-    `command` stands in for `hhh serve` in the tests of this rig.
+    `arguments` are those of `hhh`, forked by `support.forking`; `command` is another program, such as the installed
+    one.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Service:
         settings: Mapping[str, object] | None = None,
         *,
         environment: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = ("serve",),
         command: Sequence[str] | None = None,
     ) -> None:
         self.folder = folder
@@ -61,22 +64,14 @@ class Service:
         self.stdout_file = folder / "stdout.log"
         self.stderr_file = folder / "stderr.log"
         self.environment = self._environment(environment or {}, settings or {})
-        self._command = [*(command or [*hhh_command(), "serve"])]
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._arguments = arguments
+        self._command = command
+        self._process: Running | None = None
+        self._started: list[Running] = []
 
     def start(self) -> Self:
         """Start it and wait until it answers that it is healthy; RuntimeError with its log if it ends instead."""
-        with self.stdout_file.open("ab") as stdout, self.stderr_file.open("ab") as stderr:
-            self._process = subprocess.Popen(
-                self._command,
-                cwd=self.folder,  # no stray .env
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                start_new_session=True,
-            )
+        self._process = self._fork() if self._command is None else self._spawn(self._command)
         self._started.append(self._process)
         current_session().watch(self._process)
         try:
@@ -89,7 +84,7 @@ class Service:
 
     def running(self, *command: str) -> Self:
         """Start it with another command."""
-        self._command = [*command]
+        self._command = command
         return self.start()
 
     @property
@@ -186,6 +181,27 @@ class Service:
         names = {f"HHH_{name.upper()}": str(value) for name, value in {**ours, **settings}.items()}
         return {"PATH": os.environ.get("PATH", os.defpath), **names, **more}
 
+    def _fork(self) -> Running:
+        return fork_hhh(
+            self._arguments,
+            folder=self.folder,  # no stray .env
+            environment=self.environment,
+            stdout=self.stdout_file,
+            stderr=self.stderr_file,
+        )
+
+    def _spawn(self, command: Sequence[str]) -> Running:
+        with self.stdout_file.open("ab") as stdout, self.stderr_file.open("ab") as stderr:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+
     def _wait_for_health(self) -> None:
         wait_until(lambda: self.is_healthy() or not self.is_running(), seconds=_START_SECONDS, what="a healthy service")
         if not self.is_running():
@@ -209,7 +225,7 @@ class ServiceFactory(Protocol):
 
 
 @functools.cache
-def _migrated_file() -> Path:
+def migrated_file() -> Path:
     """An empty own database of this version: to make one anew takes half of a service's start."""
     file = current_session().new_folder("template") / "hhh.db"
     with migrated(f"sqlite:///{file}"):
@@ -218,7 +234,7 @@ def _migrated_file() -> Path:
 
 def _spare_the_migration(service: Service) -> None:
     service.data_dir.mkdir(mode=0o700)
-    shutil.copy(_migrated_file(), service.data_dir / "hhh.db")
+    shutil.copy(migrated_file(), service.data_dir / "hhh.db")
 
 
 @pytest.fixture

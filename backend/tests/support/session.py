@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Protocol
 
 from support import reaper as reaper_program
 
@@ -28,6 +29,14 @@ def open_temp_dir() -> Path:
 
 def _anyone_may_enter(folder: Path) -> bool:
     return all(each.stat().st_mode & stat.S_IXOTH for each in (folder, *folder.parents))
+
+
+class Led(Protocol):
+    """A process that leads its group."""
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
 
 
 class Session:
@@ -54,11 +63,11 @@ class Session:
         folder.chmod(0o711)
         return folder
 
-    def watch(self, process: "subprocess.Popen[bytes]") -> None:
+    def watch(self, process: "Led") -> None:
         """End this process group, which it must lead, should pytest be killed."""
         self._tell(f"+{process.pid}")
 
-    def release(self, process: "subprocess.Popen[bytes]") -> None:
+    def release(self, process: "Led") -> None:
         """The process has ended; its number may soon be somebody else's."""
         self._tell(f"-{process.pid}")
 

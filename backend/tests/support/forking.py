@@ -1,0 +1,135 @@
+"""`hhh` in processes that have loaded its modules already: a service or a command begins in a tenth of the time.
+
+Each is a process of its own, in a session of its own, with the environment, the folder and the files that it was given
+and nothing else of the tests'; it ends as the installed command does. Only its arguments in `/proc` are another's: a
+test that looks at those, or at how the command begins, starts the installed one.
+"""
+
+import functools
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import Protocol
+
+#: What takes long to load, and neither reads the environment nor starts a thread while it does.
+_LOADED = ("hhh.main", "uvicorn", "typer", "rich.console", "rich.progress", "rich.table", "alembic.command")
+
+
+class Running(Protocol):
+    """As much of `subprocess.Popen` as rigs need of a process, installed or forked."""
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+
+    def poll(self) -> int | None:
+        """How it ended; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for its end; `subprocess.TimeoutExpired` after so many seconds."""
+
+    def send_signal(self, sig: int) -> None:
+        """Sends it a signal; nothing where it has ended."""
+
+
+@dataclass(frozen=True)
+class _Start:
+    arguments: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str]
+    #: Files for standard input, output and error; what they hold is kept.
+    files: tuple[Path, Path, Path]
+
+
+class Forked:
+    """One process."""
+
+    def __init__(self, start: _Start) -> None:
+        self._process = _context().Process(target=_become, args=(start,), daemon=True)
+        self._process.start()
+        assert self._process.pid is not None
+        #: Its id, which is that of its session and its process group as well.
+        self.pid: int = self._process.pid
+
+    def poll(self) -> int | None:
+        """See `Running`."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """See `Running`."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("hhh", timeout or 0)
+        return self._process.exitcode
+
+    def send_signal(self, sig: int) -> None:
+        """See `Running`."""
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+
+def fork_hhh(
+    arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], stdout: Path, stderr: Path
+) -> Forked:
+    """Starts `hhh` with these arguments; what it writes is added to the files."""
+    return Forked(_Start(arguments, folder, environment, (Path(os.devnull), stdout, stderr)))
+
+
+def run_hhh(
+    arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], stdin: str = "", seconds: float = 60
+) -> "subprocess.CompletedProcess[str]":
+    """Runs `hhh` to its end; `subprocess.TimeoutExpired`, and it is killed, after so many seconds."""
+    with tempfile.TemporaryDirectory() as scratch:
+        files = (Path(scratch, "stdin"), Path(scratch, "stdout"), Path(scratch, "stderr"))
+        files[0].write_text(stdin, encoding="utf-8")
+        process = Forked(_Start(arguments, folder, environment, files))
+        try:
+            code = process.wait(seconds)
+        except BaseException:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            raise
+        texts = [file.read_text(encoding="utf-8") for file in files[1:]]
+    return subprocess.CompletedProcess(["hhh", *arguments], code, *texts)
+
+
+@functools.cache
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["support.forking", *_LOADED])
+    return context
+
+
+def _become(start: _Start) -> None:
+    os.setsid()
+    os.chdir(start.folder)
+    os.environ.clear()
+    os.environ.update(start.environment)
+    time.tzset()
+    _open(start.files)
+    sys.argv = ["hhh", *start.arguments]
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+    from hhh.cli import main
+
+    main()
+
+
+def _open(files: tuple[Path, Path, Path]) -> None:
+    flags = (os.O_RDONLY, os.O_WRONLY | os.O_CREAT | os.O_APPEND, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for descriptor, (file, how) in enumerate(zip(files, flags, strict=True)):
+        opened = os.open(file, how, 0o600)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    # They live as long as the process.
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
