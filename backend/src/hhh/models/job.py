@@ -55,6 +55,10 @@ ACTIVE = text("kind IN ('backup', 'restore') AND state IN ('queued', 'running')"
 ACTIVE_UPKEEP = text("kind IN ('prune', 'repair', 'sweep') AND state IN ('queued', 'running')")
 #: Jobs that a schedule asked for; literal too.
 SCHEDULED = text("schedule_id IS NOT NULL")
+#: Jobs of backups, by whose target; literal too.
+BACKUPS = text("kind = 'backup'")
+#: Upkeep, of which the newest are told; literal too.
+UPKEEP = text("kind IN ('prune', 'repair', 'sweep')")
 #: Sweeps, of which the newest is asked for again and again; literal too.
 SWEEPS = text("kind = 'sweep'")
 
@@ -76,6 +80,8 @@ class Job(Base):
         ),
         Index("ix_jobs_state", "state", "lease_expires_at"),
         Index("ix_jobs_schedule", "schedule_id", "created_at", sqlite_where=SCHEDULED, postgresql_where=SCHEDULED),
+        Index("ix_jobs_backups", "target", "created_at", sqlite_where=BACKUPS, postgresql_where=BACKUPS),
+        Index("ix_jobs_upkeep", "finished_at", sqlite_where=UPKEEP, postgresql_where=UPKEEP),
         Index("ix_jobs_sweeps", "created_at", sqlite_where=SWEEPS, postgresql_where=SWEEPS),
     )
 

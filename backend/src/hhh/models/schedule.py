@@ -43,5 +43,7 @@ class Schedule(Base):
     #: When a run was left out last, and why: the one before had not ended.
     last_skipped_at: Mapped[datetime | None]
     last_skipped_reason: Mapped[str | None] = mapped_column(Text)
+    #: Since when it names these instants: since its line was changed, or it was resumed. None: since it was set up.
+    unchanged_since: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

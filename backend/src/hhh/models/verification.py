@@ -34,6 +34,7 @@ class Verification(Base):
     __table_args__ = (
         Index("ix_verifications_created", "created_at", "id"),
         Index("ix_verifications_status", "status", "created_at", "id"),
+        Index("ix_verifications_level", "level", "created_at", "id"),
         Index("ix_verifications_target", "target", "created_at", "id"),
         Index("ix_verifications_backup", "backup_id", "created_at", "id"),
     )

@@ -3,15 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, literal, select, tuple_
+from sqlalchemy import Select, func, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from hhh.core.database import UtcDateTime
-from hhh.models import Verification
+from hhh.models import Verification, VerificationStatus
 from hhh.repositories.backups import Position
 from hhh.schemas.verification import VerificationFilter
+
+#: Those that have not ended.
+_UNDER_WAY = (VerificationStatus.QUEUED, VerificationStatus.RUNNING)
+#: As `VerificationLine` has them.
+_LINE = (
+    Verification.id,
+    Verification.backup_id,
+    Verification.target,
+    Verification.backup_file,
+    Verification.level,
+    Verification.reached,
+    Verification.status,
+    Verification.requested_by,
+    Verification.created_at,
+    Verification.started_at,
+    Verification.finished_at,
+    Verification.error,
+    Verification.result["restore_seconds"].as_float(),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationLine:
+    """A verification without all that it found."""
+
+    id: str
+    backup_id: str
+    target: str
+    backup_file: str
+    level: str
+    #: The highest level that it reached.
+    reached: str | None
+    status: str
+    requested_by: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: str | None
+    #: Of the restore into a throw-away database.
+    restore_seconds: float | None
 
 
 def add(session: Session, row: Verification) -> None:
@@ -28,24 +70,51 @@ def page_before(
     session: Session, narrowed: VerificationFilter, *, position: Position | None, limit: int
 ) -> Sequence[Verification]:
     """Verifications older than a position, newest first."""
-    statement = select(Verification)
-    for column, wanted in (
-        (Verification.target, narrowed.target),
-        (Verification.backup_id, narrowed.backup_id),
-        (Verification.status, narrowed.status),
-    ):
-        if wanted is not None:
-            statement = statement.where(column == wanted)
-    if position is not None:
-        statement = statement.where(
-            tuple_(Verification.created_at, Verification.id)
-            < tuple_(literal(position.created_at, UtcDateTime()), literal(position.id))
-        )
-    newest_first = statement.order_by(Verification.created_at.desc(), Verification.id.desc())
-    return session.scalars(newest_first.limit(limit)).all()
+    statement = _narrowed(select(Verification), narrowed)
+    return session.scalars(_newest_first(statement, position).limit(limit)).all()
+
+
+def ended_before(
+    session: Session, narrowed: VerificationFilter, *, position: Position | None, limit: int
+) -> Sequence[VerificationLine]:
+    """Those of `page_before` that have ended, without what they found, which may be large."""
+    statement = _narrowed(select(*_LINE), narrowed)
+    if narrowed.status is None:
+        statement = statement.where(Verification.status.not_in(_UNDER_WAY))
+    rows = session.execute(_newest_first(statement, position).limit(limit))
+    return [VerificationLine(*row) for row in rows]
+
+
+def under_way(session: Session, narrowed: VerificationFilter, *, limit: int) -> Sequence[VerificationLine]:
+    """Those that wait or run, the oldest first; running ones before all others."""
+    statement = _narrowed(select(*_LINE), narrowed).where(Verification.status.in_(_UNDER_WAY))
+    running_first = (Verification.status != VerificationStatus.RUNNING, Verification.created_at, Verification.id)
+    return [VerificationLine(*row) for row in session.execute(statement.order_by(*running_first).limit(limit))]
 
 
 def asked_since(session: Session, since: datetime, *, requested_by: str) -> int:
     """How many were asked for by somebody since then."""
     counted = select(func.count()).where(Verification.created_at > since, Verification.requested_by == requested_by)
     return session.scalar(counted) or 0
+
+
+def _narrowed(statement: Select[Any], narrowed: VerificationFilter) -> Select[Any]:
+    for column, wanted in (
+        (Verification.target, narrowed.target),
+        (Verification.backup_id, narrowed.backup_id),
+        (Verification.status, narrowed.status),
+        (Verification.level, narrowed.level),
+    ):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    return statement
+
+
+def _newest_first(statement: Select[Any], position: Position | None) -> Select[Any]:
+    """From a position on; as the indexes have it."""
+    if position is not None:
+        statement = statement.where(
+            tuple_(Verification.created_at, Verification.id)
+            < tuple_(literal(position.created_at, UtcDateTime()), literal(position.id))
+        )
+    return statement.order_by(Verification.created_at.desc(), Verification.id.desc())

@@ -29,6 +29,7 @@ class VerificationFilter:
     target: str | None = None
     backup_id: str | None = None
     status: VerificationStatus | None = None
+    level: Level | None = None
 
 
 def reaches(level: str | None, asked: str | None) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,14 +17,35 @@ from hhh.models import BackupLog, Job, JobKind, Verification, VerificationStatus
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import retention as retention_rows
 from hhh.repositories import verifications as rows
-from hhh.schemas.backup import BackupResource
+from hhh.repositories.verifications import VerificationLine
+from hhh.schemas.backup import BackupResource, RunProgress
 from hhh.schemas.verification import Level, VerificationFilter, VerificationPage, VerificationResource
 from hhh.services import cursors
 from hhh.services.catalogue import Catalogue
 from hhh.services.following import progress_of
 from hhh.services.work import NewJob
 
+#: Of those that have not ended so many are told.
+_UNDER_WAY = 20
+
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One page of verifications that have ended, newest first, without all that they found."""
+
+    items: Sequence[VerificationLine]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A verification that waits or runs."""
+
+    line: VerificationLine
+    #: None before it has told.
+    progress: RunProgress | None
 
 
 class VerificationService:
@@ -78,6 +101,29 @@ class VerificationService:
             items=[_resource(row, jobs.get(row.id)) for row in page],
             next_cursor=cursors.encode(page[-1].created_at, page[-1].id) if len(found) > limit else None,
         )
+
+    def history(self, narrowed: VerificationFilter, *, cursor: str | None, limit: int) -> History:
+        """One page of those that have ended.
+
+        Raises:
+            InvalidInput: the cursor is not one that a page handed out.
+        """
+        position = cursors.decode(cursor) if cursor else None
+        if not _can_match(narrowed):
+            return History([], None)
+        with self._database.snapshot() as session:
+            found = rows.ended_before(session, narrowed, position=position, limit=limit + 1)
+        last = found[limit - 1] if len(found) > limit else None
+        return History(found[:limit], cursors.encode(last.created_at, last.id) if last is not None else None)
+
+    def under_way(self, narrowed: VerificationFilter) -> Sequence[UnderWay]:
+        """Those that run, then those that wait, the oldest first; of many only the first."""
+        if not _can_match(narrowed):
+            return []
+        with self._database.snapshot() as session:
+            found = rows.under_way(session, narrowed, limit=_UNDER_WAY)
+            jobs = {job.id: job for job in job_rows.active_among(session, [line.id for line in found])}
+        return [UnderWay(line, progress_of(jobs.get(line.id))) for line in found]
 
 
 def add_queued(

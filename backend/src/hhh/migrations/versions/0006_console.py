@@ -10,7 +10,9 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
+_UPKEEP = sa.text("kind IN ('prune', 'repair', 'sweep')")
 _SCHEDULED = sa.text("schedule_id IS NOT NULL")
+_BACKUPS = sa.text("kind = 'backup'")
 
 
 def upgrade() -> None:
@@ -28,9 +30,19 @@ def upgrade() -> None:
         sqlite_where=_SCHEDULED,
         postgresql_where=_SCHEDULED,
     )
+    op.create_index(
+        "ix_jobs_backups", "jobs", ["target", "created_at"], sqlite_where=_BACKUPS, postgresql_where=_BACKUPS
+    )
+    op.add_column("schedules", sa.Column("unchanged_since", sa.DateTime(timezone=True)))
+    op.create_index("ix_verifications_level", "verifications", ["level", "created_at", "id"])
+    op.create_index("ix_jobs_upkeep", "jobs", ["finished_at"], sqlite_where=_UPKEEP, postgresql_where=_UPKEEP)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_jobs_upkeep", "jobs")
+    op.drop_index("ix_verifications_level", "verifications")
+    op.drop_column("schedules", "unchanged_since")
+    op.drop_index("ix_jobs_backups", "jobs")
     op.drop_index("ix_jobs_schedule", "jobs")
     op.drop_index("ix_backup_log_size", "backup_log")
     op.drop_table("job_logs")

@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from hhh.models import JobKind, VerificationStatus
 from hhh.schemas.verification import (
     AcceptedVerification,
+    Level,
     Status,
     VerificationFilter,
     VerificationPage,
@@ -40,11 +41,12 @@ def page(
     target: str | None = None,
     backup_id: str | None = None,
     status: Status | None = None,
+    level: Level | None = None,
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> VerificationPage:
     """Verifications, running ones included, newest first; hand `next_cursor` back as `cursor` for the next page."""
-    narrowed = VerificationFilter(target, backup_id, status and VerificationStatus(status))
+    narrowed = VerificationFilter(target, backup_id, status and VerificationStatus(status), level)
     return services(request).verifications.page(narrowed, cursor=cursor, limit=limit)
 
 
