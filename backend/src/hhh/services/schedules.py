@@ -107,6 +107,7 @@ class ScheduleService:
         """
         with self._database.transaction() as session:
             row = self._locked(session, schedule_id)
+            before = row.cron, row.time_zone, row.verify_level
             cron = Cron(
                 row.cron if asked.cron is None else asked.cron,
                 row.time_zone if asked.time_zone is None else asked.time_zone,
@@ -116,7 +117,10 @@ class ScheduleService:
                 row.jitter_seconds = asked.jitter_seconds
             if "verify" in asked.model_fields_set:
                 row.verify_level = asked.verify
-            _plan(row, cron, utcnow())
+            now = utcnow()
+            if (row.cron, row.time_zone, row.verify_level) != before:
+                row.unchanged_since = now
+            _plan(row, cron, now)
         return self.get(schedule_id)
 
     def pause(self, schedule_id: str) -> ScheduleResource:
@@ -141,7 +145,7 @@ class ScheduleService:
         with self._database.transaction() as session:
             row = self._locked(session, schedule_id)
             if row.paused:
-                row.paused = False
+                row.paused, row.unchanged_since = False, utcnow()
                 _plan(row, Cron(row.cron, row.time_zone), utcnow())
         return self.get(schedule_id)
 
