@@ -11,7 +11,7 @@ import typer
 
 from hhh.cli.amounts import NONE, days_of, hours_of
 from hhh.core.errors import InvalidInput
-from hhh.core.text import counted
+from hhh.core.text import counted, statements
 from hhh.schemas.policy import Fingerprint, ProofFields
 from hhh.schemas.verification import Level
 
@@ -132,28 +132,16 @@ def _shortened(statement: str) -> str:
     return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 1]}…"
 
 
-def _statements(file: Path) -> list[str]:
-    """The statements of a file, without what is a comment alone and ends no statement.
+def _statements(file: Path) -> Sequence[str]:
+    """The statements of a file.
 
     Raises:
         InvalidInput: it can't be read, is not UTF-8, or has none.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        found = statements(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{file} can't be read: {error}") from None
-    found: list[list[str]] = [[]]
-    for line in lines:
-        found[-1].append(line)
-        if line.rstrip().endswith(";"):
-            found.append([])
-    while found[-1] and _says_nothing(found[-1][-1]):
-        found[-1].pop()
-    statements = ["\n".join(each).strip() for each in found if not all(map(_says_nothing, each))]
-    if not statements:
+    if not found:
         raise InvalidInput(f"{file} has no query", hint="end each by `;` at the end of a line")
-    return statements
-
-
-def _says_nothing(line: str) -> bool:
-    return not line.strip(" \t;") or line.lstrip().startswith("--")
+    return found
