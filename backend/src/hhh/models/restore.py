@@ -5,17 +5,24 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, String, Text
+from sqlalchemy import JSON, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hhh.core.database import Base
+
+#: Of an undo.
+UNDO = text("undo_of IS NOT NULL")
 
 
 class Restore(Base):
     """One restore; its id is that of its job."""
 
     __tablename__ = "restores"
-    __table_args__ = (Index("ix_restores_created", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_restores_created", "created_at", "id"),
+        Index("ix_restores_dry_run", "dry_run", "created_at", "id"),
+        Index("ix_restores_undo_of", "undo_of", sqlite_where=UNDO, postgresql_where=UNDO),
+    )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     #: Not a foreign key: the record outlives the backup.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
@@ -16,6 +17,7 @@ from hhh.engines.base import Workplace
 from hhh.models import JobKind, Restore
 from hhh.repositories import restores as rows
 from hhh.repositories import retention as retention_rows
+from hhh.repositories.restores import PastRestore
 from hhh.schemas.restore import RestorePage, RestoreRequest, RestoreResource
 from hhh.services.restoration import refusal
 from hhh.services.restore_orders import RestoreOrders, refuse_undo
@@ -64,6 +66,16 @@ class RestoreService:
     def page(self, *, cursor: str | None, limit: int) -> RestorePage:
         """See `RestoreRecords.page`."""
         return self._records.page(cursor=cursor, limit=limit)
+
+    def history(
+        self, *, dry_run: bool | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[PastRestore], str | None]:
+        """See `RestoreRecords.history`."""
+        return self._records.history(dry_run=dry_run, cursor=cursor, limit=limit)
+
+    def undone_by(self, restore_id: str) -> str | None:
+        """See `RestoreRecords.undone_by`."""
+        return self._records.undone_by(restore_id)
 
     def _new(self, row: Restore) -> NewJob:
         def check(worker: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -14,6 +15,7 @@ from hhh.models import Job, Restore
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import restores as rows
 from hhh.repositories import targets as target_rows
+from hhh.repositories.restores import PastRestore
 from hhh.schemas.restore import RestorePage, RestoreResource
 from hhh.services import cursors
 from hhh.services.following import progress_of
@@ -54,6 +56,25 @@ class RestoreRecords:
             items=[_resource(row, jobs.get(row.id)) for row in page],
             next_cursor=cursors.encode(page[-1].created_at, page[-1].id) if len(found) > limit else None,
         )
+
+    def history(
+        self, *, dry_run: bool | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[PastRestore], str | None]:
+        """As `page`, without plans and receipts, and the cursor of the next one; `dry_run` narrows it.
+
+        Raises:
+            InvalidInput: the cursor is not one that a page handed out.
+        """
+        position = cursors.decode(cursor) if cursor else None
+        with self._database.snapshot() as session:
+            found = rows.history(session, dry_run=dry_run, position=position, limit=limit + 1)
+        shown = found[:limit]
+        return shown, cursors.encode(shown[-1].created_at, shown[-1].id) if len(found) > limit else None
+
+    def undone_by(self, restore_id: str) -> str | None:
+        """The id of the undo that took a restore back, or is about to; None if there is none."""
+        with self._database.snapshot() as session:
+            return rows.undone_by(session, restore_id)
 
     def rate(self, engine: EngineKind) -> float | None:
         """Bytes of a dump that a restore of that kind takes in a second here, by its receipts; None without any."""

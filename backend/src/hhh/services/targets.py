@@ -118,6 +118,17 @@ class TargetService:
         with self._database.snapshot() as session:
             return [APP, *(row.name for row in rows.all_by_name(session))]
 
+    def names_of_kind(self, engine: EngineKind) -> Sequence[str]:
+        """As `names`, of those that are databases of that kind."""
+        with self._database.snapshot() as session:
+            registered = [row.name for row in rows.all_by_name(session) if row.engine == engine]
+        return [APP, *registered] if self._app().engine.kind is engine else registered
+
+    def names_of(self, kind: EngineKind) -> Sequence[str]:
+        """The names of the registered targets of an engine; asks for no secret."""
+        with self._database.snapshot() as session:
+            return [row.name for row in rows.all_by_name(session) if row.engine == kind]
+
     def page(self, search: str, *, limit: int, offset: int) -> tuple[Sequence[ListedTarget], int]:
         """Some of those whose names hold what is searched for, in the order of `list`, and how many there are."""
         with self._database.snapshot() as session:

@@ -13,6 +13,7 @@ depends_on = None
 _UPKEEP = sa.text("kind IN ('prune', 'repair', 'sweep')")
 _SCHEDULED = sa.text("schedule_id IS NOT NULL")
 _BACKUPS = sa.text("kind = 'backup'")
+_UNDO = sa.text("undo_of IS NOT NULL")
 
 
 def upgrade() -> None:
@@ -36,9 +37,13 @@ def upgrade() -> None:
     op.add_column("schedules", sa.Column("unchanged_since", sa.DateTime(timezone=True)))
     op.create_index("ix_verifications_level", "verifications", ["level", "created_at", "id"])
     op.create_index("ix_jobs_upkeep", "jobs", ["finished_at"], sqlite_where=_UPKEEP, postgresql_where=_UPKEEP)
+    op.create_index("ix_restores_dry_run", "restores", ["dry_run", "created_at", "id"])
+    op.create_index("ix_restores_undo_of", "restores", ["undo_of"], sqlite_where=_UNDO, postgresql_where=_UNDO)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_restores_undo_of", "restores")
+    op.drop_index("ix_restores_dry_run", "restores")
     op.drop_index("ix_jobs_upkeep", "jobs")
     op.drop_index("ix_verifications_level", "verifications")
     op.drop_column("schedules", "unchanged_since")
