@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import insert, literal, literal_column, null, select, update
+from sqlalchemy import func, insert, literal, literal_column, null, select, update
 from sqlalchemy.orm import Session
 
 from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus
@@ -31,6 +31,12 @@ def backups_with_missing(session: Session, target: str) -> Sequence[str]:
     lacking = select(BackupCopy.backup_id).where(_MISSING)
     statement = select(BackupLog.id).where(BackupLog.id.in_(lacking), BackupLog.target == target, *_THERE)
     return session.scalars(statement.order_by(BackupLog.created_at.desc(), BackupLog.id.desc())).all()
+
+
+def count_missing(session: Session, target: str, *, most: int) -> int:
+    """How many copies of the target's backups are missing; no more than so many are counted."""
+    found = select(BackupLog.id).join(BackupCopy).where(_MISSING, BackupLog.target == target, *_THERE).limit(most)
+    return session.scalar(select(func.count()).select_from(found.subquery())) or 0
 
 
 def copies_of(session: Session, target: str, status: CopyStatus) -> Sequence[tuple[str, str]]:

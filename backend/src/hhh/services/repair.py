@@ -31,6 +31,8 @@ _PAUSE = 600.0
 _LONGEST_PAUSE = 86_400.0
 #: How many targets one look asks for: of thousands that lack a copy in one store, the first few find out if it is back.
 _AT_ONCE = 20
+#: Somebody who reads how many copies are missing needs no larger number.
+MOST_COUNTED = 1000
 #: What a copy says that was not to be there when its backup was taken.
 _ADDED = "The store was added to the policy after this backup"
 
@@ -86,6 +88,11 @@ class Repair(Upkeep):
         """The file of the backup and the store of each copy in this state, the newest first."""
         with self._database.snapshot() as session:
             return rows.copies_of(session, target, status)
+
+    def count_missing(self, target: str) -> int:
+        """How many copies are missing; no more than `MOST_COUNTED` are counted."""
+        with self._database.snapshot() as session:
+            return rows.count_missing(session, target, most=MOST_COUNTED)
 
     def due(self) -> Sequence[NewJob]:
         """See `hhh.services.work.Work`: targets that lack a copy in a store that is not known to be down."""
