@@ -1,11 +1,8 @@
 """The Postman collection: what the runbook says of it, and all its tests against a running service, by newman."""
 
-import fcntl
-import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,13 +12,12 @@ import pytest
 from hhh.core.config import load_settings
 from hhh.core.database import Database
 from hhh.main import create_app
-from support.documentation import DOCS, RESTORE, ROOT
+from support.documentation import DOCS, RESTORE
+from support.npm import FOLDER, node, node_modules
 from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service
 from support.sqlite_data import make_sqlite_database
 
 COLLECTION = DOCS / "HHH_API.postman_collection.json"
-HERE = Path(__file__).parent
-_NPM_SECONDS = 90
 
 
 def collection() -> dict[str, Any]:
@@ -78,12 +74,12 @@ def test_every_request_has_tests_and_is_described() -> None:
         assert "pm.test(" in scripts["test"], item["name"]
 
 
-def test_newman_is_pinned_exactly_and_the_lock_names_no_registry() -> None:
-    package = json.loads((HERE / "package.json").read_text())
-    lock = json.loads((HERE / "package-lock.json").read_text())
+def test_what_comes_from_npm_is_pinned_exactly_and_the_lock_names_no_registry() -> None:
+    package = json.loads((FOLDER / "package.json").read_text())
+    lock = json.loads((FOLDER / "package-lock.json").read_text())
 
-    version = package["dependencies"]["newman"]
-    assert lock["packages"]["node_modules/newman"]["version"] == version
+    for name, version in package["dependencies"].items():
+        assert lock["packages"][f"node_modules/{name}"]["version"] == version
     for name, entry in lock["packages"].items():
         assert "resolved" not in entry, name
         assert not name or entry.get("bundled") or entry["integrity"].startswith("sha512-"), name
@@ -141,41 +137,7 @@ def run_collection(newman: list[str], service: Service, folder: Path, variables:
     return content
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def newman() -> list[str]:
-    """How to start newman: installed from the lock into a cache outside of the sources, once for each lock."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("node and npm are not installed on this machine: the Postman collection is not run")
-    folder = cache_folder()
-    with (folder.parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            install(npm, folder)
-    return [node, str(folder / "node_modules/newman/bin/newman.js")]
-
-
-def cache_folder() -> Path:
-    """Of this very lock; in `.venv`, which git ignores and `make clean` removes."""
-    digest = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()[:16]
-    folder = ROOT / ".venv" / "newman" / digest
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def install(npm: str, folder: Path) -> None:
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, folder)
-    options = ["--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier", "--fetch-retries=1"]
-    try:
-        done = subprocess.run(
-            [npm, "ci", *options], cwd=folder, capture_output=True, text=True, timeout=_NPM_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm could not install newman within {_NPM_SECONDS} s: the Postman collection is not run")
-    if any(code in done.stderr for code in ("EINTEGRITY", "EUSAGE")):
-        pytest.fail(f"package.json and package-lock.json do not fit what npm found:\n{done.stderr}")
-    if done.returncode != 0:
-        last = [line for line in done.stderr.splitlines() if "error" in line][-1:] or [f"status {done.returncode}"]
-        pytest.skip(f"npm could not install newman, so that the Postman collection is not run: {last[0]}")
-    (folder / "complete").touch()
+    """How to start newman."""
+    return [node(), str(node_modules() / "newman/bin/newman.js")]
