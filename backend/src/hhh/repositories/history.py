@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import literal, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session
 
 from hhh.core.database import UtcDateTime
@@ -42,6 +42,9 @@ class PastJob(NamedTuple):
     state: str
     schedule_id: str | None
     created_at: datetime
+    #: Of its last attempt.
+    started_at: datetime | None
+    finished_at: datetime | None
 
 
 class Named(NamedTuple):
@@ -86,7 +89,7 @@ def proven(session: Session, targets: Collection[str], *, since: datetime) -> Co
 
 def jobs(session: Session, targets: Collection[str], *, since: datetime) -> Sequence[PastJob]:
     """The jobs of backups of targets that were asked for since then, also where the backup is no longer kept."""
-    columns = Job.id, Job.target, Job.state, Job.schedule_id, Job.created_at
+    columns = Job.id, Job.target, Job.state, Job.schedule_id, Job.created_at, Job.started_at, Job.finished_at
     found: list[PastJob] = []
     for some in in_batches(targets):
         statement = select(*columns).where(BACKUPS, Job.target.in_(some), Job.created_at >= _moment(since))
@@ -102,7 +105,7 @@ def schedules(session: Session, targets: Collection[str]) -> Sequence[Named]:
         Schedule.cron,
         Schedule.time_zone,
         Schedule.jitter_seconds,
-        Schedule.unchanged_since,
+        func.coalesce(Schedule.unchanged_since, Schedule.created_at, type_=UtcDateTime()),
     )
     found: list[Named] = []
     for some in in_batches(targets):

@@ -16,8 +16,10 @@ from hhh.services.copies import Copies
 from hhh.services.deletion import Deletion
 from hhh.services.downloads import Downloads
 from hhh.services.following import Following
+from hhh.services.history import HistoryService
 from hhh.services.imports import Imports
 from hhh.services.installation import Identity
+from hhh.services.job_logs import JobLogs
 from hhh.services.own_database import OwnDatabase
 from hhh.services.places import Places
 from hhh.services.policies import PolicyService
@@ -25,6 +27,7 @@ from hhh.services.proof import Proof
 from hhh.services.proof_report import ProofReports
 from hhh.services.pruning import Pruning
 from hhh.services.recoverability import RecoverabilityService
+from hhh.services.recovery_points import RecoveryPoints
 from hhh.services.repair import Repair
 from hhh.services.restore import RestoreService
 from hhh.services.restore_orders import RestoreOrders
@@ -36,6 +39,7 @@ from hhh.services.sweep import Sweep
 from hhh.services.targets import APP, TargetService
 from hhh.services.verification import VerificationService
 from hhh.services.verification_work import VerificationWork
+from hhh.services.whereabouts import WhereaboutsService
 from hhh.services.work import Work
 from hhh.services.workers import WorkerService
 from hhh.storages.registry import open_storage
@@ -78,6 +82,26 @@ class Services:
     def following(self) -> Following:
         """Who looks at jobs for those that wait for them."""
         return Following(self.database, self.cancelling)
+
+    @property
+    def job_logs(self) -> JobLogs:
+        """What jobs wrote to the log."""
+        return JobLogs(self.database)
+
+    @property
+    def recovery_points(self) -> RecoveryPoints:
+        """Which moments targets can be taken back to."""
+        return RecoveryPoints(self.database)
+
+    @property
+    def whereabouts(self) -> WhereaboutsService:
+        """Where targets are."""
+        return WhereaboutsService(self.targets)
+
+    @property
+    def history(self) -> HistoryService:
+        """Who knows what became of backups."""
+        return HistoryService(self.database)
 
     @property
     def works(self) -> Mapping[JobKind, Work]:

@@ -11,11 +11,14 @@ only how a field is written, and leaves out a time of a clock that is changed by
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 from cronsim import CronSim, CronSimError
 
@@ -36,7 +39,7 @@ _VALUE = r"(?:\d{1,4}|[A-Z]{3})"
 _TERM = rf"(?:\*|{_VALUE}(?:-{_VALUE})?)(?:/\d{{1,4}})?"
 _FIELD = re.compile(rf"{_TERM}(?:,{_TERM})*", re.ASCII | re.IGNORECASE)
 _EVERY_HOUR = set(range(24))
-_HOUR, _MINUTE, _SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+_DAY, _HOUR, _MINUTE, _SECOND = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 #: No two changes of a clock are nearer to each other.
 _STRIDE = timedelta(hours=12)
 _HINT = "five fields, e.g. `30 2 * * *` for each day at 02:30, or @hourly, @daily, @weekly, @monthly, @yearly"
@@ -80,6 +83,31 @@ class Cron:
         while len(found) < count:
             found.append(moment := self.after(moment))
         return found
+
+    def between(self, begin: datetime, end: datetime) -> list[datetime]:
+        """All moments in ``[begin, end)``, in UTC, as `after` would name them one by one."""
+        # What a change of the clock moves is less than a day away from it.
+        change = self._change(begin - _DAY, end, self._offset(begin - _DAY))
+        if change is None:
+            return [*self._in_calm(begin, end)]
+        near, behind = max(begin, change - _DAY), min(end, change + _DAY)
+        return [*self._in_calm(begin, near), *self._one_by_one(near, behind), *self.between(behind, end)]
+
+    def _in_calm(self, begin: datetime, end: datetime) -> Iterator[datetime]:
+        if begin >= end:
+            return
+        offset = self._offset(begin)
+        for wall in self._walls_after(begin + offset - _SECOND):
+            moment = (wall - offset).replace(tzinfo=UTC)
+            if moment >= end:
+                return
+            yield moment
+
+    def _one_by_one(self, begin: datetime, end: datetime) -> Iterator[datetime]:
+        with contextlib.suppress(InvalidInput):  # it names none any more
+            moment = begin - _SECOND
+            while (moment := self.after(moment)) < end:
+                yield moment
 
     def _fixed_after(self, moment: datetime) -> datetime:
         walls = self._walls_after(moment + self._offset(moment))
@@ -134,6 +162,40 @@ class Cron:
     def _walls_after(self, moment: datetime) -> Iterator[datetime]:
         """What the line names on a clock that is never changed."""
         return CronSim(self._fields, _naive(moment))
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What a line names on a clock that is never changed; all in order."""
+
+    minutes: Sequence[int]
+    hours: Sequence[int]
+    #: Of the month.
+    days: Sequence[int]
+    months: Sequence[int]
+    #: From Monday, 1, to Sunday, 7.
+    weekdays: Sequence[int]
+    #: Whether the day of the month and that of the week must both fit: where one of them begins with a star.
+    both: bool
+
+
+def times_of(line: str) -> Times:
+    """What a line names.
+
+    Raises:
+        InvalidInput: it is not of cron.
+    """
+    parsed = _parsed(_fields(" ".join(line.split())))
+    # Names of weekdays in their weeks ("1#2") are no field that we take: there are numbers only.
+    weekdays = {day or 7 for day in cast("set[int]", parsed.weekdays)}
+    return Times(
+        sorted(parsed.minutes),
+        sorted(parsed.hours),
+        sorted(parsed.days),
+        sorted(parsed.months),
+        sorted(weekdays),
+        parsed.day_and,
+    )
 
 
 def _naive(moment: datetime) -> datetime:

@@ -22,7 +22,9 @@ from hhh.schemas.schedule import ScheduleChange, SchedulePreview, ScheduleReques
 from hhh.schemas.verification import Level
 from hhh.services.backup import BackupService
 from hhh.services.cron import Cron
+from hhh.services.cron_words import in_words
 from hhh.services.cursors import is_id
+from hhh.services.instants import next_two, overdue_at
 from hhh.services.targets import TargetService
 from hhh.services.verification import VerificationService
 from hhh.services.work import NewJob
@@ -31,8 +33,6 @@ from hhh.services.work import NewJob
 SHOWN_RUNS = 5
 #: A clock that is further ahead than this was wrong, and what was planned by it is not waited for.
 _A_DAY = timedelta(days=1)
-#: How long a run may be late at most before its target is called overdue.
-_PATIENCE = timedelta(hours=6)
 
 
 class ScheduleService:
@@ -205,7 +205,12 @@ def preview(line: str, time_zone: str) -> SchedulePreview:
         InvalidInput: as for `ScheduleService.add`.
     """
     cron = Cron(line, time_zone)
-    return SchedulePreview(cron=cron.line, time_zone=time_zone, next_runs=cron.following(utcnow(), SHOWN_RUNS))
+    return SchedulePreview(
+        cron=cron.line,
+        cron_in_words=in_words(cron.line),
+        time_zone=time_zone,
+        next_runs=cron.following(utcnow(), SHOWN_RUNS),
+    )
 
 
 def job_id_of(schedule_id: str, instant: datetime) -> str:
@@ -260,6 +265,7 @@ def _resource(
         target=row.target,
         verify=_level(row),
         cron=row.cron,
+        cron_in_words=in_words(row.cron),
         time_zone=row.time_zone,
         jitter_seconds=row.jitter_seconds,
         paused=row.paused,
@@ -291,8 +297,7 @@ def overdue_from(row: Schedule, since: datetime) -> datetime | None:
     """
     if row.planned_at is None:
         return None
-    expected, following = Cron(row.cron, row.time_zone).following(since, 2)
-    return expected + max(timedelta(seconds=row.jitter_seconds), min(following - expected, _PATIENCE))
+    return overdue_at(*next_two(row.cron, row.time_zone, since), row.jitter_seconds)
 
 
 def _overdue(row: Schedule, since: datetime, now: datetime) -> bool:
