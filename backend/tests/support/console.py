@@ -140,7 +140,7 @@ def a_console(folder: Path, **settings: Any) -> Iterator[Console]:
         make_user(database)
         with TestClient(create_app(known, database), headers=_BROWSER, follow_redirects=False) as client:
             console = Console(client, folder)
-            assert console.sign_in().location == "/"
+            assert console.sign_in().location == "/first-steps"
             yield console
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from hhh.console.rendering import page
-from hhh.console.routing import local_path
-from hhh.core.errors import CsrfInvalid, NotFound
+from hhh.console.routing import SIGN_IN, came_from, hand_out, to_sign_in
+from hhh.console.session import SignInNeededError, page_user
+from hhh.core.errors import CsrfInvalid, HHHError, NotFound, SuperAdminRequired
+from hhh.web import cookies
 from hhh.web.errors import Answer
 from hhh.web.state import request_id
 
 _TITLES: Mapping[int, str] = {
     403: "Not allowed",
     404: "Not found",
+    405: "Not like this",
     409: "Not now",
     413: "Too large",
     422: "That can't be used",
@@ -28,26 +30,42 @@ _HINTS: Mapping[str, str] = {
     "while you signed in or out somewhere else, or cookies are switched off.",
     NotFound.code: "It may have been removed. Go back, or begin at the overview.",
 }
+#: From here on it may be the database that fails: it is not asked again who is signed in.
+_SERVER_ERRORS = 500
 _ANY_HINT = "Go back and try again. If it stays like this, the service's log has more under the id below."
 
 
 def error_page(request: Request, answer: Answer) -> Response:
-    """The page of an error."""
+    """The page of an error; where a session ended while a form was open, the way to sign in."""
+    if _has_lost_its_session(request, answer):
+        return to_sign_in(request, ended=True)
+    if answer.status < _SERVER_ERRORS:
+        _look_who_it_is(request)
     context = {
         "title": _TITLES.get(answer.status, "That went wrong"),
         "message": answer.message,
         "hint": answer.more.get("hint") or _HINTS.get(answer.code, _ANY_HINT),
         "code": answer.code,
         "request_id": request_id(request),
-        "back": _back(request),
+        "back": came_from(request),
+        "is_of_another_role": answer.code == SuperAdminRequired.code,
     }
     response = page(request, "error", context, status=answer.status)
     response.headers.update(answer.headers)
+    hand_out(request, response)
     return response
 
 
-def _back(request: Request) -> str:
-    """The page that the request came from, if it is one of ours."""
-    came_from = urlsplit(request.headers.get("Referer", ""))
-    is_ours = came_from.netloc == request.headers.get("Host")
-    return local_path(f"{came_from.path}?{came_from.query}" if came_from.query else came_from.path) if is_ours else "/"
+def _has_lost_its_session(request: Request, answer: Answer) -> bool:
+    # Its token was of a session whose cookies are gone. On the page for signing in that can't be what is wrong.
+    is_refused = answer.code == CsrfInvalid.code and request.scope["path"] != SIGN_IN
+    return is_refused and not cookies.has_session_cookie(request)
+
+
+def _look_who_it_is(request: Request) -> None:
+    """So that pages of errors which no route has made have the menu as well."""
+    if getattr(request.state, "principal", None) is None:
+        try:
+            page_user(request)
+        except (SignInNeededError, HHHError):
+            return

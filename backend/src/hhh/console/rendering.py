@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from hhh.console import assets, told, words
 from hhh.core.clock import utcnow
 from hhh.core.errors import DatabaseUnavailable
+from hhh.models import Role
 from hhh.web import cookies
 from hhh.web.csrf import FIELD, CsrfTokens
 from hhh.web.session import session_id
@@ -56,8 +57,10 @@ def environment() -> Environment:
 
 
 def _common(request: Request) -> dict[str, object]:
+    user = getattr(request.state, "principal", None)
     return {
-        "admin": getattr(request.state, "principal", None),
+        "user": user,
+        "admin": user if user is not None and user.role == Role.SUPER_ADMIN else None,
         "csrf_token": csrf_token(request),
         "done": told.DONE.get(request.query_params.get("done", "")),
         "now": utcnow(),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hhh.core.errors import CsrfInvalid
@@ -27,6 +27,10 @@ FIELD = "csrf_token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 #: Signing in takes JSON only, which no form of another site can send, and replaces whatever session there was.
 EXEMPT_PATHS = frozenset({"/api/v1/auth/login"})
+#: What browsers say of a form on a page of this very host, or of whoever repeats one by hand
+#: (https://www.w3.org/TR/fetch-metadata/). Without a session the token alone is no proof: who may set cookies for a
+#: neighbouring name could plant one that was handed out to them.
+_OUR_PAGES = frozenset({"same-origin", "none"})
 _NONCE_BYTES = 16
 
 
@@ -62,7 +66,10 @@ class CsrfProtection:
             if needs_token(request):
                 sent = request.headers.get(HEADER)
                 if sent is None and request.headers.get("Content-Type", "").startswith(FORM):
-                    body = await request.body()
+                    try:
+                        body = await request.body()
+                    except ClientDisconnect:  # nobody is there to be answered
+                        return
                     sent, receive = parse(body).get(FIELD), _again(body, receive)
                 await run_in_threadpool(check, request, sent or "")
         await self._app(scope, receive, send)
@@ -81,9 +88,12 @@ def check(request: Request, sent: str) -> None:
     """Checks the token that came with a request.
 
     Raises:
-        CsrfInvalid: it is missing, differs from the cookie, or is not of this session.
+        CsrfInvalid: it is missing, differs from the cookie, or is not of this session; or a page's form is on a page
+            of another site, as far as the browser tells.
         DatabaseUnavailable: which session it is, only the database could tell, and can't.
     """
+    if is_page(request.scope["path"]) and request.headers.get("Sec-Fetch-Site", "same-origin") not in _OUR_PAGES:
+        raise CsrfInvalid
     kept = request.cookies.get(cookies.CSRF, "")
     if not same(sent, kept) or not sent:
         raise CsrfInvalid

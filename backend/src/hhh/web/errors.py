@@ -15,6 +15,7 @@ from typing import Any, cast
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -76,7 +77,8 @@ class LastResort:
             if started:
                 # Half an answer is out: only a broken connection tells the client.
                 raise
-            await respond(Request(scope), error)(scope, receive, send)
+            answer = await _handle(Request(scope), error)
+            await answer(scope, receive, send)
 
 
 def respond(request: Request, error: Exception) -> Response:
@@ -95,7 +97,8 @@ def respond(request: Request, error: Exception) -> Response:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
-    return respond(request, error)
+    # A page may have to ask the database who is signed in.
+    return await run_in_threadpool(respond, request, error) if wants_page(request) else respond(request, error)
 
 
 def _answer(request: Request, error: Exception) -> Answer:

@@ -35,6 +35,7 @@ def test_nobody_else_sees_it_and_the_sign_in_leads_back_to_it(console: Console, 
 
 def test_a_wrong_password_is_told_and_not_repeated(fresh_console: Console) -> None:
     fresh_console.secrets.add("a wrong password")
+    fresh_console.client.cookies.clear()
     page = fresh_console.press(
         fresh_console.get("/sign-in"), "Sign in", email="root@example.com", password="a wrong password"
     )

@@ -6,19 +6,26 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from hhh.console.rendering import page
 from hhh.console.routing import SIGN_IN, local_path, page_router, redirect
-from hhh.console.session import page_user
+from hhh.console.session import SignInNeededError, page_user
+from hhh.console.words import seconds_in_words
 from hhh.core.errors import HHHError, InvalidCredentials, RateLimited
+from hhh.models import Role
+from hhh.schemas.auth import LoginRequest
+from hhh.schemas.backup import BackupFilter
 from hhh.services import auth
+from hhh.services.auth import SignedIn
+from hhh.services.users import LONGEST_EMAIL
 from hhh.web import cookies
 from hhh.web.csrf import CsrfTokens
 from hhh.web.database import OwnDatabase, Transaction
-from hhh.web.forms import Form
+from hhh.web.forms import Fields, Form
 from hhh.web.session import access_token
-from hhh.web.state import client_address, settings
+from hhh.web.state import client_address, own_database, services, settings
 
 router = page_router(for_everybody=True)
 
@@ -30,27 +37,35 @@ async def _turn() -> AsyncIterator[None]:
 
 #: As for the API's sign-in: it costs memory and a core on purpose.
 _AT_ONCE = 2
+FIRST_STEPS = "/first-steps"
 
 
 @router.get(SIGN_IN)
-def show(
-    request: Request, ended: bool = False, onward: Annotated[str, Query(alias="next", max_length=2000)] = "/"
-) -> Response:
-    """Asks for e-mail and password."""
-    return _asked(request, onward=onward, ended=ended)
+def show(request: Request, ended: str = "", onward: Annotated[str, Query(alias="next")] = "/") -> Response:
+    """Asks for e-mail and password; leads on whoever is signed in already."""
+    try:
+        page_user(request)
+    except SignInNeededError:
+        return _asked(request, onward=onward, ended=bool(ended))
+    return redirect(local_path(onward))
 
 
 @router.post(SIGN_IN, dependencies=[Depends(_turn, scope="function", max_concurrency=_AT_ONCE)])
 def sign_in(request: Request, fields: Form, database: OwnDatabase) -> Response:
     """Starts a session, and goes on to where they were on their way to."""
-    known, email = settings(request), fields.text("email")
+    known, onward = settings(request), fields.text("next")
     try:
+        wanted = _wanted(fields)
         signed_in = auth.sign_in(
-            database, known, email=email, password=fields.get("password", ""), address=client_address(request)
+            database,
+            known,
+            email=wanted.email,
+            password=wanted.password.get_secret_value(),
+            address=client_address(request),
         )
     except (InvalidCredentials, RateLimited) as error:
-        return _asked(request, onward=fields.text("next"), email=email, error=error)
-    response = redirect(local_path(fields.text("next")))
+        return _asked(request, onward=onward, email=fields.text("email")[:LONGEST_EMAIL], error=error)
+    response = redirect(FIRST_STEPS if onward in {"", "/"} and _is_new(request, signed_in) else local_path(onward))
     cookies.set_session(response, known, signed_in)
     request.state.csrf_token = CsrfTokens(known.secret).issue(signed_in.principal.session_id)
     return response
@@ -74,8 +89,37 @@ def carry_on() -> Response:
     return Response(status_code=204)
 
 
+def _wanted(fields: Fields) -> LoginRequest:
+    try:
+        return LoginRequest.model_validate({"email": fields.text("email"), "password": fields.get("password", "")})
+    except ValidationError:  # nobody has such an e-mail, or such a password
+        raise InvalidCredentials("Wrong e-mail or password") from None
+
+
+def _is_new(request: Request, signed_in: SignedIn) -> bool:
+    """Whether this super admin has a service in front of them that has done nothing yet."""
+    if signed_in.principal.role != Role.SUPER_ADMIN:
+        return False
+    return not services(request).catalogue.page(BackupFilter(), cursor=None, limit=1).items
+
+
 def _asked(
-    request: Request, *, onward: str, ended: bool = False, email: str = "", error: HHHError | None = None
+    request: Request,
+    *,
+    onward: str,
+    ended: bool = False,
+    email: str = "",
+    error: InvalidCredentials | RateLimited | None = None,
 ) -> Response:
-    context = {"onward": local_path(onward), "ended": ended, "email": email, "error": error}
-    return page(request, "sign_in", context, status=error.status if error else 200)
+    own_database(request)  # whoever can't sign in is told so before they try
+    context = {"onward": local_path(onward), "ended": ended, "email": email, "error": error and _in_words(error)}
+    response = page(request, "sign_in", context, status=error.status if error else 200)
+    response.headers.update(error.headers if error else {})
+    return response
+
+
+def _in_words(error: InvalidCredentials | RateLimited) -> HHHError:
+    if isinstance(error, RateLimited):
+        hint = f"Try again in {seconds_in_words(error.retry_after)}. Nobody looks at a password before."
+        return RateLimited(error.message, retry_after=error.retry_after, hint=hint)
+    return InvalidCredentials(error.message, hint="Capital letters count in the password, not in the e-mail.")
