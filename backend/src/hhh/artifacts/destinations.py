@@ -5,6 +5,8 @@ A single store works in the caller's own thread: nothing stands between the stre
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +46,9 @@ class Task:
         self._ended = threading.Event()
         #: What it raised; to be asked for once it has ended.
         self.error: BaseException | None = None
-        threading.Thread(target=self._run, name="hhh-store", daemon=True).start()
+        # What it logs is of the same job.
+        run = functools.partial(contextvars.copy_context().run, self._run)
+        threading.Thread(target=run, name="hhh-store", daemon=True).start()
 
     @property
     def ended(self) -> bool:

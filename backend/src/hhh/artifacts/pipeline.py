@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -72,7 +74,8 @@ class _Step(Iterator[_Item], Generic[_Item]):
         self._room = threading.Semaphore(_DEPTH)
         self._stopped = False
         self._ended = False
-        self._thread = threading.Thread(target=self._run, name="hhh-pipeline", daemon=True)
+        run = functools.partial(contextvars.copy_context().run, self._run)  # what it logs is of the same job
+        self._thread = threading.Thread(target=run, name="hhh-pipeline", daemon=True)
         self.start = self._thread.start
 
     def __iter__(self) -> Self:

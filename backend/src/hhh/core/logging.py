@@ -16,6 +16,8 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from hhh.core.job_lines import lines_for
+
 MASK = "***"
 
 #: Libraries that say at each start, or at each job, what nobody needs to know.
@@ -68,6 +70,7 @@ def configure(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
             processors=[
+                _keep_foreign,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 mask_secrets,
                 _renderer(environment, handler.stream),
@@ -81,6 +84,7 @@ def configure(
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     structlog.configure(
         processors=[
+            functools.partial(_keep, shared),
             structlog.stdlib.filter_by_level,
             functools.partial(_drop_told, told),
             *shared,
@@ -107,6 +111,24 @@ def mask(text: str) -> str:
     for pattern, replacement in _SECRET_TEXTS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def _keep(form: Sequence[Processor], logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Keeps a line for the job that it is of, also where the process does not write it."""
+    if (lines := lines_for(event)) is not None and method != "debug":
+        line: Any = dict(event)
+        for processor in form:
+            line = processor(logger, method, line)
+        lines.add(mask_secrets(logger, method, line))
+    return event
+
+
+def _keep_foreign(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """The same of what a library logs."""
+    if not event["_from_structlog"] and (lines := lines_for(event)) is not None:
+        line = {name: value for name, value in event.items() if not name.startswith("_")}
+        lines.add(mask_secrets(logger, method, line))
+    return event
 
 
 def _drop_told(told: Collection[str], _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -60,12 +60,16 @@ class LeasedRun:
         self._time_limit = time_limit
         self._started = time.monotonic()
         self._observer = observer
+        self._stages: set[str] = set()
         self._pace = Pace()
         self._ended: HHHError | None = None
 
     def report(self, progress: Progress) -> None:
         """Keeps it for the next heartbeat."""
         self.progress = progress
+        if progress.stage not in self._stages:
+            self._stages.add(progress.stage)
+            log.info("stage_begun", job_id=self.job_id, stage=progress.stage)
         if self._observer is not None:
             self._observer(progress)
 

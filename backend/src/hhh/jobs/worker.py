@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from hhh.core import scratch
 from hhh.core.database import Database
 from hhh.core.errors import BackupInProgress, HHHError
+from hhh.core.job_lines import kept_lines, kept_now
 from hhh.jobs import creation
 from hhh.jobs.base import Handled
 from hhh.jobs.clock import JobClock
@@ -63,6 +64,7 @@ class Worker:
         self._liveness = liveness
         self._presence = presence
         self._clock = clock
+        self._logs = services.job_logs
         self._endings = Endings(services.database, services.works, timing, clock)
         queues = services.settings.worker_queues if presence is not None else None
         self._taking = Taking(services, name, timing, clock, queues=queues)
@@ -151,6 +153,8 @@ class Worker:
         self._liveness.leave_for_others(self.name)
         for run in self._heartbeat.runs():
             self._endings.stop(run.job_id, run.kind, run.attempt)
+            for lines in kept_now(run.job_id):
+                self._logs.write(run.kind, lines)
 
     def tidy(self) -> None:
         """Sees to what dead workers left: scratch is removed, what waits is let go of, what ran is handed on.
@@ -159,8 +163,8 @@ class Worker:
         """
         self._endings.retry()
         dead = self._liveness.dead()
-        with self._database.transaction() as session:
-            self._hand_on(session, dead)
+        with contextlib.ExitStack() as logged, self._database.transaction() as session:
+            self._hand_on(session, dead, logged)
         scratch.sweep(self._settings.scratch_dir)
         for worker in dead:
             self._liveness.bury(worker)
@@ -209,7 +213,8 @@ class Worker:
         run = LeasedRun(
             attempt.job_id, claim.kind, attempt.number, time_limit=claim.time_limit_seconds, observer=observer
         )
-        with self._heartbeat.running(run):
+        with self._heartbeat.running(run), self._logged(attempt.job_id, claim.kind):
+            log.info("attempt_begun", kind=claim.kind, target=attempt.target, attempt=attempt.number)
             try:
                 self._works[claim.kind].perform(attempt, run)
             except BaseException as error:
@@ -218,6 +223,15 @@ class Worker:
                     raise
                 return handled
         return Handled.ENDED
+
+    @contextlib.contextmanager
+    def _logged(self, job_id: str, kind: JobKind) -> Iterator[None]:
+        """Writes what is logged in the block beside the job, however the block ends."""
+        with kept_lines(job_id) as lines:
+            try:
+                yield
+            finally:
+                self._logs.write(kind, lines)
 
     def _make_way(self, new: NewJob) -> None:
         while self._is_in_doubt(new):
@@ -232,7 +246,7 @@ class Worker:
         with self._database.snapshot() as session:
             if rows.active_of(session, new.kind, new.target) is None:
                 return False
-        with self._database.transaction() as session:
+        with contextlib.ExitStack() as logged, self._database.transaction() as session:
             busy = rows.active_of(session, new.kind, new.target)
             if busy is None:
                 return False
@@ -241,6 +255,7 @@ class Worker:
             if lost is False or (lost and self._goes_on(session, busy, now)):
                 raise _in_progress(new)
             if lost:
+                logged.enter_context(self._logged(busy.id, JobKind(busy.kind)))
                 self._endings.give_up(session, busy)
             return lost is None
 
@@ -254,11 +269,12 @@ class Worker:
         may = job.state == JobState.QUEUED or self._endings.can_follow(job)
         return may and (self._is_shared or self._lost.takers(session, now))
 
-    def _hand_on(self, session: Session, dead: Collection[str]) -> None:
+    def _hand_on(self, session: Session, dead: Collection[str], logged: contextlib.ExitStack) -> None:
         now = self._clock.now(session)
         for job in self._lost.among_running(session, now, dead):
             if job.kind not in self._works:  # of a newer version, whose workers see to it
                 continue
+            logged.enter_context(self._logged(job.id, JobKind(job.kind)))
             if self._goes_on(session, job, now):
                 self._endings.take_over(session, job)
             else:

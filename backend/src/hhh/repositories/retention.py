@@ -27,6 +27,7 @@ from hhh.models import (
 from hhh.models.backup_log import DELETED
 from hhh.models.job import ACTIVE_UPKEEP
 from hhh.models.policy import PRUNE_DUE
+from hhh.repositories import job_logs
 from hhh.repositories.levels import reaches
 
 #: The level of a backup that a restore drill has proven.
@@ -238,8 +239,10 @@ def forget(session: Session, backup_id: str, *, keeping: Sequence[str]) -> bool:
     )
     if copies.first() is not None:
         return False
+    gone = select(BackupLog.id).where(BackupLog.id == backup_id, DELETED)
+    job_logs.forget(session, gone)
     session.execute(delete(BackupCopy).where(BackupCopy.backup_id == backup_id))
-    session.execute(delete(BackupLog).where(BackupLog.id == backup_id, DELETED))
+    session.execute(delete(BackupLog).where(BackupLog.id.in_(gone)).execution_options(synchronize_session=False))
     return True
 
 

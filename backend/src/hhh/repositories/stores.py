@@ -11,6 +11,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
 from hhh.models import BackupCopy, BackupLog, BackupStatus, BackupTotals, CopyStatus, Store
+from hhh.repositories import job_logs
 
 
 def find(session: Session, name: str) -> Store | None:
@@ -56,6 +57,7 @@ def forget_backups_only_in(session: Session, store: str) -> int:
     session.execute(select(BackupTotals.singleton).with_for_update())
     counted = select(func.count(), func.coalesce(func.sum(BackupLog.backup_size), 0)).where(_only_in(store))
     [(count, stored_bytes)] = session.execute(counted)
+    job_logs.forget(session, select(BackupLog.id).where(_only_in(store)))
     session.execute(delete(BackupLog).where(_only_in(store)).execution_options(synchronize_session=False))
     session.execute(
         update(BackupTotals).values(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -22,7 +24,8 @@ class Beside:
         self._work = work
         self._run = _Stoppable(run)
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._do, name="hhh-beside", daemon=True)
+        do = functools.partial(contextvars.copy_context().run, self._do)  # what it logs is of the same job
+        self._thread = threading.Thread(target=do, name="hhh-beside", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
