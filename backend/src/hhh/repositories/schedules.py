@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ScalarSelect, delete, select
+from sqlalchemy import ScalarSelect, delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from hhh.models import BackupLog, BackupStatus, Job, Schedule, Verification, VerificationStatus
@@ -42,9 +42,9 @@ def next_runs(session: Session, targets: Collection[str]) -> Mapping[str, dateti
     """By target: when the next of its schedules runs."""
     found: dict[str, datetime] = {}
     for some in in_batches(targets):
-        waiting = Schedule.target.in_(some), Schedule.next_run_at.is_not(None)
-        for target, moment in session.execute(select(Schedule.target, Schedule.next_run_at).where(*waiting)):
-            found[target] = min(moment, found.get(target, moment))
+        first = select(Schedule.target, func.min(Schedule.next_run_at)).where(Schedule.target.in_(some))
+        runs = session.execute(first.group_by(Schedule.target))
+        found.update({target: moment for target, moment in runs if moment is not None})
     return found
 
 
