@@ -79,7 +79,7 @@ def index(
         print_json(found)
         return
     print_table(
-        ["TARGET", "WHAT", "CRON", "TIME ZONE", "NEXT RUN (UTC)", "NEWEST (UTC)", "OVERDUE", "ID"],
+        ["TARGET", "WHAT", "CRON", "IN WORDS", "TIME ZONE", "NEXT RUN (UTC)", "NEWEST (UTC)", "OVERDUE", "ID"],
         [_row(schedule) for schedule in found],
         empty='No schedules. Set one up with: hhh schedule add app "@daily"',
     )
@@ -153,6 +153,7 @@ def preview(cron: Line, *, time_zone: Zone = "UTC", as_json: JsonOption = False)
     if as_json:
         print_json(shown)
         return
+    console.print(shown.cron_in_words)
     for instant in shown.next_runs:
         console.print(_instant(instant, shown.time_zone))
 
@@ -177,7 +178,8 @@ def _row(schedule: ScheduleResource) -> tuple[str, ...]:
     overdue = "yes" if schedule.overdue else "no"
     what = f"verify {schedule.verify}" if schedule.verify is not None else "backup"
     newest = moment(schedule.last_verified_at if schedule.verify is not None else schedule.last_backup_at)
-    return (schedule.target, what, schedule.cron, schedule.time_zone, planned, newest, overdue, schedule.id)
+    line, words = schedule.cron, schedule.cron_in_words
+    return (schedule.target, what, line, words, schedule.time_zone, planned, newest, overdue, schedule.id)
 
 
 def _description(schedule: ScheduleResource) -> Iterator[tuple[str, str]]:
@@ -187,6 +189,7 @@ def _description(schedule: ScheduleResource) -> Iterator[tuple[str, str]]:
     yield "what", f"verifies the newest backup: {schedule.verify}" if schedule.verify is not None else "takes a backup"
     jitter = f", up to {schedule.jitter_seconds} s later" if schedule.jitter_seconds else ""
     yield "cron", f"{schedule.cron} in {schedule.time_zone}{jitter}"
+    yield "in words", schedule.cron_in_words
     yield "next run", "none, it is paused" if schedule.paused else f"{moment(schedule.next_run_at)} UTC"
     for instant in schedule.next_runs:
         yield "planned", _instant(instant, schedule.time_zone)

@@ -14,6 +14,7 @@ _CRON = (
 )
 _VERIFY = "The level that the target's newest good backup is verified at; null: a backup is taken."
 _JITTER = "Each run begins up to so much later, always the same for one instant, and never as late as the next one."
+_WORDS = "When the line runs, by a clock of its time zone: `each Monday and Thursday at 04:00`."
 
 CronLine = Annotated[str, Field(max_length=254, description=_CRON)]
 TimeZone = Annotated[str, Field(max_length=64, description="A name of the IANA database, e.g. `Europe/Berlin`.")]
@@ -49,6 +50,7 @@ class ScheduleResource(ApiModel):
     target: str
     verify: Verify
     cron: str
+    cron_in_words: str = Field(description=_WORDS)
     time_zone: str
     jitter_seconds: int
     paused: bool
@@ -74,5 +76,6 @@ class SchedulePreview(ApiModel):
     """What a line of cron means."""
 
     cron: str
+    cron_in_words: str = Field(description=_WORDS)
     time_zone: str
     next_runs: list[Moment]

@@ -48,6 +48,7 @@ def test_without_schedules_the_list_says_how_to_get_one(run: Run) -> None:
 def test_a_new_schedule_is_shown_with_its_next_runs_by_both_clocks(services: Services, run: Run) -> None:
     shown = run("add", "source", "0 12 1 7 *", "--time-zone", "Europe/Berlin", "--jitter", "1m")
     assert "0 12 1 7 * in Europe/Berlin, up to 60 s later" in shown
+    assert "in words     on the 1st of July at 12:00" in shown
     assert shown.count("-07-01 12:00:00 CEST (") == shown.count("-07-01 10:00:00 UTC)") == 5
     assert "what         takes a backup" in shown
     assert "last backup  none" in shown
@@ -108,7 +109,8 @@ def test_a_schedule_that_verifies_says_so(services: Services, run: Run) -> None:
 
 
 def test_a_preview_needs_no_installation_and_makes_none(run: Run, tmp_path: Path) -> None:
-    assert run("preview", "30 2 * * *").count(" 02:30:00 UTC") == 5
+    shown = run("preview", "30 2 * * *")
+    assert (shown.splitlines()[0], shown.count(" 02:30:00 UTC")) == ("each day at 02:30", 5)
     assert run("preview", "30 2 29 3 *", "--time-zone", "Asia/Tokyo").count("03-29 02:30:00 JST (") == 5
     assert not list(tmp_path.glob("**/hhh.db"))
 
