@@ -17,7 +17,7 @@ from hhh.core.errors import InvalidInput, ManifestInvalid, ReportInvalid
 from hhh.models import BackupLog, Verification
 from hhh.models.verification import CONCLUDED
 from hhh.repositories import backups as backup_rows
-from hhh.schemas.proof_report import FORMAT, VERSION, ProofReport
+from hhh.schemas.proof_report import FORMAT, VERSION, ProofReport, ReportedTable
 from hhh.schemas.verification import VerificationResult
 from hhh.services import proof_page
 from hhh.services.comparison import ROWS_OF, TABLE, full_name
@@ -76,6 +76,24 @@ def page(content: bytes) -> bytes:
     return proof_page.draw(content, _read(content, None))
 
 
+def tables(result: VerificationResult) -> Iterator[ReportedTable]:
+    """Each with both counts: what was compared, and does not stand among the differences, is as it was expected."""
+    differing = {each.name: each for each in result.differences}
+    compared = bool(result.compared or result.differences)
+    for table in result.tables:
+        name = full_name(table.schema_name, table.name)
+        expected: int | None = table.rows
+        if (difference := differing.pop(f"{ROWS_OF}{name}", None)) is not None:
+            expected = _count(difference.expected)
+        elif f"{TABLE}{name}" in differing or not compared:  # nobody expected it, or nobody asked
+            expected = None
+        yield ReportedTable(name=name, rows_expected=expected, rows_found=table.rows, fingerprint=table.fingerprint)
+    for named, missing in differing.items():
+        if named.startswith(ROWS_OF):
+            name, expected = named.removeprefix(ROWS_OF), _count(missing.expected)
+            yield ReportedTable(name=name, rows_expected=expected, rows_found=None, fingerprint=None)
+
+
 def _read(content: bytes, trusted_keys: Collection[str] | None) -> ProofReport:
     return signed_json.read(content, _FORM, trusted_keys)
 
@@ -98,7 +116,7 @@ def _report(row: Verification, backup: BackupLog | None, installation: str) -> P
             "copies": [copy.model_dump() for copy in result.copies],
             "checks": [check.model_dump(exclude={"acknowledge"}) for check in result.checks],
             "compared": result.compared,
-            "tables": [*_tables(result)],
+            "tables": [*tables(result)],
             "differences": [difference.model_dump() for difference in result.differences],
             "assertions": [
                 {**each.model_dump(exclude={"seconds"}), "milliseconds": _milliseconds(each.seconds)}
@@ -153,24 +171,6 @@ def _manifest(stored: Mapping[str, Any]) -> dict[str, object] | None:
         "signed_by": stored["signature"]["public_key"],
         "signature": stored["signature"]["value"],
     }
-
-
-def _tables(result: VerificationResult) -> Iterator[dict[str, object]]:
-    """Each with both counts: what was compared, and does not stand among the differences, is as it was expected."""
-    differing = {each.name: each for each in result.differences}
-    compared = bool(result.compared or result.differences)
-    for table in result.tables:
-        name = full_name(table.schema_name, table.name)
-        expected: int | None = table.rows
-        if (difference := differing.pop(f"{ROWS_OF}{name}", None)) is not None:
-            expected = _count(difference.expected)
-        elif f"{TABLE}{name}" in differing or not compared:  # nobody expected it, or nobody asked
-            expected = None
-        yield {"name": name, "rows_expected": expected, "rows_found": table.rows, "fingerprint": table.fingerprint}
-    for named, missing in differing.items():
-        if named.startswith(ROWS_OF):
-            name, expected = named.removeprefix(ROWS_OF), _count(missing.expected)
-            yield {"name": name, "rows_expected": expected, "rows_found": None, "fingerprint": None}
 
 
 def _count(text: str) -> int | None:
