@@ -1,0 +1,138 @@
+"""What pages tell of targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from hhh.core.text import counted
+from hhh.schemas.backup import BackupFilter, BackupResource
+from hhh.schemas.recoverability import Recoverability
+from hhh.schemas.schedule import ScheduleResource
+from hhh.schemas.target import TestedTarget
+from hhh.services.container import Services
+from hhh.services.policies import TargetPolicy, resolved
+from hhh.services.targets import APP, ListedTarget
+
+#: Targets on one page of the list.
+PAGE = 50
+#: Of a target's backups, and of its schedules, on its page.
+NEWEST_BACKUPS, SCHEDULES = 10, 20
+_MINUTE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A target in the list."""
+
+    target: ListedTarget
+    known: Recoverability
+    next_run_at: datetime | None
+    stores: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetList:
+    """One page of the list."""
+
+    lines: Sequence[Line]
+    search: str
+    #: Of all that are found, counted from 1.
+    page: int
+    pages: int
+    found: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPage:
+    """All that the page of one target tells."""
+
+    target: ListedTarget
+    known: Recoverability
+    policy: Sequence[tuple[str, str]]
+    backups: Sequence[BackupResource]
+    schedules: Sequence[ScheduleResource]
+    #: How many copies of its backups are to be made again; at most `hhh.services.repair.MOST_COUNTED`.
+    missing: int
+    #: None unless it was just tried.
+    tested: TestedTarget | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the service's own database."""
+        return self.target.name == APP
+
+
+def listed(services: Services, search: str, page: int) -> TargetList:
+    """One page of the list of targets."""
+    targets, found = services.targets.page(search, limit=PAGE, offset=(page - 1) * PAGE)
+    names = [each.name for each in targets]
+    known, next_runs = services.recoverability.among(names), services.schedules.next_runs(names)
+    policies = services.policies.set_policies()
+    lines = [
+        Line(each, known[each.name], next_runs.get(each.name), resolved(policies.get(each.name, TargetPolicy())))
+        for each in targets
+    ]
+    return TargetList(lines, search, page, max(1, -(-found // PAGE)), found)
+
+
+def shown(services: Services, name: str, tested: TestedTarget | None = None) -> TargetPage:
+    """The page of one target.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    target = services.targets.get(name)
+    return TargetPage(
+        target=target,
+        known=services.recoverability.of(name),
+        policy=[*_in_words(services.policies.of(name))],
+        backups=services.catalogue.page(BackupFilter(target=name), cursor=None, limit=NEWEST_BACKUPS).items,
+        schedules=services.schedules.page(target=name, limit=SCHEDULES),
+        missing=services.repair.count_missing(name),
+        tested=tested,
+    )
+
+
+def _in_words(policy: TargetPolicy) -> Sequence[tuple[str, str]]:
+    """What is demanded of a target's backups, and how they are taken and proven."""
+    proof, stores = policy.proof, resolved(policy)
+    copies = "in all of them" if policy.minimum_copies is None else f"in {policy.minimum_copies} of them"
+    level = proof.verify_after_backup
+    server = f"on the server of {proof.drill_target}" if proof.drill_target else "on a throw-away server"
+    demands = [
+        f"a backup every {counted(proof.backed_up_within_hours, 'hour', 'hours')}"
+        if proof.backed_up_within_hours
+        else "",
+        f"a proof every {counted(proof.proven_within_days, 'day', 'days')}" if proof.proven_within_days else "",
+    ]
+    return [
+        ("Stores", ", ".join(stores) + (f"; a backup counts once it is {copies}" if len(stores) > 1 else "")),
+        (
+            "When one fails",
+            f"It is tried {counted(policy.retries, 'more time', 'more times')}"
+            if policy.retries
+            else "It is not tried again by itself",
+        ),
+        ("Time limit", _limit(policy.time_limit_seconds)),
+        ("After each backup", f"It is verified: {level}" if level else "Nothing is verified by itself"),
+        (
+            "Drills",
+            f"{server[0].upper()}{server[1:]}"
+            + ("; the superuser may make what only one may" if proof.drill_acknowledge else ""),
+        ),
+        ("Fingerprints of rows", proof.fingerprint),
+        ("Assertions", counted(len(proof.assertions), "query", "queries") if proof.assertions else "None"),
+        ("Demanded", " and ".join(filter(None, demands)) or "Nothing: backups are late only by their schedules"),
+    ]
+
+
+def _limit(seconds: int | None) -> str:
+    return (
+        "None"
+        if seconds is None
+        else f"{counted(seconds // _MINUTE, 'minute', 'minutes')}"
+        if seconds >= _MINUTE
+        else f"{counted(seconds, 'second', 'seconds')}"
+    )
