@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from hhh.core.clock import utcnow
 from hhh.models import Job, JobKind, JobState
-from hhh.models.job import ACTIVE
+from hhh.models.job import ACTIVE, UPKEEP
 
 #: The states of a job that has not ended.
 _UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
@@ -102,6 +102,19 @@ def active_among(session: Session, job_ids: Collection[str]) -> Sequence[Job]:
 def running(session: Session) -> Sequence[Job]:
     """All jobs that run, the oldest first."""
     return session.scalars(select(Job).where(Job.state == JobState.RUNNING).order_by(Job.started_at)).all()
+
+
+def longest_waiting(session: Session, *, limit: int) -> Sequence[Job]:
+    """Jobs that wait, the oldest first."""
+    return session.scalars(
+        select(Job).where(Job.state == JobState.QUEUED).order_by(Job.created_at, Job.id).limit(limit)
+    ).all()
+
+
+def ended_upkeep(session: Session, *, limit: int) -> Sequence[Job]:
+    """Prunes, repairs and sweeps that have ended, the newest end first."""
+    ended = select(Job).where(UPKEEP, Job.finished_at.is_not(None))
+    return session.scalars(ended.order_by(Job.finished_at.desc()).limit(limit)).all()
 
 
 def running_main(session: Session) -> int:

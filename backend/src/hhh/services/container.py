@@ -19,6 +19,7 @@ from hhh.services.following import Following
 from hhh.services.history import HistoryService
 from hhh.services.imports import Imports
 from hhh.services.installation import Identity
+from hhh.services.job_listing import JobListing
 from hhh.services.job_logs import JobLogs
 from hhh.services.own_database import OwnDatabase
 from hhh.services.places import Places
@@ -102,6 +103,11 @@ class Services:
     def history(self) -> HistoryService:
         """Who knows what became of backups."""
         return HistoryService(self.database)
+
+    @property
+    def job_listing(self) -> JobListing:
+        """Who lists jobs of every kind."""
+        return JobListing(self.database, self.settings, self.cancelling)
 
     @property
     def works(self) -> Mapping[JobKind, Work]:

@@ -94,10 +94,10 @@ class Following:
         """
         found = self.look(kind, job_id)
         if found.is_last:
-            raise _ended(kind, found.news.status)
+            raise ended(kind, found.news.status)
         state = self.cancelling.cancel(job_id, kind)
         if state in {JobState.SUCCESS, JobState.FAILED}:  # since we looked
-            raise _ended(kind, state)
+            raise ended(kind, state)
         return state
 
 
@@ -164,5 +164,6 @@ def _record(session: Session, kind: JobKind, job_id: str) -> _Record | None:
     return backup_rows.get(session, job_id) if kind is JobKind.BACKUP else restore_rows.get(session, job_id)
 
 
-def _ended(kind: JobKind, state: str) -> AlreadyEnded:
+def ended(kind: JobKind, state: str) -> AlreadyEnded:
+    """What is raised where a job that has ended was to be cancelled."""
     return AlreadyEnded(f"The {noun(kind)} has ended already: it is {state}")
