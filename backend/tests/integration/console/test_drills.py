@@ -1,11 +1,8 @@
 """Pages of drills: what runs, what became of those that ended, and their reports."""
 
 import json
-import sqlite3
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
