@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, literal_column, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
@@ -50,6 +50,13 @@ def count_copies(session: Session, store: str) -> CopyCounts:
     )
     only = select(func.count()).select_from(BackupLog).where(_only_in(store))
     return CopyCounts(copies=session.scalar(copies) or 0, only_there=session.scalar(only) or 0)
+
+
+def missing_copies(session: Session) -> Mapping[str, int]:
+    """By name of a store: how many copies it lacks, without the stores that lack none."""
+    # As `hhh.models.backup_log.MISSING`, which has the index.
+    counted = select(BackupCopy.storage, func.count()).where(BackupCopy.status == literal_column("'missing'"))
+    return {name: int(count) for name, count in session.execute(counted.group_by(BackupCopy.storage))}
 
 
 def forget_backups_only_in(session: Session, store: str) -> int:

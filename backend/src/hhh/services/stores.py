@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -219,13 +219,39 @@ class StoreService:
         """
         with self._database.snapshot() as session:
             row = self._row(session, name) if name != DEFAULT_STORE else None
-        try:
-            steps = check_storage(self._to_be_tried(row))
-        except HHHError as error:
-            return TestedStorage(name=name, ok=False, steps=[], error=str(error))
-        failed = next((step.detail for step in steps if not step.ok), None)
-        shown = [StorageStep(name=step.name, ok=step.ok, detail=step.detail) for step in steps]
-        return TestedStorage(name=name, ok=failed is None, steps=shown, error=failed)
+        return _tried(name, lambda: self._to_be_tried(row))
+
+    def try_new(self, name: str, url: str, options: Options = NONE) -> TestedStorage:
+        """As `test`, of a store that is not registered.
+
+        Raises:
+            InvalidInput: the URL or the options can't be used.
+            ConfigurationError: as for `add`.
+        """
+        _refuse_unusable(url, options)
+        return _tried(name, lambda: open_storage(url, options=options, retry_seconds=_TEST_PATIENCE))
+
+    def try_change(self, name: str, change: StoreChange) -> TestedStorage:
+        """As `test`, of a store as it would be after a change.
+
+        Raises:
+            NotFound: there is no such store.
+            InvalidInput: it is `DEFAULT_STORE`, or the URL or the options can't be used.
+            ConfigurationError: as for `add`.
+        """
+        _refuse_default(name)
+        with self._database.snapshot() as session:
+            row = self._row(session, name)
+        url = change.url or row.url
+        options = store_options.merged(row, self._known_options(row) or NONE, url, change.options, whole=change.whole)
+        _refuse_unusable(url, options)
+        there = url == row.url or change.objects_moved
+        return _tried(name, lambda: open_storage(url, options=options, retry_seconds=_TEST_PATIENCE, must_exist=there))
+
+    def missing_copies(self) -> Mapping[str, int]:
+        """By name of a store: how many copies of backups it lacks; those that lack none are not there."""
+        with self._database.snapshot() as session:
+            return rows.missing_copies(session)
 
     def _to_be_tried(self, row: Store | None) -> Storage:
         if row is None:
@@ -292,6 +318,16 @@ def _resource(
         created_at=row.created_at if row is not None else None,
         updated_at=row.updated_at if row is not None else None,
     )
+
+
+def _tried(name: str, opened: Callable[[], Storage]) -> TestedStorage:
+    try:
+        steps = check_storage(opened())
+    except HHHError as error:
+        return TestedStorage(name=name, ok=False, steps=[], error=str(error))
+    failed = next((step.detail for step in steps if not step.ok), None)
+    shown = [StorageStep(name=step.name, ok=step.ok, detail=step.detail) for step in steps]
+    return TestedStorage(name=name, ok=failed is None, steps=shown, error=failed)
 
 
 def _refuse_unusable(url: str, options: Options) -> None:
