@@ -6,6 +6,11 @@ from collections.abc import Mapping
 
 DONE: Mapping[str, str] = {
     "signed-out": "You are signed out.",
+    "own-password-set": "Your password is set, and your sessions have ended. Sign in with the new one.",
+    "password-set": "The password is set, and all their sessions have ended.",
+    "role-set": "The role is changed; it counts at once.",
+    "user-added": "The user is added, and can sign in.",
+    "user-removed": "The user is removed, and their sessions have ended.",
     "backup-queued": "The backup was asked for. This page follows it.",
     "cancelling": "It was asked to stop, and does so within seconds.",
     "target-added": "The database is registered. Take its first backup now, and set up a schedule.",
@@ -14,4 +19,14 @@ DONE: Mapping[str, str] = {
     "verify-queued": "The verification was asked for. This page follows it.",
     "store-added": "The store is registered. Name it for the databases whose backups are to go there.",
     "store-changed": "The store is changed.",
+    "restore-checking": "It is being checked. Nothing is changed by that; this page follows it.",
+    "restore-queued": "The restore was asked for. This page follows it.",
+    "undo-queued": "The undo was asked for. This page follows it.",
+    "schedule-added": "The schedule is set up.",
+    "schedule-changed": "The schedule is changed, and its next run planned anew.",
+    "schedule-paused": "The schedule is paused: it begins no run until it is resumed.",
+    "schedule-resumed": "The schedule goes on with its next run. What it missed is not caught up.",
+    "schedule-removed": "The schedule is removed. What it asked for is kept.",
+    "retention-saved": "The rules are saved. They are applied after the next backup, or by pruning now.",
+    "prune-queued": "Pruning was asked for. What is being removed is told below.",
 }

@@ -27,6 +27,9 @@ function tellTimes(within) {
   }
 }
 
+// Days, and times that are typed, are told in this zone by the server as well.
+document.cookie = `hhh_zone=${new Intl.DateTimeFormat().resolvedOptions().timeZone}; path=/; max-age=31536000; samesite=lax`;
+
 function openDialogs(event) {
   const opener = event.target.closest("[data-opens]");
   if (opener) document.getElementById(opener.dataset.opens).showModal();
@@ -61,6 +64,24 @@ function guard(input) {
 function sendOnce(event) {
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "1";
+}
+
+// What a form would come to is shown while it is filled in, as its button `show` does without a script.
+function preview(box) {
+  const form = box.closest("form");
+  let waiting;
+  form.addEventListener("input", () => {
+    clearTimeout(waiting);
+    const mine = (waiting = setTimeout(async () => {
+      const body = new URLSearchParams([...new FormData(form), ["show", "1"]]);
+      const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "text/html" } }).catch(() => null);
+      const page = new DOMParser().parseFromString((await answer?.text()) ?? "", "text/html");
+      const fresh = page.querySelector("[data-preview]");
+      if (!fresh || mine !== waiting) return;
+      tellTimes(fresh);
+      box.replaceChildren(...fresh.childNodes);
+    }, 400));
+  });
 }
 
 function follow(box) {
@@ -131,4 +152,5 @@ document.addEventListener("submit", sendOnce);
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 document.querySelectorAll("[data-must-equal]").forEach(guard);
 document.querySelectorAll("[data-follow]").forEach(follow);
+document.querySelectorAll("[data-preview]").forEach(preview);
 if (document.querySelector("[data-live]")) setInterval(refresh, CHECK_MS);
