@@ -17,7 +17,7 @@ from hhh.cli.session import opened_services
 from hhh.jobs import runtime
 from hhh.jobs.worker import Worker, working
 from hhh.services.container import Services
-from hhh.services.doctor import Finding, attempted, examine, examine_upkeep, swept
+from hhh.services.doctor import Finding, attempted, examine, examine_upkeep, store_that_is_down, swept
 
 #: Of findings that are alike so many are printed; `--json` has more, the log all.
 _SHOWN = 20
@@ -49,9 +49,8 @@ def _examined(services: Services, *, repair: bool) -> Iterator[Finding]:
     down = set()
     for finding in examine(services):
         yield finding
-        subject, _, step = finding.subject.partition(": ")
-        if not finding.ok and subject.startswith("store ") and step in {"", "write"}:
-            down.add(subject.removeprefix("store "))
+        if (store := store_that_is_down(finding)) is not None:
+            down.add(store)
     if services.settings.jobs_database_url.get_secret_value():
         yield attempted("jobs database", lambda: _jobs_database(services))
     with working(services) as worker:

@@ -29,4 +29,5 @@ DONE: Mapping[str, str] = {
     "schedule-removed": "The schedule is removed. What it asked for is kept.",
     "retention-saved": "The rules are saved. They are applied after the next backup, or by pruning now.",
     "prune-queued": "Pruning was asked for. What is being removed is told below.",
+    "sweep-queued": "A sweep with repair was asked for. It stands below, and what it repaired in the service's log.",
 }

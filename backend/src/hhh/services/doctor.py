@@ -29,6 +29,8 @@ _FIRST_BACKUP = timedelta(days=1)
 #: After so long without a sweep nobody seems to work.
 _LAST_SWEEP = timedelta(days=3)
 _SCHEDULES_AT_ONCE = 500
+#: How findings about stores begin.
+_STORE = "store "
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,13 @@ def swept(report: SweepReport) -> Iterator[Finding]:
         yield Finding("sweep", ok=True, detail=f"nothing is left over, and what counts as stored is there{young}")
 
 
+def store_that_is_down(finding: Finding) -> str | None:
+    """The store that a finding tells to be down: it need not be waited for again."""
+    subject, _, step = finding.subject.partition(": ")
+    is_down = not finding.ok and subject.startswith(_STORE) and step in {"", "write"}
+    return subject.removeprefix(_STORE) if is_down else None
+
+
 def attempted(subject: str, look: Callable[[], str]) -> Finding:
     """What a look at something gives, or why it failed."""
     try:
@@ -143,12 +152,12 @@ def _encryption(settings: Settings) -> str:
 def _store(services: Services, name: str) -> Iterator[Finding]:
     tested = services.stores.test(name)
     if not tested.steps:
-        yield Finding(f"store {name}", tested.ok, tested.error or "")
+        yield Finding(f"{_STORE}{name}", tested.ok, tested.error or "")
     for step in tested.steps:
-        yield Finding(f"store {name}: {step.name}", step.ok, step.detail)
+        yield Finding(f"{_STORE}{name}: {step.name}", step.ok, step.detail)
     if tested.ok:
         done = ", ".join(step.name for step in tested.steps)
-        yield Finding(f"store {name}", ok=True, detail=f"{services.stores.get(name).url} does all it has to: {done}")
+        yield Finding(f"{_STORE}{name}", ok=True, detail=f"{services.stores.get(name).url} does all it has to: {done}")
 
 
 def _target(settings: Settings, target: Target) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from hhh.core.errors import ToolFailed, ToolMissing
@@ -15,6 +17,8 @@ from hhh.core.process import output_of
 SYSTEM_INSTALLS = Path("/usr/lib/postgresql")
 #: Debian's ``/usr/bin/pg_dump``: it chooses a version by the cluster it finds, so its answer now may not hold later.
 _DEBIAN_WRAPPER = "pg_wrapper"
+#: What backups need, restores, and last drills.
+PROGRAMS = ("pg_dump", "pg_restore", "initdb", "postgres")
 _VERSION = re.compile(r"\) ((\d+)\S*)")
 
 
@@ -26,6 +30,17 @@ class Tool:
     #: ``16.4``, ``18beta1``.
     version: str
     major: int
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Programs of one version in one folder."""
+
+    folder: Path
+    version: str
+    major: int
+    #: Those of `PROGRAMS` that are there.
+    programs: tuple[str, ...]
 
 
 def find_tool(
@@ -54,6 +69,29 @@ def find_tool(
         f"{name} {tool.version} ({tool.path}) is newer than the server, PostgreSQL {major}: its archive may not "
         f"restore into a server of the same version. Install postgresql-client-{major} or set HHH_PG_BIN_DIR"
     )
+
+
+def installations(*, pg_bin_dir: Path | None = None, installs: Path = SYSTEM_INSTALLS) -> Sequence[Installation]:
+    """The folders that have any of `PROGRAMS`, in the order in which `find_tool` looks at them."""
+    found: dict[Path, Installation] = {}
+    for folder in _folders(pg_bin_dir, installs):
+        tools = [tool for name in PROGRAMS if (tool := _tool_in(folder, name)) is not None]
+        if tools:
+            names = tuple(tool.path.name for tool in tools)
+            found.setdefault(folder.resolve(), Installation(folder, tools[0].version, tools[0].major, names))
+    return [*found.values()]
+
+
+def _tool_in(folder: Path, name: str) -> Tool | None:
+    for path in _candidates(name, [folder]):
+        with contextlib.suppress(OSError):  # removed meanwhile
+            return _known(path, path.stat().st_mtime_ns)
+    return None
+
+
+@lru_cache(maxsize=64)
+def _known(path: Path, _changed_at: int) -> Tool | None:
+    return _ask(path)
 
 
 def _folders(pg_bin_dir: Path | None, installs: Path) -> Iterator[Path]:
