@@ -91,6 +91,10 @@ class Console:
         """Signs in on the page for it; where that leads."""
         return self.send("/sign-in", email=email, password=password)
 
+    def another_browser(self) -> Console:
+        """Somebody who is not signed in, at the same console."""
+        return Console(TestClient(self.client.app, headers=_BROWSER, follow_redirects=False), self.folder)
+
     # ---------------------------------------------------------------- what pages show, made without pages
 
     def add_target(self, name: str, **policy: Any) -> Path:

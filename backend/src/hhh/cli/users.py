@@ -64,6 +64,14 @@ def set_password(email: Email) -> None:
     console.print(escape(f"The password of {user.email} is set, and all their sessions have ended."))
 
 
+@app.command("remove")
+def remove(email: Email) -> None:
+    """Remove a user and end all their sessions. What they asked for stays in the records."""
+    with _transaction() as session:
+        user = users.remove(session, email=email)
+    console.print(escape(f"Removed {user.email}, and all their sessions have ended."))
+
+
 def _row(user: User) -> dict[str, object]:
     return {"id": user.id, "email": user.email, "role": user.role, "created_at": isoformat(user.created_at)}
 

@@ -22,6 +22,22 @@ def by_email(session: Session, email: str, *, lock: bool = False) -> User | None
     return session.scalar(query.with_for_update() if lock else query)
 
 
+def get(session: Session, user_id: str) -> User | None:
+    """The user of that id."""
+    return session.get(User, user_id)
+
+
+def page_by_email(session: Session, *, after: str, limit: int) -> Sequence[User]:
+    """Users in the order of e-mails, those that come after one."""
+    return session.scalars(select(User).where(User.email > after).order_by(User.email).limit(limit)).all()
+
+
+def remove(session: Session, user: User) -> None:
+    """Removes a user; their sessions go with the row."""
+    session.delete(user)
+    session.flush()
+
+
 def all_by_email(session: Session) -> Sequence[User]:
     """Everybody, in the order of e-mails."""
     return session.scalars(select(User).order_by(User.email)).all()

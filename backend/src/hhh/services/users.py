@@ -18,6 +18,7 @@ from hhh.models import Role, User
 from hhh.repositories import sessions as session_rows
 from hhh.repositories import users as user_rows
 from hhh.schemas.auth import LONGEST_PASSWORD
+from hhh.services.cursors import is_id
 
 #: The first super admin's name where no setting gives one.
 DEFAULT_ADMIN_EMAIL = "admin@localhost"
@@ -40,8 +41,8 @@ def create_user(session: Session, *, email: str, password: str, role: Role) -> U
     """
     user = User(
         id=str(uuid.uuid4()),
-        email=_checked_email(email),
-        password_hash=hash_password(_checked_password(password)),
+        email=checked_email(email),
+        password_hash=hash_password(checked_password(password)),
         role=role,
         created_at=utcnow(),
     )
@@ -58,6 +59,23 @@ def list_users(session: Session) -> Sequence[User]:
     return user_rows.all_by_email(session)
 
 
+def page(session: Session, *, after: str = "", limit: int) -> Sequence[User]:
+    """Some of them, by e-mail: those that come after one."""
+    return user_rows.page_by_email(session, after=after, limit=limit) if after.isprintable() else []
+
+
+def get(session: Session, user_id: str) -> User:
+    """One user.
+
+    Raises:
+        NotFound: none has that id.
+    """
+    user = user_rows.get(session, user_id) if is_id(user_id) else None
+    if user is None:
+        raise NotFound("No user has that id", hint="see `hhh users list`")
+    return user
+
+
 def set_role(session: Session, *, email: str, role: Role) -> User:
     """Gives a user another role; it counts from the next request on.
 
@@ -67,8 +85,8 @@ def set_role(session: Session, *, email: str, role: Role) -> User:
     """
     super_admins = user_rows.lock_super_admins(session)
     user = _existing(session, email)
-    if role != Role.SUPER_ADMIN and [admin.id for admin in super_admins] == [user.id]:
-        raise InvalidInput(f"{user.email} is the last super admin", hint="make somebody else one first")
+    if role != Role.SUPER_ADMIN:
+        _refuse_last(super_admins, user)
     user.role = role
     log.info("role set", email=user.email, role=str(role))
     return user
@@ -81,11 +99,33 @@ def set_password(session: Session, *, email: str, password: str) -> User:
         NotFound: nobody has that e-mail.
         InvalidInput: the password is too short or too long.
     """
-    hashed = hash_password(_checked_password(password))
+    hashed = hash_password(checked_password(password))
     user = _existing(session, email)
     user.password_hash = hashed
     session_rows.end_all_of(session, user.id)
     log.info("password set", email=user.email)
+    return user
+
+
+def remove(session: Session, *, email: str, by: str | None = None) -> User:
+    """Removes a user; their sessions end. What they asked for stays, and names them.
+
+    Args:
+        session: a transaction.
+        email: of the user.
+        by: the id of who asks for it, who can't remove themselves; None: the operator, on the server.
+
+    Raises:
+        NotFound: nobody has that e-mail.
+        InvalidInput: it is who asks, or the last super admin.
+    """
+    super_admins = user_rows.lock_super_admins(session)
+    user = _existing(session, email)
+    if user.id == by:
+        raise InvalidInput("Nobody removes themselves", hint="another super admin can")
+    _refuse_last(super_admins, user)
+    user_rows.remove(session, user)
+    log.info("user removed", email=user.email)
     return user
 
 
@@ -123,13 +163,25 @@ def ensure_first_super_admin(settings: Settings, session: Session) -> str | None
 
 
 def _existing(session: Session, email: str) -> User:
-    user = user_rows.by_email(session, normalise_email(email), lock=True)
+    normalised = normalise_email(email)
+    # PostgreSQL would refuse some of what can't be printed with an error.
+    user = user_rows.by_email(session, normalised, lock=True) if normalised.isprintable() else None
     if user is None:
         raise NotFound(f"There is no user {email}", hint="see `hhh users list`")
     return user
 
 
-def _checked_email(email: str) -> str:
+def _refuse_last(super_admins: Sequence[User], user: User) -> None:
+    if [admin.id for admin in super_admins] == [user.id]:
+        raise InvalidInput(f"{user.email} is the last super admin", hint="make somebody else one first")
+
+
+def checked_email(email: str) -> str:
+    """The normal form of an e-mail.
+
+    Raises:
+        InvalidInput: it is none.
+    """
     # A name to sign in with: nothing is sent to it, so that `admin@localhost` does.
     normalised = normalise_email(email)
     local, at, domain = normalised.partition("@")
@@ -141,7 +193,12 @@ def _checked_email(email: str) -> str:
     return normalised
 
 
-def _checked_password(password: str) -> str:
+def checked_password(password: str) -> str:
+    """A password that is neither too short nor too long.
+
+    Raises:
+        InvalidInput: it is.
+    """
     if len(password) < SHORTEST_PASSWORD:
         raise InvalidInput(f"The password is too short: at least {SHORTEST_PASSWORD} characters are needed")
     if len(password) > LONGEST_PASSWORD:

@@ -94,3 +94,15 @@ def test_a_password_is_set(hhh: Hhh, settings: Settings, sqlite_database: Databa
     with pytest.raises(InvalidCredentials):
         ann(sqlite_database, settings, PASSWORD)
     assert ann(sqlite_database, settings, "another long password").email == "ann@example.com"
+
+
+def test_a_user_is_removed_but_not_the_last_super_admin(hhh: Hhh, sqlite_database: Database) -> None:
+    make_user(sqlite_database, email="ann@example.com")
+    make_user(sqlite_database, email="bob@example.com", role=Role.MEMBER)
+
+    result = hhh("remove", "Bob@example.com")
+
+    assert "Removed bob@example.com" in result.stdout
+    with pytest.raises(InvalidInput, match="last super admin"):
+        hhh("remove", "ann@example.com")
+    assert [user["email"] for user in json.loads(hhh("list", "--json").stdout)] == ["ann@example.com"]

@@ -10,7 +10,7 @@ from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, HHHError, InvalidCredentials, InvalidInput, NotFound
 from hhh.models import Role
 from hhh.services import users
-from hhh.services.auth import sign_in
+from hhh.services.auth import session_of_refresh_token, sign_in
 from support.sign_in import EMAIL, PASSWORD, make_user
 
 
@@ -193,3 +193,69 @@ def test_a_password_is_in_no_message(sqlite_database: Database) -> None:
 def secret(value: str) -> object:
     """The value as the settings hold it."""
     return Settings(admin_password=value).admin_password  # type: ignore[arg-type]
+
+
+def test_a_removed_user_is_gone_with_their_sessions(own_database: Database, settings: Settings) -> None:
+    make_user(own_database)
+    make_user(own_database, email="ann@example.com")
+    started = sign_in(own_database, settings, email="ann@example.com", password=PASSWORD, address="192.0.2.1")
+
+    with own_database.transaction() as session:
+        users.remove(session, email="Ann@example.com", by="somebody else")
+
+    assert set(roles(own_database)) == {EMAIL}
+    with own_database.snapshot() as session:
+        assert session_of_refresh_token(session, started.refresh_token) is None
+
+
+def test_neither_the_last_super_admin_nor_who_asks_is_removed(own_database: Database) -> None:
+    root = make_user(own_database)
+    make_user(own_database, email="ann@example.com", role=Role.ADMIN)
+
+    with own_database.transaction() as session, pytest.raises(InvalidInput, match="last super admin"):
+        users.remove(session, email=EMAIL)
+    make_user(own_database, email="zoe@example.com")
+    with own_database.transaction() as session, pytest.raises(InvalidInput, match="themselves"):
+        users.remove(session, email=EMAIL, by=root.id)
+
+    assert set(roles(own_database)) == {EMAIL, "ann@example.com", "zoe@example.com"}
+
+
+def test_of_two_super_admins_who_remove_each_other_one_stays(own_database: Database) -> None:
+    ids = [make_user(own_database, email=email).id for email in ("ann@example.com", "zoe@example.com")]
+    both_are_there = threading.Barrier(2)
+
+    def remove(email: str, by: str) -> bool:
+        both_are_there.wait()
+        try:
+            with own_database.transaction() as session:
+                users.remove(session, email=email, by=by)
+        except HHHError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(remove, ("zoe@example.com", "ann@example.com"), ids))
+
+    assert sorted(done) == [False, True]
+    assert len(roles(own_database)) == 1
+
+
+@pytest.mark.parametrize("email", ["nobody@example.com", "a\0@b", "a\udc80@b"])
+def test_nobody_is_removed_by_an_email_that_nobody_has(own_database: Database, email: str) -> None:
+    make_user(own_database)
+    with own_database.transaction() as session, pytest.raises(NotFound):
+        users.remove(session, email=email)
+
+
+def test_users_come_in_pages_by_email(own_database: Database) -> None:
+    for name in ("carol", "ann", "bob"):
+        make_user(own_database, email=f"{name}@example.com", role=Role.MEMBER)
+
+    with own_database.snapshot() as session:
+        first = users.page(session, limit=2)
+        rest = users.page(session, after=first[-1].email, limit=2)
+        nothing = users.page(session, after="\0", limit=2)
+
+    assert [user.email for user in (*first, *rest)] == [f"{name}@example.com" for name in ("ann", "bob", "carol")]
+    assert nothing == []

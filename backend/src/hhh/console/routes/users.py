@@ -2,16 +2,125 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import Request
+from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from hhh.console import user_view
 from hhh.console.rendering import page
-from hhh.console.routing import page_router
+from hhh.console.routing import SIGN_IN, page_router, redirect
+from hhh.console.session import PageAdmin
+from hhh.console.typed import Typed, WrongFieldsError, typed_again
+from hhh.core.errors import InvalidInput
+from hhh.models import Role, User
+from hhh.services import users
+from hhh.services.auth import Principal
+from hhh.web import cookies
+from hhh.web.csrf import CsrfTokens
+from hhh.web.database import Snapshot, Transaction
+from hhh.web.forms import Form
+from hhh.web.state import settings
 
 router = page_router()
 
+_SECRETS = frozenset({"password", "again", "csrf_token"})
+_NO_ERRORS: Mapping[str, str] = {}
+_NOTHING = Typed({"role": [Role.SUPER_ADMIN]})
+
 
 @router.get("/users")
-def index(request: Request) -> Response:
-    """To be made."""
-    return page(request, "users", {"title": "Users"})
+def index(request: Request, admin: PageAdmin, session: Snapshot, after: str = "") -> Response:
+    """Everybody, by e-mail."""
+    return page(request, "users", {"found": user_view.listed(session, admin, after)})
+
+
+@router.get("/new-user")
+def new(request: Request) -> Response:
+    """The form of another one."""
+    return _new(request, _NOTHING)
+
+
+@router.post("/new-user")
+def add(request: Request, fields: Form, session: Transaction) -> Response:
+    """Makes a user; a password that was made for them is shown in the answer, and never again."""
+    try:
+        email, role = user_view.email_of(fields), user_view.role_of(fields)
+        password, is_made = user_view.password_of(fields)
+        user = _created(session, email, password, role)
+    except WrongFieldsError as error:
+        return _new(request, typed_again(fields, secrets=_SECRETS, errors=error.errors), status=422)
+    if is_made:
+        return page(request, "user_password", {"email": user.email, "password": password, "is_you": False})
+    return redirect("/users", done="user-added")
+
+
+@router.get("/users/{user_id}")
+def show(request: Request, user_id: str, admin: PageAdmin, session: Snapshot) -> Response:
+    """One user, and what can be changed."""
+    return _user(request, session, admin, user_id)
+
+
+@router.post("/users/{user_id}/role")
+def set_role(request: Request, user_id: str, fields: Form, admin: PageAdmin, session: Transaction) -> Response:
+    """Gives a user another role."""
+    user = users.get(session, user_id)
+    try:
+        users.set_role(session, email=user.email, role=user_view.role_of(fields))
+    except WrongFieldsError as error:
+        return _user(request, session, admin, user_id, error.errors)
+    except InvalidInput as error:
+        return _user(request, session, admin, user_id, {"role": str(error)})
+    return redirect("/users", done="role-set")
+
+
+@router.post("/users/{user_id}/password")
+def set_password(request: Request, user_id: str, fields: Form, admin: PageAdmin, session: Transaction) -> Response:
+    """Gives a user another password, which ends their sessions; one that was made is shown in the answer."""
+    user = users.get(session, user_id)
+    try:
+        password, is_made = user_view.password_of(fields)
+    except WrongFieldsError as error:
+        return _user(request, session, admin, user_id, error.errors)
+    users.set_password(session, email=user.email, password=password)
+    is_you = user.id == admin.id
+    if is_you:
+        request.state.principal = None
+    if is_made:
+        response = page(request, "user_password", {"email": user.email, "password": password, "is_you": is_you})
+    else:
+        response = redirect(SIGN_IN, done="own-password-set") if is_you else redirect("/users", done="password-set")
+    return _signed_out(request, response) if is_you else response
+
+
+@router.post("/users/{user_id}/remove")
+def remove(user_id: str, admin: PageAdmin, session: Transaction) -> Response:
+    """Removes a user."""
+    users.remove(session, email=users.get(session, user_id).email, by=admin.id)
+    return redirect("/users", done="user-removed")
+
+
+def _created(session: Session, email: str, password: str, role: Role) -> User:
+    try:
+        return users.create_user(session, email=email, password=password, role=role)
+    except InvalidInput as error:
+        raise WrongFieldsError({"email": error.message}) from None
+
+
+def _new(request: Request, typed: Typed, *, status: int = 200) -> Response:
+    return page(request, "user_new", {"typed": typed, "roles": [*user_view.ROLES.items()]}, status=status)
+
+
+def _user(
+    request: Request, session: Session, admin: Principal, user_id: str, errors: Mapping[str, str] = _NO_ERRORS
+) -> Response:
+    shown = user_view.shown_user(users.get(session, user_id), admin)
+    context = {"shown": shown, "roles": [*user_view.ROLES.items()], "errors": errors}
+    return page(request, "user", context, status=422 if errors else 200)
+
+
+def _signed_out(request: Request, response: Response) -> Response:
+    cookies.end_session(response, settings(request))
+    request.state.csrf_token = CsrfTokens(settings(request).secret).issue(None)
+    return response

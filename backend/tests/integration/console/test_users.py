@@ -1,0 +1,224 @@
+"""Users: listed, added, given roles and passwords, removed."""
+
+import pytest
+
+from hhh.core.database import Database
+from hhh.models import Role
+from hhh.services import users
+from support.console import Console
+from support.pages import Seen
+from support.sign_in import EMAIL, PASSWORD, make_user
+
+ANOTHER = "another long password"
+
+
+def id_of(database: Database, email: str) -> str:
+    with database.snapshot() as session:
+        return next(user.id for user in users.list_users(session) if user.email == email)
+
+
+def role_of(database: Database, email: str) -> str | None:
+    with database.snapshot() as session:
+        return next((user.role for user in users.list_users(session) if user.email == email), None)
+
+
+def page_of(console: Console, email: str) -> Seen:
+    return console.get(f"/users/{id_of(console.database, email)}")
+
+
+def can_sign_in(console: Console, email: str, password: str) -> bool:
+    browser = console.another_browser()
+    browser.secrets.add(password)
+    return browser.sign_in(email=email, password=password).status == 303
+
+
+def signed_in(console: Console, email: str) -> Console:
+    """The browser of another user, who is signed in."""
+    make_user(console.database, email=email)
+    browser = console.another_browser()
+    browser.sign_in(email=email)
+    return browser
+
+
+def test_the_list_tells_who_may_do_what_and_who_you_are(console: Console) -> None:
+    make_user(console.database, email="ann.member@example.com", role=Role.MEMBER)
+
+    page = console.get("/users")
+
+    roles = {row["E-mail"]: row["Role"] for row in page.rows()}
+    assert roles["ann.member@example.com"] == "Member: may do nothing here but sign in"
+    assert roles[f"{EMAIL} (you)"] == "Super admin: may do everything here"
+    assert page.links["ann.member@example.com"].startswith("/users/")
+
+
+def test_a_user_is_added_with_a_password_that_is_typed_twice(console: Console) -> None:
+    console.secrets.add(ANOTHER)
+    form = console.get("/new-user")
+
+    page = console.press(form, "Add the user", email=" Bob@Example.com", password=ANOTHER, again=ANOTHER)
+
+    assert page.notices == ["The user is added, and can sign in."]
+    assert role_of(console.database, "bob@example.com") == Role.SUPER_ADMIN
+    assert can_sign_in(console, "bob@example.com", ANOTHER)
+
+
+def test_a_password_that_is_made_is_shown_once(console: Console) -> None:
+    form = console.get("/new-user")
+
+    page = console.press(form, "Add, and make a password", email="made@example.com", role="MEMBER")
+
+    password = page.main.one("code").text
+    assert (page.status, page.heading) == (200, "A password, shown once")
+    assert can_sign_in(console, "made@example.com", password)
+    assert password not in page_of(console, "made@example.com").html
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "said"),
+    [
+        ({"email": "nobody"}, "email", "That is not an e-mail address"),
+        ({"email": "x" * 250 + "@example.com"}, "email", "at most 254 characters"),
+        ({"email": "nul\0@example.com"}, "email", "That is not an e-mail address"),
+        ({"email": EMAIL}, "email", f"There is a user {EMAIL} already"),
+        ({"password": "short", "again": "short"}, "password", "at least 12 characters"),
+        ({"password": "x" * 1025, "again": "x" * 1025}, "password", "at most 1024 characters"),
+        ({"again": "something else"}, "again", "not the same password"),
+        ({"role": "EMPEROR"}, "role", "Choose one of those in the list"),
+    ],
+)
+def test_what_can_not_be_used_is_told_beside_its_field_and_no_password_is_repeated(
+    console: Console, typed: dict[str, str], field: str, said: str
+) -> None:
+    console.secrets |= {ANOTHER, "x" * 1025}
+    whole = {"email": "carol@example.com", "role": "MEMBER", "password": ANOTHER, "again": ANOTHER, **typed}
+
+    page = console.send("/new-user", whole)
+
+    assert page.status == 422
+    assert said in page.wrong[field]
+    assert page.form("Add the user").fields["email"] == [whole["email"]]
+    assert role_of(console.database, "carol@example.com") is None
+
+
+def test_an_email_that_looks_like_markup_is_shown_as_it_is(console: Console) -> None:
+    email = "<script>alert(1)</script>@example.com"
+    make_user(console.database, email=email, role=Role.MEMBER)
+
+    page = page_of(console, email)
+
+    assert page.heading == email
+    assert any(row["E-mail"] == email for row in console.get("/users").rows())
+
+
+def test_another_role_counts_at_once(console: Console) -> None:
+    make_user(console.database, email="dora@example.com", role=Role.MEMBER)
+
+    page = console.press(page_of(console, "dora@example.com"), "Change the role", role="SUPER_ADMIN")
+
+    assert page.notices == ["The role is changed; it counts at once."]
+    assert role_of(console.database, "dora@example.com") == Role.SUPER_ADMIN
+
+
+def test_the_last_super_admin_stays_one(fresh_console: Console) -> None:
+    make_user(fresh_console.database, email="member@example.com", role=Role.MEMBER)
+
+    page = fresh_console.press(page_of(fresh_console, EMAIL), "Change the role", role="ADMIN", follow=False)
+
+    assert page.status == 422
+    assert "is the last super admin (make somebody else one first)" in page.wrong["role"]
+    assert role_of(fresh_console.database, EMAIL) == Role.SUPER_ADMIN
+
+
+def test_a_password_that_is_set_ends_the_sessions_of_its_user(console: Console) -> None:
+    eve = signed_in(console, "eve@example.com")
+    console.secrets.add(ANOTHER)
+
+    page = console.press(page_of(console, "eve@example.com"), "Set the password", password=ANOTHER, again=ANOTHER)
+
+    assert page.notices == ["The password is set, and all their sessions have ended."]
+    assert can_sign_in(console, "eve@example.com", ANOTHER)
+    assert not can_sign_in(console, "eve@example.com", PASSWORD)
+    assert eve.get("/").location.startswith("/sign-in")
+
+
+def test_ones_own_password_leads_to_the_sign_in(fresh_console: Console) -> None:
+    fresh_console.secrets.add(ANOTHER)
+
+    page = fresh_console.press(page_of(fresh_console, EMAIL), "Set the password", password=ANOTHER, again=ANOTHER)
+
+    assert page.heading == "Sign in"
+    assert page.notices[0].startswith("Your password is set")
+    assert fresh_console.get("/").location.startswith("/sign-in")
+    assert fresh_console.sign_in(password=ANOTHER).status == 303
+
+
+def test_ones_own_password_that_is_made_is_shown_before_signing_in_again(fresh_console: Console) -> None:
+    page = fresh_console.press(page_of(fresh_console, EMAIL), "Make one, and show it once")
+
+    assert page.links["Sign in"] == "/sign-in"
+    assert page.root.where(lambda each: each.get("id") == "menu") == []
+    assert fresh_console.sign_in(password=page.main.one("code").text).status == 303
+
+
+def test_a_password_that_does_not_do_changes_nothing(console: Console) -> None:
+    make_user(console.database, email="finn@example.com")
+
+    page = console.press(
+        page_of(console, "finn@example.com"), "Set the password", password="short", again="short", follow=False
+    )
+
+    assert (page.status, [*page.wrong]) == (422, ["password"])
+    assert can_sign_in(console, "finn@example.com", PASSWORD)
+
+
+def test_a_removed_user_can_sign_in_no_more_and_their_sessions_are_over(console: Console) -> None:
+    theirs = signed_in(console, "gone@example.com")
+
+    page = console.press(page_of(console, "gone@example.com"), "Remove the user")
+
+    assert page.notices == ["The user is removed, and their sessions have ended."]
+    assert role_of(console.database, "gone@example.com") is None
+    assert not can_sign_in(console, "gone@example.com", PASSWORD)
+    assert theirs.get("/").location.startswith("/sign-in")
+
+
+def test_nobody_removes_themselves(console: Console) -> None:
+    make_user(console.database, email="second.admin@example.com")
+    path = f"/users/{id_of(console.database, EMAIL)}"
+
+    page = console.get(path)
+    answer = console.send(f"{path}/remove")
+
+    assert "Nobody removes themselves" in page.text
+    assert (answer.status, "another super admin can" in answer.text) == (422, True)
+    assert role_of(console.database, EMAIL) == Role.SUPER_ADMIN
+
+
+@pytest.mark.parametrize("what", ["", "/role", "/password", "/remove"])
+@pytest.mark.parametrize("user_id", ["x", "%00", "00000000-0000-0000-0000-000000000000"])
+def test_a_user_who_is_not_there_is_not_found(console: Console, user_id: str, what: str) -> None:
+    path = f"/users/{user_id}{what}"
+    fields = {"role": "MEMBER", "password": ANOTHER, "again": ANOTHER}
+
+    answer = console.send(path, fields) if what else console.get(path)
+
+    assert (answer.status, answer.heading) == (404, "Not found")
+
+
+def test_long_lists_have_pages(fresh_console: Console) -> None:
+    with fresh_console.database.transaction() as session:
+        first = users.create_user(session, email="user-000@example.com", password=PASSWORD, role=Role.MEMBER)
+        for number in range(1, 60):
+            copy = {"password_hash": first.password_hash, "role": first.role, "created_at": first.created_at}
+            session.add(
+                type(first)(id=f"{number:08}-0000-0000-0000-000000000000", email=f"user-{number:03}+&@x", **copy)
+            )
+
+    page = fresh_console.get("/users")
+    rest = fresh_console.get(page.links["Next page"])
+
+    assert (len(page.rows()), len(rest.rows())) == (50, 11)
+    assert not {row["E-mail"] for row in page.rows()} & {row["E-mail"] for row in rest.rows()}
+    assert "Next page" not in rest.links
+    assert fresh_console.get(rest.links["First page"]).rows() == page.rows()
+    assert fresh_console.get("/users?after=zzz%00").headings == ["Users"]
