@@ -42,7 +42,7 @@ def _print(found: Sequence[Recoverability]) -> None:
     print_table(_COLUMNS, [_row(each) for each in found], empty="No targets.")
     for each in found:
         if each.reasons:
-            console.print(f"\n[bold]{escape(each.target)}[/] is {each.state}:")
+            console.print(f"\n[bold]{escape(each.target)}[/] is {each.state}: {escape(each.summary)}")
         for reason in each.reasons:
             console.print(f"  {reason}", markup=False)
 

@@ -27,11 +27,13 @@ class Recoverability(ApiModel):
 
     target: str
     state: RecoverabilityState
+    summary: str = Field(description="How it stands, in one short sentence.")
     reasons: list[str] = Field(description="Why it is not healthy, each with what to do; empty where it is.")
     last_backup_at: Moment | None = Field(description="When the newest good backup was begun.")
     last_backup_id: str | None
     last_attempt_at: Moment | None = Field(description="When a backup ended last, well or not.")
     last_attempt_status: str | None
+    failed_backup_id: str | None = Field(description="The newest backup, where it failed.")
     last_proven: ProvenBackup | None
     rpo_seconds: float | None = Field(description="The age of the newest proven backup.")
     rto_seconds: float | None = Field(description="How long the newest proof took to restore it.")

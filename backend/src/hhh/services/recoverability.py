@@ -18,7 +18,8 @@ from hhh.repositories.retention import PROVEN
 from hhh.schemas.recoverability import ProvenBackup, Recoverability
 from hhh.schemas.verification import reaches
 from hhh.services.policies import PolicyService, TargetPolicy
-from hhh.services.recovery_state import STATES, Known, Seen, Verified, judged
+from hhh.services.recovery_state import STATES, Known, Seen, Verified, is_after, judged
+from hhh.services.recovery_summary import summary
 from hhh.services.schedules import overdue_from
 from hhh.services.targets import TargetService
 
@@ -92,11 +93,13 @@ def _told(looked: _Looked, target: str, policy: TargetPolicy, now: datetime) -> 
     return Recoverability(
         target=target,
         state=state,
+        summary=summary(known, state, restore_seconds=proof.restore_seconds if proof else None),
         reasons=[*reasons],
         last_backup_at=known.good.created_at if known.good else None,
         last_backup_id=known.good.id if known.good else None,
         last_attempt_at=ended.finished_at if ended else None,
         last_attempt_status=ended.status.lower() if ended else None,
+        failed_backup_id=known.failed.id if known.failed and is_after(known.failed, known.stored) else None,
         last_proven=_proven(looked.row(ids.proven), proof),
         rpo_seconds=max(0.0, (now - known.proven.created_at).total_seconds()) if known.proven else None,
         rto_seconds=proof.restore_seconds if proof else None,

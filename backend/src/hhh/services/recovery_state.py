@@ -93,7 +93,7 @@ def judged(known: Known) -> tuple[RecoverabilityState, Sequence[str]]:
 
 def _failing(known: Known) -> Iterator[str]:
     again = f"hhh backup run {known.target}"
-    if known.failed and _is_after(known.failed, known.stored):
+    if known.failed and is_after(known.failed, known.stored):
         yield (
             f"The newest backup, begun at {_at(known.failed.created_at)}, failed{_because(known.failed.error)}. "
             f"Put that right, then: {again}"
@@ -153,7 +153,8 @@ def _asides(known: Known) -> Iterator[str]:
         )
 
 
-def _is_after(backup: Seen, other: Seen | None) -> bool:
+def is_after(backup: Seen, other: Seen | None) -> bool:
+    """Whether a backup was begun after another one, or there is no other."""
     return other is None or (backup.created_at, backup.id) > (other.created_at, other.id)
 
 

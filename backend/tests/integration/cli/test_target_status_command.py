@@ -41,12 +41,16 @@ def test_one_that_is_not_healthy_ends_with_1_and_says_what_to_do(proven: str) ->
     assert result.exit_code == 1
     rows = [line.split()[:2] for line in result.output.splitlines()[1:3]]
     assert rows == [["app", "unproven"], ["source", "healthy"]]
-    assert "app is unproven:\n  It was never backed up. Take a backup: hhh backup run app\n" in result.output
+    assert (
+        "app is unproven: Never backed up\n  It was never backed up. Take a backup: hhh backup run app\n"
+        in result.output
+    )
 
 
 def test_the_reason_of_a_failure_is_shown_as_it_is(services: Services) -> None:
     a_backup(services.database, "source", age=timedelta(), status=BackupStatus.FAILED, error="[bold]no\x1b[2J space")
     output = run("source").output
+    assert "source is failing: Last backup failed: [bold]no␛[2J space\n" in output
     assert "failed: [bold]no␛[2J space. Put that right, then: hhh backup run source" in output
 
 
