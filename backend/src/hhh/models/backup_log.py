@@ -35,6 +35,9 @@ READ_BACK = text("sha256 IS NOT NULL AND deleted_at IS NULL")
 #: Rows of backups of which more is known than that they were stored; literal as well.
 VERIFIED = text("verified_level IS NOT NULL")
 
+#: What listings are narrowed by, beside time.
+_NARROWING = ("deleted_at", "target", "status", "pinned", "verified_level")
+
 
 class BackupLog(Base):
     """One backup."""
@@ -44,7 +47,9 @@ class BackupLog(Base):
         Index("uq_backup_log_file", "target", "backup_file", unique=True),
         Index("ix_backup_log_finished", "created_at", "id", sqlite_where=FINISHED, postgresql_where=FINISHED),
         Index("ix_backup_log_created", "created_at", "id"),
-        Index("ix_backup_log_size", "backup_size", "id"),
+        # What listings are narrowed by stands in these two, so that they skip what they don't want without reading it.
+        Index("ix_backup_log_listed", "created_at", "id", *_NARROWING),
+        Index("ix_backup_log_size", "backup_size", "id", "created_at", *_NARROWING),
         Index("ix_backup_log_status", "status", "created_at", "id"),
         Index("ix_backup_log_target", "target", "created_at", "id"),
         Index("ix_backup_log_target_status", "target", "status", "created_at", "id"),

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, Select, literal, select, tuple_, update
+from sqlalchemy import BigInteger, ColumnElement, Select, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session, defer, selectinload
 
 from hhh.core.database import UtcDateTime
 from hhh.models import BackupLog, BackupStatus, BackupTotals
 from hhh.models.backup_log import FINISHED
-from hhh.schemas.backup import BackupFilter
+from hhh.repositories.retention import PROVEN
+from hhh.schemas.backup import BackupFilter, BackupSort
 
 _Row = TypeVar("_Row")
+_BY_SIZE = frozenset({BackupSort.LARGEST, BackupSort.SMALLEST})
+_FALLING = frozenset({BackupSort.NEWEST, BackupSort.LARGEST})
 #: A manifest is larger than all the rest of its row.
 _WITHOUT_MANIFEST = defer(BackupLog.manifest, raiseload=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in the catalogue, which is ordered newest first."""
+    """A place in the catalogue, ordered by time."""
 
     created_at: datetime
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SizePosition:
+    """A place among the backups that are stored, ordered by size."""
+
+    #: Bytes.
+    size: int
     id: str
 
 
@@ -86,23 +98,37 @@ def newest_successful(session: Session) -> BackupLog | None:
     return session.scalar(_newest_first(statement).limit(1))
 
 
-def page_before(
-    session: Session, narrowed: BackupFilter, *, position: Position | None, limit: int
+def page_after(
+    session: Session,
+    narrowed: BackupFilter,
+    *,
+    sort: BackupSort = BackupSort.NEWEST,
+    position: Position | SizePosition | None,
+    limit: int,
+    with_manifests: bool = True,
 ) -> Sequence[BackupLog]:
-    """Backups older than a position, newest first, with their copies."""
-    statement = select(BackupLog).where(BackupLog.deleted_at.is_(None)).options(selectinload(BackupLog.copies))
-    if narrowed.target is not None:
-        statement = statement.where(BackupLog.target == narrowed.target)
-    if narrowed.status is not None:
-        statement = statement.where(BackupLog.status == narrowed.status)
-    if narrowed.created_from is not None:
-        statement = statement.where(BackupLog.created_at >= narrowed.created_from)
+    """Backups that come after a position, in that order, with their copies.
+
+    As in `finished_page`, ids are looked up in an index that has all that listings are narrowed by.
+
+    Args:
+        session: reads.
+        narrowed: which ones.
+        sort: their order; by size there are only those that are stored.
+        position: of the last one before, in the same order.
+        limit: how many at the most.
+        with_manifests: whether to read them; they are larger than all the rest.
+    """
+    found = select(BackupLog.id).where(BackupLog.deleted_at.is_(None), *_narrowing(narrowed, position))
+    if sort in _BY_SIZE:
+        found = found.where(BackupLog.backup_size > 0)
     if position is not None:
-        statement = statement.where(_older_than(position))
-    if narrowed.created_before is not None and not (position and position.created_at < narrowed.created_before):
-        # Else the position says more already, and SQLite would look up this one in the index instead of it.
-        statement = statement.where(BackupLog.created_at < narrowed.created_before)
-    return session.scalars(_newest_first(statement).limit(limit)).all()
+        found = found.where(_comes_after(position, sort))
+    page = _in_order(found, sort).limit(limit).subquery()
+    statement = select(BackupLog).join(page, BackupLog.id == page.c.id).options(selectinload(BackupLog.copies))
+    if not with_manifests:
+        statement = statement.options(_WITHOUT_MANIFEST)
+    return session.scalars(_in_order(statement, sort)).all()
 
 
 def totals(session: Session) -> BackupTotals:
@@ -161,14 +187,40 @@ def add_found_to_totals(session: Session, *, new: int, not_failed: int, stored_b
 
 
 def _newest_first(statement: Select[_Row]) -> Select[_Row]:
-    return statement.order_by(BackupLog.created_at.desc(), BackupLog.id.desc())
+    return _in_order(statement, BackupSort.NEWEST)
 
 
-def _older_than(position: Position) -> ColumnElement[bool]:
+def _in_order(statement: Select[_Row], sort: BackupSort) -> Select[_Row]:
+    columns = (BackupLog.backup_size if sort in _BY_SIZE else BackupLog.created_at, BackupLog.id)
+    return statement.order_by(*(column.desc() if sort in _FALLING else column for column in columns))
+
+
+def _narrowing(narrowed: BackupFilter, position: Position | SizePosition | None) -> Iterator[ColumnElement[bool]]:
+    if narrowed.target is not None:
+        yield BackupLog.target == narrowed.target
+    if narrowed.status is not None:
+        yield BackupLog.status == narrowed.status
+    if narrowed.pinned is not None:
+        yield BackupLog.pinned.is_(narrowed.pinned)
+    if narrowed.proven is not None:
+        proven = BackupLog.verified_level == PROVEN
+        yield proven if narrowed.proven else or_(BackupLog.verified_level.is_(None), ~proven)
+    # Where the position says more already, SQLite would look up these in the index instead of it.
+    at = position.created_at if isinstance(position, Position) else None
+    if narrowed.created_from is not None and not (at and at > narrowed.created_from):
+        yield BackupLog.created_at >= narrowed.created_from
+    if narrowed.created_before is not None and not (at and at < narrowed.created_before):
+        yield BackupLog.created_at < narrowed.created_before
+
+
+def _comes_after(position: Position | SizePosition, sort: BackupSort) -> ColumnElement[bool]:
     # As a row value, which both databases look up in an index; put together with OR, neither does.
-    return tuple_(BackupLog.created_at, BackupLog.id) < tuple_(
-        literal(position.created_at, UtcDateTime()), literal(position.id)
-    )
+    if isinstance(position, Position):
+        row, place = tuple_(BackupLog.created_at, BackupLog.id), literal(position.created_at, UtcDateTime())
+    else:
+        row, place = tuple_(BackupLog.backup_size, BackupLog.id), literal(position.size, BigInteger())
+    there = tuple_(place, literal(position.id))
+    return row < there if sort in _FALLING else row > there
 
 
 def _has_file(session: Session, target: str, name: str) -> bool:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from hhh.models import BackupStatus
-from hhh.schemas.base import ApiModel, Moment
+from hhh.schemas.base import ApiModel, AskedMoment, Moment
 
 State = Literal["queued", "running", "success", "failed", "cancelled"]
+
+
+class BackupSort(StrEnum):
+    """The order of a listing of backups."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    LARGEST = "largest"  #: by bytes as stored; only those that are
+    SMALLEST = "smallest"  #: the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +32,33 @@ class BackupFilter:
     status: BackupStatus | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
+    #: Whether a restore has proven them.
+    proven: bool | None = None
+    pinned: bool | None = None
+
+
+class BackupQuery(ApiModel):
+    """Which backups are listed, and in which order."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    target: str | None = None
+    status: State | None = None
+    created_from: AskedMoment | None = None
+    created_before: AskedMoment | None = None
+    proven: bool | None = Field(default=None, description="Whether a restore has proven them.")
+    pinned: bool | None = None
+    sort: BackupSort = Field(default=BackupSort.NEWEST, description="By size, only those that are stored.")
+    cursor: str | None = None
+    limit: int = Field(default=50, ge=1, le=200)
+
+    @property
+    def narrowed(self) -> BackupFilter:
+        """What it narrows the listing to."""
+        status = self.status and BackupStatus(self.status.upper())
+        return BackupFilter(
+            self.target, status, self.created_from, self.created_before, proven=self.proven, pinned=self.pinned
+        )
 
 
 class TriggerRequest(ApiModel):
@@ -127,6 +164,9 @@ class BackupResource(ApiModel):
     sha256: str | None
     created_at: Moment
     finished_at: Moment | None
+    duration_seconds: float | None = Field(
+        description="Of its last attempt; null until that has ended, and of backups that were found in a store."
+    )
     error: str | None
     progress: RunProgress | None
     retry: Retry | None
@@ -137,7 +177,7 @@ class BackupResource(ApiModel):
 
 
 class BackupPage(ApiModel):
-    """One page of backups, newest first."""
+    """One page of backups."""
 
     items: list[BackupResource]
     next_cursor: str | None = Field(description="Hand it back as `cursor` for the next page; null on the last one.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,10 +17,12 @@ from hhh.repositories import backups as rows
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import policies as policy_rows
 from hhh.repositories import retention as retention_rows
+from hhh.repositories.backups import Position, SizePosition
 from hhh.schemas.backup import (
     BackupFilter,
     BackupPage,
     BackupResource,
+    BackupSort,
     CopyResource,
     LatestBackup,
     LogEntry,
@@ -67,23 +69,35 @@ class Catalogue:
                 raise NotFound("No backup has that id", hint="see `hhh backup list`")
             return _resource(row, job_rows.get(session, backup_id))
 
-    def page(self, narrowed: BackupFilter, *, cursor: str | None, limit: int) -> BackupPage:
-        """One page of backups, running ones included, newest first.
+    def page(
+        self,
+        narrowed: BackupFilter,
+        *,
+        sort: BackupSort = BackupSort.NEWEST,
+        cursor: str | None,
+        limit: int,
+        with_manifests: bool = True,
+    ) -> BackupPage:
+        """One page of backups, running ones included; by size, only those that are stored.
 
         Raises:
-            InvalidInput: the cursor is not one that a page handed out.
+            InvalidInput: the cursor is not one that a page of that order handed out.
         """
-        position = cursors.decode(cursor) if cursor else None
-        if narrowed.target is not None and not valid_target_name(narrowed.target):
+        by_size = sort in {BackupSort.LARGEST, BackupSort.SMALLEST}
+        decode: Callable[[str], Position | SizePosition] = cursors.decode_sized if by_size else cursors.decode
+        position = decode(cursor) if cursor else None
+        if not _can_match(narrowed, by_size=by_size):
             return BackupPage(items=[], next_cursor=None)
         with self._database.snapshot() as session:
-            found = rows.page_before(session, narrowed, position=position, limit=limit + 1)
+            found = rows.page_after(
+                session, narrowed, sort=sort, position=position, limit=limit + 1, with_manifests=with_manifests
+            )
             page = found[:limit]
-            jobs = {job.id: job for job in job_rows.active_among(session, [row.id for row in page])}
-        more = len(found) > limit
+            jobs = {job.id: job for job in job_rows.among(session, [row.id for row in page])}
+        next_cursor = _cursor_after(page[-1], by_size=by_size) if len(found) > limit else None
         return BackupPage(
-            items=[_resource(row, jobs.get(row.id)) for row in page],
-            next_cursor=cursors.encode(page[-1].created_at, page[-1].id) if more else None,
+            items=[_resource(row, jobs.get(row.id), with_manifest=with_manifests) for row in page],
+            next_cursor=next_cursor,
         )
 
 
@@ -175,7 +189,18 @@ def _latest(row: BackupLog) -> LatestBackup:
     return LatestBackup(file=row.backup_file, size=row.backup_size, created_at=row.created_at)
 
 
-def _resource(row: BackupLog, job: Job | None) -> BackupResource:
+def _can_match(narrowed: BackupFilter, *, by_size: bool) -> bool:
+    """Whether a database need be asked for it: what no name looks like may hold what none takes."""
+    if narrowed.target is not None and not valid_target_name(narrowed.target):
+        return False
+    return not by_size or narrowed.status in {None, BackupStatus.SUCCESS}
+
+
+def _cursor_after(row: BackupLog, *, by_size: bool) -> str:
+    return cursors.encode_sized(row.backup_size, row.id) if by_size else cursors.encode(row.created_at, row.id)
+
+
+def _resource(row: BackupLog, job: Job | None, *, with_manifest: bool = True) -> BackupResource:
     return BackupResource.model_validate(
         {
             "id": row.id,
@@ -187,15 +212,22 @@ def _resource(row: BackupLog, job: Job | None) -> BackupResource:
             "sha256": row.sha256,
             "created_at": row.created_at,
             "finished_at": row.finished_at,
+            "duration_seconds": _duration(row, job),
             "error": row.error,
             "progress": progress_of(job) if row.finished_at is None else None,
             "retry": retry_of(job) if row.finished_at is None else None,
             "copies": [_copy_resource(copy) for copy in row.copies],
-            "manifest": row.manifest,
+            "manifest": row.manifest if with_manifest else None,
             "pinned": row.pinned,
             "verified": _verified(row),
         }
     )
+
+
+def _duration(row: BackupLog, job: Job | None) -> float | None:
+    if row.finished_at is None or job is None or job.started_at is None:
+        return None
+    return max(0.0, (row.finished_at - job.started_at).total_seconds())
 
 
 def _verified(row: BackupLog) -> Verified | None:

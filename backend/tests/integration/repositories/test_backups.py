@@ -1,5 +1,7 @@
 """The catalogue's queries find in an index what they look for, whatever its size, and leave nothing out."""
 
+import functools
+import itertools
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,8 +14,8 @@ from sqlalchemy.orm import Session
 from hhh.core.database import Database
 from hhh.models import BackupLog, BackupStatus, JobKind
 from hhh.repositories import backups, jobs, retention
-from hhh.repositories.backups import Position
-from hhh.schemas.backup import BackupFilter
+from hhh.repositories.backups import Position, SizePosition
+from hhh.schemas.backup import BackupFilter, BackupSort
 
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 POSITION = Position(NOON, "x")
@@ -53,7 +55,19 @@ def many(own_database: Database) -> Database:
 
 
 def _page(narrowed: BackupFilter) -> Callable[[Session], object]:
-    return lambda session: backups.page_before(session, narrowed, position=POSITION, limit=50)
+    return lambda session: backups.page_after(session, narrowed, position=POSITION, limit=50)
+
+
+def _all_pages(database: Database, narrowed: BackupFilter, sort: BackupSort) -> list[BackupLog]:
+    found: list[BackupLog] = []
+    by_size = sort in {BackupSort.LARGEST, BackupSort.SMALLEST}
+    position: Position | SizePosition | None = None
+    with database.snapshot() as session:
+        while page := backups.page_after(session, narrowed, sort=sort, position=position, limit=7):
+            found += page
+            last = page[-1]
+            position = SizePosition(last.backup_size, last.id) if by_size else Position(last.created_at, last.id)
+    return found
 
 
 def _backup(number: int) -> BackupLog:
@@ -64,9 +78,10 @@ def _backup(number: int) -> BackupLog:
         status=FAILED if number % 3 == 0 else BackupStatus.SUCCESS,
         created_at=NOON + timedelta(seconds=number // 4),
         finished_at=NOON + timedelta(minutes=1),
-        backup_size=1,
+        backup_size=0 if number % 3 == 0 else 1 + number % 5,
         manifest={"number": number},
-        pinned=False,
+        pinned=number % 10 == 0,
+        verified_level={1: "proven", 2: "stored"}.get(number % 8),
     )
 
 
@@ -87,7 +102,7 @@ def test_a_query_looks_up_an_index_and_sorts_no_table(
 def test_a_page_begins_at_its_position_in_the_index(own_database: Database, narrowed: BackupFilter) -> None:
     plan = _plan(own_database, _page(narrowed))
     [line] = [line for line in plan.splitlines() if "(created_at,id)<(" in line or "ROW(created_at" in line]
-    assert line.strip().startswith(("SEARCH backup_log USING INDEX", "Index Cond:"))
+    assert line.strip().startswith(("SEARCH backup_log USING INDEX", "SEARCH backup_log USING COVERING", "Index Cond:"))
 
 
 @pytest.mark.parametrize("narrowed", [BackupFilter(), BackupFilter(target="app"), BackupFilter("app", FAILED)])
@@ -95,13 +110,60 @@ def test_pages_hold_every_backup_once_newest_first(many: Database, narrowed: Bac
     found: list[BackupLog] = []
     with many.snapshot() as session:
         position = None
-        while page := backups.page_before(session, narrowed, position=position, limit=7):
+        while page := backups.page_after(session, narrowed, position=position, limit=7):
             found += page
             position = Position(page[-1].created_at, page[-1].id)
-        everything = backups.page_before(session, narrowed, position=None, limit=100)
+        everything = backups.page_after(session, narrowed, position=None, limit=100)
     assert [row.id for row in found] == [row.id for row in everything]
     assert [row.created_at for row in found] == sorted((row.created_at for row in found), reverse=True)
     assert len(found) == {BackupFilter(): 60, BackupFilter(target="app"): 30}.get(narrowed, 10)
+
+
+def test_pages_of_another_order_hold_the_same_backwards(many: Database) -> None:
+    wanted = [BackupFilter(), BackupFilter(proven=False), BackupFilter("app", pinned=True)]
+    for narrowed, (one, other) in itertools.product(wanted, [("oldest", "newest"), ("smallest", "largest")]):
+        found = _all_pages(many, narrowed, BackupSort(one))
+        backwards = reversed(_all_pages(many, narrowed, BackupSort(other)))
+        assert [row.id for row in found] == [row.id for row in backwards]
+        assert found
+
+
+def test_by_size_there_are_only_those_that_are_stored(many: Database) -> None:
+    found = _all_pages(many, BackupFilter(), BackupSort.LARGEST)
+    assert [row.backup_size for row in found] == sorted((row.backup_size for row in found), reverse=True)
+    assert len(found) == 40
+    assert {row.status for row in found} == {BackupStatus.SUCCESS}
+
+
+def test_a_listing_holds_what_it_is_narrowed_to(many: Database) -> None:
+    counts = {
+        BackupFilter(pinned=True): 6,
+        BackupFilter(pinned=False): 54,
+        BackupFilter(proven=True): 8,
+        BackupFilter(proven=False): 52,
+        BackupFilter("shop", pinned=True): 0,
+        BackupFilter("app", BackupStatus.SUCCESS, proven=False, pinned=True): 4,
+    }
+    for narrowed, count in counts.items():
+        assert len(_all_pages(many, narrowed, BackupSort.NEWEST)) == count, narrowed
+
+
+def test_what_nobody_wants_is_skipped_in_the_index(own_database: Database) -> None:
+    wanted = [BackupFilter(), BackupFilter(proven=False), BackupFilter(pinned=True), BackupFilter(created_from=NOON)]
+    for narrowed, sort in itertools.product(wanted, BackupSort):
+        by_size = sort in {BackupSort.LARGEST, BackupSort.SMALLEST}
+        position = SizePosition(1, "x") if by_size else POSITION
+        query = functools.partial(backups.page_after, narrowed=narrowed, sort=sort, position=position, limit=50)
+        index = "ix_backup_log_size" if by_size else "ix_backup_log_listed"
+        plan = _plan(own_database, query)
+        assert f"USING COVERING INDEX {index}" in plan or f"using {index}" in plan, (narrowed, sort)
+
+
+def test_a_listing_may_leave_manifests_in_the_database(many: Database) -> None:
+    with many.snapshot() as session:
+        [row, *_] = backups.page_after(session, BackupFilter(), position=None, limit=3, with_manifests=False)
+        with pytest.raises(InvalidRequestError):
+            _ = row.manifest
 
 
 @pytest.mark.parametrize("seconds", [3, 8, 9, 10, 20])
@@ -109,7 +171,7 @@ def test_a_page_after_a_position_keeps_to_the_time_asked_for(many: Database, sec
     before = NOON + timedelta(seconds=seconds)
     position = Position(NOON + timedelta(seconds=9), "x")
     with many.snapshot() as session:
-        page = backups.page_before(session, BackupFilter(created_before=before), position=position, limit=100)
+        page = backups.page_after(session, BackupFilter(created_before=before), position=position, limit=100)
     assert {row.created_at for row in page} == {
         NOON + timedelta(seconds=each) for each in range(min(seconds, 10)) if each < seconds
     }

@@ -10,6 +10,7 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
+_NARROWING = ("deleted_at", "target", "status", "pinned", "verified_level")
 _UPKEEP = sa.text("kind IN ('prune', 'repair', 'sweep')")
 _SCHEDULED = sa.text("schedule_id IS NOT NULL")
 _BACKUPS = sa.text("kind = 'backup'")
@@ -23,7 +24,8 @@ def upgrade() -> None:
         sa.Column("lines", sa.JSON, nullable=False),
         sa.Column("written_at", sa.DateTime(timezone=True), nullable=False),
     )
-    op.create_index("ix_backup_log_size", "backup_log", ["backup_size", "id"])
+    op.create_index("ix_backup_log_listed", "backup_log", ["created_at", "id", *_NARROWING])
+    op.create_index("ix_backup_log_size", "backup_log", ["backup_size", "id", "created_at", *_NARROWING])
     op.create_index(
         "ix_jobs_schedule",
         "jobs",
@@ -50,4 +52,5 @@ def downgrade() -> None:
     op.drop_index("ix_jobs_backups", "jobs")
     op.drop_index("ix_jobs_schedule", "jobs")
     op.drop_index("ix_backup_log_size", "backup_log")
+    op.drop_index("ix_backup_log_listed", "backup_log")
     op.drop_table("job_logs")

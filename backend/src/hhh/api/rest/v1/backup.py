@@ -9,19 +9,16 @@ from fastapi.concurrency import run_in_threadpool
 
 from hhh.core.errors import BackupFailed
 from hhh.jobs.base import JobQueue
-from hhh.models import BackupStatus
 from hhh.schemas.backup import (
     AcceptedResponse,
-    BackupFilter,
     BackupPage,
+    BackupQuery,
     BackupResource,
     LogEntry,
-    State,
     StatsResponse,
     TriggerRequest,
     TriggerResponse,
 )
-from hhh.schemas.base import AskedMoment
 from hhh.web.session import super_admin
 from hhh.web.state import queue, services
 
@@ -63,18 +60,9 @@ def stats(request: Request) -> StatsResponse:
 
 
 @router.get("")
-def page(
-    request: Request,
-    target: str | None = None,
-    status: State | None = None,
-    created_from: AskedMoment | None = None,
-    created_before: AskedMoment | None = None,
-    cursor: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-) -> BackupPage:
+def page(request: Request, asked: Annotated[BackupQuery, Query()]) -> BackupPage:
     """Backups, running ones included, newest first; hand `next_cursor` back as `cursor` for the next page."""
-    narrowed = BackupFilter(target, status and BackupStatus(status.upper()), created_from, created_before)
-    return services(request).catalogue.page(narrowed, cursor=cursor, limit=limit)
+    return services(request).catalogue.page(asked.narrowed, sort=asked.sort, cursor=asked.cursor, limit=asked.limit)
 
 
 @router.get("/{backup_id}")
