@@ -14,7 +14,7 @@ from rich.markup import escape
 from hhh.cli.amounts import seconds_of
 from hhh.cli.backup import take
 from hhh.cli.backup_verify import perform
-from hhh.cli.output import JsonOption, console, moment, print_json, print_table
+from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems
 from hhh.cli.proof_options import LevelOrNone, level_of
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput
@@ -156,6 +156,8 @@ def preview(cron: Line, *, time_zone: Zone = "UTC", as_json: JsonOption = False)
     console.print(shown.cron_in_words)
     for instant in shown.next_runs:
         console.print(_instant(instant, shown.time_zone))
+    for note in shown.clock_changes:
+        problems.print(f"[yellow]Note:[/] {note}")
 
 
 def _jitter(text: str) -> int:

@@ -112,6 +112,17 @@ def newest_verifications(session: Session, schedules: Collection[str]) -> Mappin
     return _newest_of_each(session, Schedule.id, newest, schedules)
 
 
+def last_results(session: Session, job_ids: Collection[str]) -> Mapping[str, str]:
+    """By id of a job: what has become of its backup or verification, in small letters; without those that are gone."""
+    found = dict[str, str]()
+    for some in in_batches(job_ids):
+        backups = select(BackupLog.id, BackupLog.status).where(BackupLog.id.in_(some), BackupLog.deleted_at.is_(None))
+        verifications = select(Verification.id, Verification.status).where(Verification.id.in_(some))
+        for statement in (backups, verifications):
+            found |= {job_id: status.lower() for job_id, status in session.execute(statement)}
+    return found
+
+
 def _newest_of_each(
     session: Session, column: InstrumentedAttribute[str], newest: ScalarSelect[datetime], values: Collection[str]
 ) -> Mapping[str, datetime]:

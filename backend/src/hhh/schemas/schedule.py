@@ -58,6 +58,10 @@ class ScheduleResource(ApiModel):
     next_runs: list[Moment] = Field(description="The instants of the next five runs, without jitter.")
     last_run_at: Moment | None = Field(description="The instant for which a job was begun last.")
     last_job_id: str | None = Field(description="The id of that backup, or of that verification.")
+    last_job_status: str | None = Field(
+        description="What has become of it, as `GET /api/v1/backups/{id}` and `GET /api/v1/verifications/{id}` say; "
+        "null where it is no longer there."
+    )
     last_skipped_at: Moment | None = Field(description="When a run was left out last.")
     last_skipped_reason: str | None
     last_backup_at: Moment | None = Field(description="When the target's newest successful backup was begun.")
@@ -79,3 +83,6 @@ class SchedulePreview(ApiModel):
     cron_in_words: str = Field(description=_WORDS)
     time_zone: str
     next_runs: list[Moment]
+    clock_changes: list[str] = Field(
+        description="What changes of the clock do to it within a year: times that are skipped, or come twice."
+    )

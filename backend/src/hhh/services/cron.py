@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 import re
 import zoneinfo
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,17 @@ _DAY, _HOUR, _MINUTE, _SECOND = timedelta(days=1), timedelta(hours=1), timedelta
 #: No two changes of a clock are nearer to each other.
 _STRIDE = timedelta(hours=12)
 _HINT = "five fields, e.g. `30 2 * * *` for each day at 02:30, or @hourly, @daily, @weekly, @monthly, @yearly"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A time that a clock skips, or shows twice."""
+
+    #: As the line names it.
+    wall: datetime
+    #: When it is run.
+    at: datetime
+    skipped: bool
 
 
 class Cron:
@@ -92,6 +104,19 @@ class Cron:
             return [*self._in_calm(begin, end)]
         near, behind = max(begin, change - _DAY), min(end, change + _DAY)
         return [*self._in_calm(begin, near), *self._one_by_one(near, behind), *self.between(behind, end)]
+
+    def moved(self, begin: datetime, end: datetime) -> list[Moved]:
+        """What changes of the clock in ``(begin, end]`` do to the times that a line names; see this module."""
+        found: list[Moved] = []
+        while not self._hourly and (change := self._change(begin, end, self._offset(begin))):
+            before, after = self._offset(change - _SECOND), self._offset(change)
+            first, last = (_naive(change + each) for each in sorted((before, after)))
+            found += [
+                Moved(wall, self._behind_the_gap(wall), skipped=after > before)
+                for wall in itertools.takewhile(last.__gt__, self._walls_after(first - _SECOND))
+            ]
+            begin = change
+        return found
 
     def _in_calm(self, begin: datetime, end: datetime) -> Iterator[datetime]:
         if begin >= end:

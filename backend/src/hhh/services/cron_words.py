@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from datetime import datetime, timedelta
+from itertools import groupby, pairwise
+from zoneinfo import ZoneInfo
 
-from hhh.services.cron import Times, times_of
+from hhh.services.cron import Cron, Moved, Times, times_of
 
 _HOURS, _MINUTES, _MONTH_DAYS = 24, 60, 31
 #: So many times of a day are listed; more are told by what is between them.
@@ -36,6 +38,7 @@ _MONTH_NAMES = (
 _TEENS = (11, 12, 13)
 _ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 _A_COMMON_YEAR, _A_LEAP_YEAR = 2025, 2024
+_A_YEAR = timedelta(days=366)
 
 
 def in_words(line: str) -> str:
@@ -51,6 +54,25 @@ def in_words(line: str) -> str:
         return f"{dates} at {at}{condition}"
     again = _again(times.minutes, times.hours)
     return again if dates == "each day" else f"{again}, {dates.removeprefix('each day ')}{condition}"
+
+
+def changes_in_words(cron: Cron, now: datetime) -> list[str]:
+    """What changes of the clock do to a line within a year; nothing where it names every hour."""
+    moved = cron.moved(now, now + _A_YEAR)
+    return [
+        _change_in_words(list(together), ZoneInfo(cron.time_zone))
+        for _, together in groupby(moved, lambda each: each.wall.date())
+    ]
+
+
+def _change_in_words(moved: Sequence[Moved], zone: ZoneInfo) -> str:
+    first = moved[0]
+    times = [f"{each.wall:%H:%M}" for each in moved]
+    told = _and(times) if len(times) <= _LISTED else f"{times[0]} to {times[-1]}"
+    day = f"{first.wall.day} {_month(first.wall.month)} {first.wall.year}"
+    if first.skipped:
+        return f"On {day} the clock skips {told}: it runs at {first.at.astimezone(zone):%H:%M}, once"
+    return f"On {day} the clock shows {told} twice: it runs the first time only"
 
 
 def _again(minutes: Sequence[int], hours: Sequence[int]) -> str:

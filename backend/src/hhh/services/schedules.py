@@ -22,7 +22,7 @@ from hhh.schemas.schedule import ScheduleChange, SchedulePreview, ScheduleReques
 from hhh.schemas.verification import Level
 from hhh.services.backup import BackupService
 from hhh.services.cron import Cron
-from hhh.services.cron_words import in_words
+from hhh.services.cron_words import changes_in_words, in_words
 from hhh.services.cursors import is_id
 from hhh.services.instants import next_two, overdue_at
 from hhh.services.targets import TargetService
@@ -194,8 +194,12 @@ class ScheduleService:
     def _resources(self, session: Session, found: Sequence[Schedule]) -> list[ScheduleResource]:
         backups = rows.newest_successes(session, {row.target for row in found})
         verifications = rows.newest_verifications(session, [row.id for row in found if row.verify_level is not None])
+        ends = rows.last_results(session, [row.last_job_id for row in found if row.last_job_id is not None])
         now = utcnow()
-        return [_resource(row, backups.get(row.target), verifications.get(row.id), now) for row in found]
+        return [
+            _resource(row, backups.get(row.target), verifications.get(row.id), ends.get(row.last_job_id or ""), now)
+            for row in found
+        ]
 
 
 def preview(line: str, time_zone: str) -> SchedulePreview:
@@ -204,12 +208,13 @@ def preview(line: str, time_zone: str) -> SchedulePreview:
     Raises:
         InvalidInput: as for `ScheduleService.add`.
     """
-    cron = Cron(line, time_zone)
+    cron, now = Cron(line, time_zone), utcnow()
     return SchedulePreview(
         cron=cron.line,
         cron_in_words=in_words(cron.line),
         time_zone=time_zone,
-        next_runs=cron.following(utcnow(), SHOWN_RUNS),
+        next_runs=cron.following(now, SHOWN_RUNS),
+        clock_changes=changes_in_words(cron, now),
     )
 
 
@@ -257,7 +262,11 @@ def _jitter(row: Schedule, instant: datetime, following: datetime) -> timedelta:
 
 
 def _resource(
-    row: Schedule, last_backup_at: datetime | None, last_verified_at: datetime | None, now: datetime
+    row: Schedule,
+    last_backup_at: datetime | None,
+    last_verified_at: datetime | None,
+    last_job_status: str | None,
+    now: datetime,
 ) -> ScheduleResource:
     last = last_verified_at if row.verify_level is not None else last_backup_at
     return ScheduleResource(
@@ -273,6 +282,7 @@ def _resource(
         next_runs=_next_runs(row, now),
         last_run_at=row.last_run_at,
         last_job_id=row.last_job_id,
+        last_job_status=last_job_status,
         last_skipped_at=row.last_skipped_at,
         last_skipped_reason=row.last_skipped_reason,
         last_backup_at=last_backup_at,
