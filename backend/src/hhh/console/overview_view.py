@@ -2,10 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 from hhh.console.history_view import HistoryView, drawn
+from hhh.schemas.recoverability import Recoverability
 from hhh.services.container import Services
+from hhh.services.recovery_state import STATES
+from hhh.services.totals import Totals, totals
+
+#: Targets on one page.
+PAGE = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What of all targets is to be seen."""
+
+    #: One of `STATES`; whatever else narrows nothing.
+    state: str = ""
+    #: A part of the name.
+    search: str = ""
+    page: int = 1
+
+    def href(self, **changed: str | int) -> str:
+        """The overview, asked for the same but for what is changed."""
+        asked = {"state": self.state, "q": self.search, "page": self.page, **changed}
+        query = urlencode({name: value for name, value in asked.items() if value not in ("", 1)})
+        return f"/?{query}" if query else "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What can be done about a target: a link, or a form where it has `fields`."""
+
+    label: str
+    href: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One target."""
+
+    standing: Recoverability
+    #: The most useful first.
+    steps: Sequence[Step]
+
+
+@dataclass(frozen=True, slots=True)
+class StateCount:
+    """How many targets are in one state."""
+
+    state: str
+    count: int
+    href: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The page."""
+
+    asked: Asked
+    #: Tells it at a glance.
+    headline: str
+    #: The worst state that any target is in.
+    worst: str
+    states: Sequence[StateCount]
+    totals: Totals
+    #: Of this page; the worst first.
+    cards: Sequence[Card]
+    #: How many there are on all pages.
+    found: int
+    pages: int
+    history: HistoryView
+
+
+def overview_of(services: Services, asked: Asked) -> Overview:
+    """How all targets stand, and those of one page in detail."""
+    everything = services.recoverability.all()
+    found = [each for each in everything if _is_asked_for(each, asked)]
+    pages = max(1, -(-len(found) // PAGE))
+    asked = Asked(asked.state if asked.state in STATES else "", asked.search, min(max(asked.page, 1), pages))
+    shown = found[(asked.page - 1) * PAGE : asked.page * PAGE]
+    return Overview(
+        asked=asked,
+        headline=_headline(everything),
+        worst=everything[0].state,
+        states=_states(everything, asked),
+        totals=totals(services.database),
+        cards=[Card(each, _steps(each)) for each in shown],
+        found=len(found),
+        pages=pages,
+        history=history_of(services, [each.target for each in shown]),
+    )
 
 
 def history_of(services: Services, targets: Sequence[str]) -> HistoryView:
@@ -16,3 +109,40 @@ def history_of(services: Services, targets: Sequence[str]) -> HistoryView:
     ``history_of(services, [name])``.
     """
     return drawn(services.history.of(targets))
+
+
+def _is_asked_for(each: Recoverability, asked: Asked) -> bool:
+    return (asked.state not in STATES or each.state == asked.state) and asked.search.lower() in each.target
+
+
+def _headline(everything: Sequence[Recoverability]) -> str:
+    total, needy = len(everything), sum(each.state != "healthy" for each in everything)
+    if not needy:
+        return "Your database can be got back" if total == 1 else f"All {total} databases can be got back"
+    if total == 1:
+        return "Your database needs you"
+    return f"{needy} of {total} databases {'needs' if needy == 1 else 'need'} you"
+
+
+def _states(everything: Sequence[Recoverability], asked: Asked) -> Sequence[StateCount]:
+    counts = Counter(each.state for each in everything)
+    return [
+        StateCount(
+            state,
+            counts[state],
+            asked.href(state="" if state == asked.state else state, page=1),
+            state == asked.state,
+        )
+        for state in STATES
+    ]
+
+
+def _steps(each: Recoverability) -> Sequence[Step]:
+    again = Step("Back up now", "/backups", {"target": each.target})
+    if each.failed_backup_id is not None:
+        return [again, Step("See what failed", f"/backups/{each.failed_backup_id}")]
+    if each.last_backup_id is None:
+        return [again] if each.state != "healthy" else []
+    prove = Step("Prove the newest", f"/backups/{each.last_backup_id}/verify", {"level": "proven"})
+    newest = Step("See the newest", f"/backups/{each.last_backup_id}")
+    return {"failing": [again, newest], "late": [again], "unproven": [prove], "healthy": []}[each.state]

@@ -135,6 +135,12 @@ def waiting_by_kind(session: Session) -> dict[str, int]:
     return dict(session.execute(counted).all())
 
 
+def unfinished_by_state(session: Session) -> dict[str, int]:
+    """By state, how many jobs wait and run."""
+    counted = select(Job.state, func.count()).where(Job.state.in_(_UNFINISHED)).group_by(Job.state)
+    return dict(session.execute(counted).all())
+
+
 def kinds_of(session: Session, job_ids: Collection[str]) -> dict[str, str]:
     """By id, what each of the given jobs does; without those that nobody knows."""
     return dict(session.execute(select(Job.id, Job.kind).where(Job.id.in_(job_ids))).all())

@@ -1,0 +1,43 @@
+"""All that there is, in a few numbers: what the overview begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hhh.core.database import Database
+from hhh.models import JobState
+from hhh.repositories import backups as backup_rows
+from hhh.repositories import jobs as job_rows
+from hhh.repositories import sweeping as copy_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Of all targets together."""
+
+    #: That ended, well or not.
+    backups: int
+    successful: int
+    #: Of the successful ones, one copy each.
+    stored_bytes: int
+    #: To be made again.
+    missing_copies: int
+    #: Jobs of any kind.
+    running: int
+    waiting: int
+
+
+def totals(database: Database) -> Totals:
+    """The numbers, as they are now; none of them is counted over the catalogue."""
+    with database.snapshot() as session:
+        counted = backup_rows.totals(session)
+        missing = copy_rows.missing_by_store(session)
+        jobs = job_rows.unfinished_by_state(session)
+    return Totals(
+        backups=counted.total,
+        successful=counted.successful,
+        stored_bytes=counted.stored_bytes,
+        missing_copies=sum(missing.values()),
+        running=jobs.get(JobState.RUNNING, 0),
+        waiting=jobs.get(JobState.QUEUED, 0),
+    )
