@@ -28,6 +28,7 @@ _TITLES: Mapping[int, str] = {
 _HINTS: Mapping[str, str] = {
     CsrfInvalid.code: "Nothing was changed. Go back, load the page again, and repeat what you did: the page was open "
     "while you signed in or out somewhere else, or cookies are switched off.",
+    "ERR_METHOD_NOT_ALLOWED": "A form is sent here, and no page is. Nothing was changed. Begin at the overview.",
     NotFound.code: "It may have been removed. Go back, or begin at the overview.",
 }
 #: From here on it may be the database that fails: it is not asked again who is signed in.

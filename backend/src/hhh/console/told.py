@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 DONE: Mapping[str, str] = {
     "signed-out": "You are signed out.",
+    "key-saved": "Now the line below belongs into the settings of the service.",
     "own-password-set": "Your password is set, and your sessions have ended. Sign in with the new one.",
     "password-set": "The password is set, and all their sessions have ended.",
     "role-set": "The role is changed; it counts at once.",

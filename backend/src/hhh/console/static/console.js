@@ -60,8 +60,9 @@ function guard(input) {
   check();
 }
 
-// A form is sent once, however often its button is pressed.
+// A form is sent once, however often its button is pressed; but for those that a file is the answer to.
 function sendOnce(event) {
+  if ("repeats" in event.target.dataset) return;
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "1";
 }
