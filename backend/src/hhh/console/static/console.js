@@ -2,6 +2,7 @@
 
 const UNITS = ["kB", "MB", "GB", "TB", "PB"];
 const CHECK_MS = 30_000;
+const ANSWER_MS = 15_000;
 
 function bytes(count) {
   if (count < 1000) return `${count} byte${count === 1 ? "" : "s"}`;
@@ -124,19 +125,32 @@ function follow(box) {
 
 // What is told of now is asked for again; a page that can't be is marked, so that nobody believes what it says.
 let unanswered = null;
+// What was opened, and where somebody was, stays so.
+function renew(part, fresh) {
+  if (part.querySelector("dialog[open], input:focus, textarea:focus, select:focus")) return;
+  const reachable = (within) => [...within.querySelectorAll("a, button, summary, [tabindex]")];
+  const place = reachable(part).indexOf(document.activeElement);
+  for (const open of part.querySelectorAll("details[id][open]")) {
+    fresh.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
+  }
+  const scrolled = [...part.querySelectorAll(".scroll")].map((box) => box.scrollLeft);
+  tellTimes(fresh);
+  part.replaceWith(fresh);
+  fresh.querySelectorAll(".scroll").forEach((box, index) => (box.scrollLeft = scrolled[index] ?? 0));
+  reachable(fresh)[place]?.focus({ preventScroll: true });
+}
+
 async function refresh() {
   if (document.hidden) return;
   const banner = document.querySelector("[data-offline]");
   try {
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(ANSWER_MS) });
     if (!answer.ok) throw new Error(answer.statusText);
     if (answer.redirected) return location.reload();
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.querySelectorAll("[data-live]");
     document.querySelectorAll("[data-live]").forEach((part, index) => {
-      if (!fresh[index] || part.contains(document.activeElement)) return;
-      tellTimes(fresh[index]);
-      part.replaceWith(fresh[index]);
+      if (fresh[index]) renew(part, fresh[index]);
     });
     unanswered = null;
   } catch {
@@ -144,6 +158,7 @@ async function refresh() {
     banner.querySelector("span").textContent = local.format(unanswered);
   }
   banner.hidden = unanswered === null;
+  document.body.classList.toggle("stale", unanswered !== null);
 }
 
 tellTimes(document);
@@ -154,4 +169,7 @@ addEventListener("pageshow", (event) => event.persisted && location.reload());
 document.querySelectorAll("[data-must-equal]").forEach(guard);
 document.querySelectorAll("[data-follow]").forEach(follow);
 document.querySelectorAll("[data-preview]").forEach(preview);
-if (document.querySelector("[data-live]")) setInterval(refresh, CHECK_MS);
+if (document.querySelector("[data-live]")) {
+  setInterval(refresh, CHECK_MS);
+  document.addEventListener("visibilitychange", refresh);
+}
