@@ -42,6 +42,20 @@ class Deletion:
                 raise InvalidInput(f"The backup is {row.status.lower()}: there is nothing to keep")
             row.pinned = pinned
 
+    def protections_of(self, backup_id: str) -> Sequence[str]:
+        """Why a backup is only removed where its file is named; none where it may simply go.
+
+        It is what holds now; `delete` looks again.
+
+        Raises:
+            NotFound: no such backup.
+        """
+        with self._database.snapshot() as session:
+            row = backup_rows.get(session, backup_id) if cursors.is_id(backup_id) else None
+            if row is None:
+                raise _unknown()
+            return protections(session, row) if row.status == BackupStatus.SUCCESS else []
+
     def delete(self, backup_id: str, *, by: str, force: str | None) -> str:
         """Gives a backup its tombstone because somebody asked for it; answers its target.
 
@@ -99,8 +113,12 @@ def protections(session: Session, row: BackupLog, *, minimum_kept: int = 1) -> S
 def _found(session: Session, backup_id: str) -> BackupLog:
     row = rows.locked(session, backup_id) if cursors.is_id(backup_id) else None
     if row is None:
-        raise NotFound("No backup has that id", hint="see `hhh backup list`")
+        raise _unknown()
     return row
+
+
+def _unknown() -> NotFound:
+    return NotFound("No backup has that id", hint="see `hhh backup list`")
 
 
 def _refuse(session: Session, row: BackupLog, force: str | None) -> None:

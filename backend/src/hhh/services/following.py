@@ -74,6 +74,12 @@ class Following:
         with self.database.snapshot() as session:
             return {job.id: _look(job) for job in rows.among(session, job_ids)}
 
+    def busy_with(self, target: str) -> News | None:
+        """The backup or restore that keeps a target busy; None where it is free."""
+        with self.database.snapshot() as session:
+            job = rows.active_of(session, JobKind.BACKUP, target)
+            return _look(job).news if job is not None else None
+
     def super_admins(self, session_ids: Collection[str]) -> set[str]:
         """Those of the given sessions in which a super admin is signed in still; one query."""
         with self.database.snapshot() as session:
