@@ -50,7 +50,10 @@ KINDS: Mapping[str, Kind] = {
             OptionField("region", "Region", "Such as eu-central-1."),
             _ENDPOINT,
             OptionField(
-                "virtual_hosted_style_request", "Bucket in the host's name", "Most other servers want “no”.", "choice"
+                "virtual_hosted_style_request",
+                "Bucket in the host's name",
+                "Only where the server asks for it: https://bucket.host instead of https://host/bucket.",
+                "choice",
             ),
         ),
     ),
