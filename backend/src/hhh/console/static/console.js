@@ -161,6 +161,13 @@ async function refresh() {
   document.body.classList.toggle("stale", unanswered !== null);
 }
 
+// What was done is told once: not after a reload, nor to whom the address is sent.
+const here = new URL(location.href);
+if (here.searchParams.has("done")) {
+  here.searchParams.delete("done");
+  history.replaceState(null, "", here);
+}
+
 tellTimes(document);
 document.addEventListener("click", openDialogs);
 document.addEventListener("click", copy);
