@@ -6,6 +6,7 @@
 #   make soak     the long tests that `make test` leaves out    ARGS="-k keys"
 #   make lint     style, types, layers, migrations, known vulnerabilities
 #   make bench    the benchmark                                 ARGS="--help"
+#   make screenshots  pictures of every page of the console, in build/screenshots (needs Chromium)
 #   make lock     resolve requirements/*.txt anew               UPGRADE=1: to the newest versions
 #   make clean    remove .venv and every cache (never data)
 #
@@ -35,7 +36,7 @@ unexport PYTHONPATH PYTHONHOME
 # Every process would compile all modules anew: a quarter of the time that a short command takes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test soak lint bench lock clean
+.PHONY: help run test soak lint bench screenshots lock clean
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
 
@@ -50,6 +51,9 @@ soak: $(VENV)/.project $(VENV)/.test
 
 bench: $(VENV)/.project $(VENV)/.test
 	@exec $(BIN)/python -m bench $(ARGS)
+
+screenshots: $(VENV)/.project $(VENV)/.test
+	@exec $(BIN)/python -m bench.screenshots $(ARGS)
 
 .PHONY: lint-style lint-types lint-layers lint-migrations audit
 lint: lint-style lint-types lint-layers lint-migrations audit

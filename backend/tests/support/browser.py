@@ -57,7 +57,7 @@ def a_browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for all tests of a module; not of a session, since an event loop runs in this thread as long as it is there."""
+    """One for all tests of a module; not of a session: an event loop runs in this thread as long as it is there."""
     if chromium() is None:
         pytest.skip("Chromium is not installed on this machine: pages are not looked at with a browser")
     with a_browser() as started:
@@ -111,11 +111,8 @@ class Tab:
 
     def focused(self) -> str:
         """What the keyboard is on: its text, label or id."""
-        return str(
-            self.page.evaluate(
-                "(e => e.getAttribute('aria-label') || e.innerText?.trim() || e.id || e.tagName)(document.activeElement)"
-            )
-        )
+        told = "(e => e.getAttribute('aria-label') || e.innerText?.trim() || e.id || e.tagName)"
+        return str(self.page.evaluate(f"{told}(document.activeElement)"))
 
     def _on_console(self, message: ConsoleMessage) -> None:
         # That of an answer is told by `_on_response`, which knows what was asked for.
