@@ -91,6 +91,11 @@ class RestoreView:
         return [each for each in self.checks if each.acknowledge and each.status in ("unsafe", "acknowledged")]
 
     @property
+    def all_hold(self) -> bool:
+        """Whether there is nothing to look at."""
+        return all(each.status == "ok" for each in self.checks)
+
+    @property
     def is_old(self) -> bool:
         """Whether what it looked at may be different by now."""
         ended = self.restore.finished_at

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from hhh.core.clock import utcnow
 from hhh.core.text import counted
@@ -15,6 +16,8 @@ _STEP = 1000
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 #: Below it a figure has one decimal.
 _FINE = 10
+#: Such as those of checks: ``… 307200 bytes are needed in …, 54656700416 are free``.
+_BYTES_IN_TEXT = re.compile(r"\b(\d{4,})(?: bytes\b|(?= are free\b))")
 _NONE = Markup('<span class="none">–</span>')
 
 
@@ -101,9 +104,34 @@ def short_hash(digest: str | None) -> Markup:
     return _NONE if not digest else Markup('<code title="{}">{}…</code>').format(digest, digest[:12])
 
 
+def sentence(told: str) -> Markup:
+    """A message as a sentence: what it has in back quotes is code."""
+    parts = [
+        Markup("<code>{}</code>").format(each) if code else escape(each) for code, each in _by_quotes(told.strip())
+    ]
+    whole = Markup().join(parts)
+    return whole if not told or told.endswith((".", "?", "!", "…")) else whole + "."
+
+
+def with_sizes(text: str) -> Markup:
+    """A message of the service with its bytes as `size` tells them."""
+    told, end = Markup(), 0
+    for found in _BYTES_IN_TEXT.finditer(text):
+        told += escape(text[end : found.start()]) + size(int(found[1]))
+        end = found.end()
+    return told + escape(text[end:])
+
+
 def or_none(value: object) -> object:
     """What is there, or a dash."""
     return _NONE if value is None or value == "" else value
+
+
+def _by_quotes(told: str) -> Iterator[tuple[bool, str]]:
+    """The parts of a message, each with whether it stands in back quotes; the first one begins with a capital."""
+    *pairs, last = told.split("`") if told.count("`") % 2 == 0 else [told]
+    for number, each in enumerate([*pairs, last]):
+        yield number % 2 == 1, each[:1].upper() + each[1:] if number == 0 else each
 
 
 def _with_rest(count: int, unit: str, rest: int, of_rest: str) -> str:
@@ -127,5 +155,7 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "ago": ago,
     "short_hash": short_hash,
     "or_none": or_none,
+    "with_sizes": with_sizes,
+    "sentence": sentence,
     "counted": counted,
 }
