@@ -25,10 +25,17 @@ _TITLES: Mapping[int, str] = {
     429: "Too many tries",
     503: "Not available",
 }
+#: What is said on a page in the place of what a program is told.
+_INSTEAD: Mapping[str, str] = {
+    "CSRF validation failed": "The form is not of this session",
+    "Method Not Allowed": "This is no page",
+    "Not Found": "There is no such page",
+    "Internal error": "The service made a mistake",
+}
 _HINTS: Mapping[str, str] = {
     CsrfInvalid.code: "Nothing was changed. Go back, load the page again, and repeat what you did: the page was open "
     "while you signed in or out somewhere else, or cookies are switched off.",
-    "ERR_METHOD_NOT_ALLOWED": "A form is sent here, and no page is. Nothing was changed. Begin at the overview.",
+    "ERR_METHOD_NOT_ALLOWED": "Only forms are sent here. Nothing was changed. Begin at the overview.",
     NotFound.code: "It may have been removed. Go back, or begin at the overview.",
 }
 #: From here on it may be the database that fails: it is not asked again who is signed in.
@@ -44,7 +51,7 @@ def error_page(request: Request, answer: Answer) -> Response:
         _look_who_it_is(request)
     context = {
         "title": _TITLES.get(answer.status, "That went wrong"),
-        "message": answer.message,
+        "message": _INSTEAD.get(answer.message, answer.message),
         "hint": answer.more.get("hint") or _HINTS.get(answer.code, _ANY_HINT),
         "code": answer.code,
         "request_id": request_id(request),

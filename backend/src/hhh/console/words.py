@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
@@ -105,33 +105,22 @@ def short_hash(digest: str | None) -> Markup:
 
 
 def sentence(told: str) -> Markup:
-    """A message as a sentence: what it has in back quotes is code."""
-    parts = [
-        Markup("<code>{}</code>").format(each) if code else escape(each) for code, each in _by_quotes(told.strip())
-    ]
-    whole = Markup().join(parts)
+    """A message with its full stop; what it has in back quotes is code."""
+    parts = told.strip().split("`") if told.count("`") % 2 == 0 else [told.strip()]
+    quoted = (Markup("<code>{}</code>").format(each) if at % 2 else escape(each) for at, each in enumerate(parts))
+    whole = Markup().join(quoted)
     return whole if not told or told.endswith((".", "?", "!", "…")) else whole + "."
 
 
-def with_sizes(text: str) -> Markup:
-    """A message of the service with its bytes as `size` tells them."""
-    told, end = Markup(), 0
-    for found in _BYTES_IN_TEXT.finditer(text):
-        told += escape(text[end : found.start()]) + size(int(found[1]))
-        end = found.end()
-    return told + escape(text[end:])
+def advice(told: str) -> Markup:
+    """A hint as a sentence of its own: with a capital in front, if it begins with a word."""
+    first = told.partition(" ")[0]
+    return sentence(told[:1].upper() + told[1:] if first.isalpha() else told)
 
 
 def or_none(value: object) -> object:
     """What is there, or a dash."""
     return _NONE if value is None or value == "" else value
-
-
-def _by_quotes(told: str) -> Iterator[tuple[bool, str]]:
-    """The parts of a message, each with whether it stands in back quotes; the first one begins with a capital."""
-    *pairs, last = told.split("`") if told.count("`") % 2 == 0 else [told]
-    for number, each in enumerate([*pairs, last]):
-        yield number % 2 == 1, each[:1].upper() + each[1:] if number == 0 else each
 
 
 def _with_rest(count: int, unit: str, rest: int, of_rest: str) -> str:
@@ -157,5 +146,6 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "or_none": or_none,
     "with_sizes": with_sizes,
     "sentence": sentence,
+    "advice": advice,
     "counted": counted,
 }

@@ -120,6 +120,6 @@ def _asked(
 
 def _in_words(error: InvalidCredentials | RateLimited) -> HHHError:
     if isinstance(error, RateLimited):
-        hint = f"Try again in {seconds_in_words(error.retry_after)}. Nobody looks at a password before."
+        hint = f"Try again in {seconds_in_words(error.retry_after)}; before that nobody looks at the password"
         return RateLimited(error.message, retry_after=error.retry_after, hint=hint)
-    return InvalidCredentials(error.message, hint="Capital letters count in the password, not in the e-mail.")
+    return InvalidCredentials(error.message, hint="capital letters count in the password, not in the e-mail")
