@@ -118,6 +118,15 @@ def advice(told: str) -> Markup:
     return sentence(told[:1].upper() + told[1:] if first.isalpha() else told)
 
 
+def with_sizes(text: str) -> Markup:
+    """A message of the service with its bytes as `size` tells them."""
+    told, end = Markup(), 0
+    for found in _BYTES_IN_TEXT.finditer(text):
+        told += escape(text[end : found.start()]) + size(int(found[1]))
+        end = found.end()
+    return told + escape(text[end:])
+
+
 def or_none(value: object) -> object:
     """What is there, or a dash."""
     return _NONE if value is None or value == "" else value
