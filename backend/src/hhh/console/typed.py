@@ -61,6 +61,7 @@ def said_of(error: ValidationError) -> dict[str, str]:
     """By the name of a field: what a schema says against it."""
     found: dict[str, str] = {}
     for each in error.errors():
-        said = _SAID.get(each["type"], each["msg"].removeprefix(_FROM_CODE))
-        found.setdefault(str(each["loc"][0]) if each["loc"] else "", said.format(**each.get("ctx", {})))
+        words = _SAID.get(each["type"])
+        said = words.format(**each.get("ctx", {})) if words else each["msg"].removeprefix(_FROM_CODE)
+        found.setdefault(str(each["loc"][0]) if each["loc"] else "", said)
     return found
