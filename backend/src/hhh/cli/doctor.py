@@ -17,7 +17,8 @@ from hhh.cli.session import opened_services
 from hhh.jobs import runtime
 from hhh.jobs.worker import Worker, working
 from hhh.services.container import Services
-from hhh.services.doctor import Finding, attempted, examine, examine_upkeep, store_that_is_down, swept
+from hhh.services.doctor import examine, examine_upkeep, swept
+from hhh.services.doctor_findings import Finding, attempted, store_that_is_down
 
 #: Of findings that are alike so many are printed; `--json` has more, the log all.
 _SHOWN = 20

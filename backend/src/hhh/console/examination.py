@@ -20,7 +20,8 @@ from hhh.core.errors import Cancelled, HHHError
 from hhh.core.run import Progress
 from hhh.jobs import runtime
 from hhh.services.container import Services
-from hhh.services.doctor import Finding, attempted, examine, examine_upkeep, store_that_is_down, swept
+from hhh.services.doctor import examine, examine_upkeep, swept
+from hhh.services.doctor_findings import Finding, attempted, store_that_is_down
 
 #: Where in the page the findings go, and what they come to.
 ROWS, SUM = "<!-- findings -->", "<!-- sum -->"

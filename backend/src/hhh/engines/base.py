@@ -53,6 +53,8 @@ class SourceInfo:
     description: str
     #: Bytes of the database as its server counts them; None where unknown.
     size: int | None
+    #: Of the server, ``16.4``; empty where there is none.
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

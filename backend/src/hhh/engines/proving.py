@@ -76,6 +76,18 @@ class Prover(ABC):
             EngineError: it could not be made otherwise.
         """
 
+    def needs(self, version: str, workplace: Workplace) -> str:  # noqa: ARG002  by default nothing beside this program
+        """What a place for a drill takes that is here, in words; empty where that is nothing.
+
+        Args:
+            version: of the server that is backed up (`SourceInfo.version`).
+            workplace: where to work.
+
+        Raises:
+            Lacking: something is not here, and what to install.
+        """
+        return ""
+
     def sweep(self, server_url: str, workplace: Workplace) -> int:  # noqa: ARG002  nothing is left where nothing is
         """Removes what killed drills left on a server that the operator named; those under way keep theirs.
 

@@ -48,6 +48,18 @@ def next_runs(session: Session, targets: Collection[str]) -> Mapping[str, dateti
     return found
 
 
+def verified(session: Session) -> Mapping[str, Collection[str]]:
+    """By target: the levels at which its schedules verify, but for those that are paused."""
+    asked = select(Schedule.target, Schedule.verify_level).where(
+        Schedule.verify_level.is_not(None), Schedule.paused.is_(False)
+    )
+    found: dict[str, set[str]] = {}
+    rows: Iterable[Any] = session.execute(asked.distinct())
+    for target, level in rows:
+        found.setdefault(target, set()).add(level)
+    return found
+
+
 def is_anything_due(session: Session, now: datetime) -> bool:
     """Whether the run of any schedule is to be begun."""
     return session.scalar(select(Schedule.id).where(Schedule.next_run_at <= now).limit(1)) is not None

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import Session
 
+from hhh.core.config import QueueName
 from hhh.models import WorkerRow, WorkerState
 
 
@@ -41,6 +42,12 @@ def taken_queues(session: Session, *, since: datetime, until: datetime) -> set[s
     """The queues that those workers take jobs from."""
     found = session.scalars(select(WorkerRow.queues).where(*_taking(since, until)))
     return {name for queues in found for name in queues.split(",")}
+
+
+def hosts_taking(session: Session, queue: QueueName, *, since: datetime, until: datetime) -> set[str]:
+    """The machines of the workers that take jobs of a queue."""
+    found = session.execute(select(WorkerRow.host, WorkerRow.queues).where(*_taking(since, until)))
+    return {host for host, queues in found if queue in queues.split(",")}
 
 
 def _taking(since: datetime, until: datetime) -> tuple[ColumnElement[bool], ...]:

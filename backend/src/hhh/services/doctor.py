@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,36 +18,17 @@ from hhh.core.text import listed
 from hhh.engines.base import Workplace
 from hhh.models import JobState
 from hhh.repositories import sweeping as rows
+from hhh.services import doctor_proof
 from hhh.services.container import Services
+from hhh.services.doctor_findings import STORE, Finding, attempted
 from hhh.services.policies import resolved
 from hhh.services.sweep_report import SweepReport
-from hhh.services.targets import Target
 
 #: For so long a target need not have a backup.
 _FIRST_BACKUP = timedelta(days=1)
 #: After so long without a sweep nobody seems to work.
 _LAST_SWEEP = timedelta(days=3)
 _SCHEDULES_AT_ONCE = 500
-#: How findings about stores begin.
-_STORE = "store "
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    #: What was looked at, e.g. ``store default``; one step of it: ``store default: write``.
-    subject: str
-    ok: bool
-    #: What was found, or what is wrong and what to do.
-    detail: str
-    #: What was done about it; empty: nothing.
-    done: str = ""
-
-    @property
-    def is_step(self) -> bool:
-        """Whether a later finding says the same of the whole."""
-        return self.ok and ": " in self.subject
 
 
 def examine(services: Services) -> Iterator[Finding]:
@@ -62,12 +42,15 @@ def examine(services: Services) -> Iterator[Finding]:
         yield attempted("PostgreSQL programs", lambda: _pg_dump(folder / "pg_dump"))
     for store in services.stores.list():
         yield from _store(services, store.name)
+    asked = doctor_proof.demands(services)
+    drilled = asked.drilled if doctor_proof.drills_here(services, asked) else ()
     for name in services.targets.names():
-        yield attempted(f"target {name}", lambda name=name: _target(settings, services.targets.find(name)))  # type: ignore[misc]
+        yield from _target(services, name, is_drilled=name in drilled)
+    yield from doctor_proof.elsewhere(services, asked)
 
 
 def examine_upkeep(services: Services) -> Iterator[Finding]:
-    """Looks at what should have happened by itself: schedules, copies, backups at all, the daily sweep.
+    """Looks at what should have happened by itself: schedules, copies, backups at all, the daily sweep; and who works.
 
     Raises:
         DatabaseUnavailable: the own database does not answer.
@@ -83,6 +66,7 @@ def examine_upkeep(services: Services) -> Iterator[Finding]:
         )
         yield Finding(f"copies in {store}", ok=False, detail=detail)
     yield _last_sweep(services)
+    yield from doctor_proof.takers(services)
 
 
 def swept(report: SweepReport) -> Iterator[Finding]:
@@ -100,21 +84,6 @@ def swept(report: SweepReport) -> Iterator[Finding]:
     if not report.total:
         young = f"; {report.left_alone} object(s) may be of something under way" if report.left_alone else ""
         yield Finding("sweep", ok=True, detail=f"nothing is left over, and what counts as stored is there{young}")
-
-
-def store_that_is_down(finding: Finding) -> str | None:
-    """The store that a finding tells to be down: it need not be waited for again."""
-    subject, _, step = finding.subject.partition(": ")
-    is_down = not finding.ok and subject.startswith(_STORE) and step in {"", "write"}
-    return subject.removeprefix(_STORE) if is_down else None
-
-
-def attempted(subject: str, look: Callable[[], str]) -> Finding:
-    """What a look at something gives, or why it failed."""
-    try:
-        return Finding(subject, ok=True, detail=look())
-    except HHHError as error:
-        return Finding(subject, ok=False, detail=str(error))
 
 
 def _own_database(database: Database) -> str:
@@ -152,17 +121,26 @@ def _encryption(settings: Settings) -> str:
 def _store(services: Services, name: str) -> Iterator[Finding]:
     tested = services.stores.test(name)
     if not tested.steps:
-        yield Finding(f"{_STORE}{name}", tested.ok, tested.error or "")
+        yield Finding(f"{STORE}{name}", tested.ok, tested.error or "")
     for step in tested.steps:
-        yield Finding(f"{_STORE}{name}: {step.name}", step.ok, step.detail)
+        yield Finding(f"{STORE}{name}: {step.name}", step.ok, step.detail)
     if tested.ok:
         done = ", ".join(step.name for step in tested.steps)
-        yield Finding(f"{_STORE}{name}", ok=True, detail=f"{services.stores.get(name).url} does all it has to: {done}")
+        yield Finding(f"{STORE}{name}", ok=True, detail=f"{services.stores.get(name).url} does all it has to: {done}")
 
 
-def _target(settings: Settings, target: Target) -> str:
-    with scratch_folder(settings.scratch_dir, "doctor") as scratch:
-        return target.engine.inspect(target.url, Workplace(scratch, settings.pg_bin_dir)).description
+def _target(services: Services, name: str, *, is_drilled: bool) -> Iterator[Finding]:
+    settings = services.settings
+    try:
+        target = services.targets.find(name)
+        with scratch_folder(settings.scratch_dir, "doctor") as scratch:
+            found = target.engine.inspect(target.url, Workplace(scratch, settings.pg_bin_dir))
+    except HHHError as error:
+        yield Finding(f"target {name}", ok=False, detail=str(error))
+        return
+    yield Finding(f"target {name}", ok=True, detail=found.description)
+    if is_drilled:
+        yield from doctor_proof.drill_programs(settings, name, target.engine.kind, found.version)
 
 
 def _policies(services: Services) -> Iterator[Finding]:

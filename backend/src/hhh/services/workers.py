@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from hhh.core.config import QueueName
@@ -37,6 +37,12 @@ class WorkerService:
             waiting = job_rows.waiting_by_kind(session)
         free = {name: kinds for name, kinds in QUEUES.items() if name not in taken}
         return {name: sum(waiting.get(kind, 0) for kind in kinds) for name, kinds in free.items()}
+
+    def hosts_taking(self, queue: QueueName) -> Collection[str]:
+        """The machines on which living workers take jobs of a queue."""
+        with self._database.snapshot() as session:
+            now = job_rows.server_time(session)
+            return rows.hosts_taking(session, queue, since=now - LEASE, until=now + LEASE)
 
 
 def _resource(row: WorkerRow, running: Sequence[Job], now: datetime) -> WorkerResource:

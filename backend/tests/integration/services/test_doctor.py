@@ -4,7 +4,8 @@ from pathlib import Path
 
 from hhh.core.database import Database
 from hhh.services.container import assemble
-from hhh.services.doctor import Finding, examine
+from hhh.services.doctor import examine
+from hhh.services.doctor_findings import Finding
 from support.local_services import settings_in
 from support.session import current_session
 

@@ -66,7 +66,8 @@ class PostgresqlEngine(Engine):
             with mapped_errors("The database could not be looked at"):
                 [(size,)] = connection.execute(_DATABASE_SIZE)
             version = (connection.info.parameter_status("server_version") or "").partition(" ")[0]
-            return SourceInfo(description=f"PostgreSQL {version}, database {connection.info.dbname}", size=size)
+            description = f"PostgreSQL {version}, database {connection.info.dbname}"
+            return SourceInfo(description=description, size=size, version=version)
 
     @contextlib.contextmanager
     def dump(self, url: str, workplace: Workplace, run: Run, *, fingerprint: Fingerprint = "off") -> Iterator[Dump]:

@@ -12,7 +12,7 @@ from hhh.engines.postgresql.drills import sweep_drills
 from hhh.engines.postgresql.lacks import lacking
 from hhh.engines.postgresql.reading import read_through
 from hhh.engines.postgresql.schema_comparison import compare_schemas
-from hhh.engines.postgresql.throw_away import throw_away
+from hhh.engines.postgresql.throw_away import find_server, throw_away
 from hhh.engines.proving import ASSERTION_SECONDS, Place, Prover
 from hhh.engines.restoring import Built, RestoreSource
 from hhh.schemas.restore import Difference
@@ -38,6 +38,10 @@ class PostgresqlProver(Prover):
         self, source: RestoreSource, server_url: str | None, workplace: Workplace, run: Run
     ) -> AbstractContextManager[Place]:
         return throw_away(source, server_url, workplace, run)
+
+    def needs(self, version: str, workplace: Workplace) -> str:
+        initdb, postgres = find_server(int(version.partition(".")[0]), workplace)
+        return f"{initdb.path} and {postgres.path} of PostgreSQL {postgres.version} are here"
 
     def sweep(self, server_url: str, workplace: Workplace) -> int:
         return sweep_drills(server_url, workplace)
