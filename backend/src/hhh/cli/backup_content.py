@@ -48,6 +48,22 @@ def peek(backup_id: BackupId, *, as_json: JsonOption = False) -> None:
     console.print(f"{size(contents.raw_size)} dumped, {size(contents.stored_size)} stored; definitions: --json")
 
 
+def commands(backup_id: BackupId, *, as_json: JsonOption = False) -> None:
+    """Print the commands that recover a backup by hand, without this service."""
+    with opened_services() as services:
+        found = services.recovery_commands.of(backup_id)
+    if as_json:
+        print_json(found)
+        return
+    console.print(f"# You need: {'; '.join(found.needs)}.", markup=False, soft_wrap=True)
+    for number, copy in enumerate(found.copies):
+        fetch = "Or fetch" if number else "Fetch"
+        console.print(f"\n# {fetch} it from {copy.storage}. {copy.note}", markup=False, soft_wrap=True)
+        console.print((copy.commands or "").rstrip(), markup=False, soft_wrap=True)
+    for step in found.steps:
+        console.print(f"\n# {step.title}\n{step.commands.rstrip()}", markup=False, soft_wrap=True)
+
+
 def download(
     backup_id: BackupId,
     *,

@@ -28,6 +28,7 @@ from hhh.services.proof import Proof
 from hhh.services.proof_report import ProofReports
 from hhh.services.pruning import Pruning
 from hhh.services.recoverability import RecoverabilityService
+from hhh.services.recovery_commands import RecoveryCommandsService
 from hhh.services.recovery_points import RecoveryPoints
 from hhh.services.repair import Repair
 from hhh.services.restore import RestoreService
@@ -108,6 +109,11 @@ class Services:
     def job_listing(self) -> JobListing:
         """Who lists jobs of every kind."""
         return JobListing(self.database, self.settings, self.cancelling)
+
+    @property
+    def recovery_commands(self) -> RecoveryCommandsService:
+        """The commands that recover a backup by hand."""
+        return RecoveryCommandsService(self.catalogue, self.stores)
 
     @property
     def works(self) -> Mapping[JobKind, Work]:

@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from hhh.schemas.recovery import RecoveryCommands
 from hhh.schemas.restore import ContentsResponse
 from hhh.services.downloads import Form, Span
 from hhh.web.ranges import asked_range, is_known
@@ -26,6 +27,12 @@ _OCTETS = "application/octet-stream"
 def contents(request: Request, backup_id: str) -> ContentsResponse:
     """Tables, rows and definitions, from the facts and the archive's table of contents."""
     return services(request).contents.of(backup_id)
+
+
+@router.get("/{backup_id}/recovery-commands")
+def recovery_commands(request: Request, backup_id: str) -> RecoveryCommands:
+    """The commands that recover a backup without the service, with its own names, keys and hashes."""
+    return services(request).recovery_commands.of(backup_id)
 
 
 @router.get(
