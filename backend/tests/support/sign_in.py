@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.testclient import TestClient
 
 from hhh.api.rest.v1 import auth
+from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import BackupFailed, DatabaseUnavailable, InvalidInput, SessionExpired
 from hhh.models import Role, User
 from hhh.services import users
+from hhh.services.tokens import AccessTokens
 from hhh.services.users import create_user
 from hhh.web.database import Transaction
 from hhh.web.install import install
@@ -104,3 +107,12 @@ def sign_in(client: TestClient, *, email: str = EMAIL, password: str = PASSWORD)
     client.post(LOGIN, json={"email": email, "password": password}).raise_for_status()
     client.headers["X-CSRF-Token"] = client.cookies["hhh_csrf"]
     return client
+
+
+def expire_access_token(client: TestClient, settings: Settings) -> None:
+    """Puts in the place of the access token the one that the server would have given an hour ago."""
+    tokens = AccessTokens(settings.secret)
+    now = tokens.read(client.cookies["hhh_at"], now=utcnow())
+    assert now is not None
+    old = tokens.issue(now.user_id, now.session_id, now=utcnow() - timedelta(hours=1))
+    client.cookies.set("hhh_at", old, domain="testserver.local", path="/")

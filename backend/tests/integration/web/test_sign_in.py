@@ -4,7 +4,6 @@ import http.cookiejar
 import shutil
 import subprocess
 from collections.abc import Iterator
-from datetime import timedelta
 from http.cookies import Morsel, SimpleCookie
 from pathlib import Path
 
@@ -13,14 +12,12 @@ import jwt
 import pytest
 from fastapi.testclient import TestClient
 
-from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.security import derive_key
 from hhh.models import Role
 from hhh.services import users
-from hhh.services.tokens import AccessTokens
-from support.sign_in import EMAIL, LOGIN, PASSWORD, TRIGGER, make_user, sign_in, web_app
+from support.sign_in import EMAIL, LOGIN, PASSWORD, TRIGGER, expire_access_token, make_user, sign_in, web_app
 
 REFRESH, LOGOUT, ME, HEALTH = (f"/api/v1/auth/{name}" for name in ("refresh", "logout", "me", "health"))
 CREDENTIALS = {"email": EMAIL, "password": PASSWORD}
@@ -36,15 +33,6 @@ def cookies_of(answer: httpx.Response) -> "dict[str, Morsel[str]]":
 
 def code(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
-
-
-def expire_access_token(client: TestClient, settings: Settings) -> None:
-    """Puts in the place of the access token the one that the server would have given an hour ago."""
-    tokens = AccessTokens(settings.secret)
-    now = tokens.read(client.cookies["hhh_at"], now=utcnow())
-    assert now is not None
-    old = tokens.issue(now.user_id, now.session_id, now=utcnow() - timedelta(hours=1))
-    client.cookies.set("hhh_at", old, domain="testserver.local", path="/")
 
 
 def test_sign_in_answers_who_it_is_and_sets_three_cookies(client: TestClient) -> None:
