@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from hhh.console.history_view import HistoryView
+from hhh.console.overview_view import history_of
 from hhh.core.text import counted
 from hhh.schemas.backup import BackupFilter, BackupResource
 from hhh.schemas.recoverability import Recoverability
@@ -55,6 +57,7 @@ class TargetPage:
     schedules: Sequence[ScheduleResource]
     #: How many copies of its backups are to be made again; at most `hhh.services.repair.MOST_COUNTED`.
     missing: int
+    history: HistoryView
     #: None unless it was just tried.
     tested: TestedTarget | None = None
 
@@ -91,6 +94,7 @@ def shown(services: Services, name: str, tested: TestedTarget | None = None) -> 
         backups=services.catalogue.page(BackupFilter(target=name), cursor=None, limit=NEWEST_BACKUPS).items,
         schedules=services.schedules.page(target=name, limit=SCHEDULES),
         missing=services.repair.count_missing(name),
+        history=history_of(services, [name]),
         tested=tested,
     )
 

@@ -166,6 +166,7 @@ def _form(
     context = {
         "name": name,
         "has_address": name != APP,
+        "problem": services(request).targets.get(name).problem if name else None,
         "typed": typed,
         "error": error,
         "tested": tested,
