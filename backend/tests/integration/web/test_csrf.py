@@ -1,12 +1,15 @@
 """Mutating requests with session cookies need the CSRF token of that session."""
 
+import anyio
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.web.csrf import CsrfTokens
+from hhh.web.csrf import CsrfProtection, CsrfTokens
+from hhh.web.forms import FORM
 from support.sign_in import EMAIL, LOGIN, PASSWORD, TRIGGER, sign_in, web_app
 
 HEALTH = "/api/v1/auth/health"
@@ -153,3 +156,49 @@ def test_the_refusal_reaches_scripts_of_allowed_origins(settings: Settings, sqli
     assert is_refused(answer)
     assert answer.headers["access-control-allow-origin"] == "https://console.example.com"
     assert answer.headers["access-control-allow-credentials"] == "true"
+
+
+def test_the_form_of_a_page_has_its_token_among_its_fields(signed_in: TestClient) -> None:
+    token = signed_in.headers.pop("X-CSRF-Token")
+
+    assert signed_in.post("/address", data={"csrf_token": token, "a": "b"}).status_code == 200
+    assert is_refused(signed_in.post("/address", data={"csrf_token": token + "x"}))
+    assert is_refused(signed_in.post("/address", data={"a": "b"}))
+    assert is_refused(signed_in.post("/address", json={"csrf_token": token}))
+    assert is_refused(signed_in.post(f"/address?csrf_token={token}"))
+
+
+def test_the_last_of_several_tokens_of_a_form_counts(signed_in: TestClient) -> None:
+    token = signed_in.headers.pop("X-CSRF-Token")
+
+    assert is_refused(signed_in.post("/address", data={"csrf_token": [token, "x"]}))
+
+
+def test_the_form_of_a_page_needs_a_token_without_a_session_too(client: TestClient) -> None:
+    assert is_refused(client.post("/address", data={"a": "b"}))
+    client.get(HEALTH)
+    assert client.post("/address", data={"csrf_token": client.cookies["hhh_csrf"]}).status_code == 200
+
+
+def test_a_form_on_a_page_of_another_site_is_refused_as_far_as_the_browser_tells(signed_in: TestClient) -> None:
+    for site, is_ours in {"same-origin": True, "none": True, "same-site": False, "cross-site": False}.items():
+        answer = signed_in.post("/address", headers={"Sec-Fetch-Site": site})
+        assert (answer.status_code == 200) is is_ours
+
+
+def test_scripts_of_allowed_origins_use_the_api_from_other_sites(signed_in: TestClient) -> None:
+    assert signed_in.post(TRIGGER, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+
+
+def test_a_client_that_leaves_while_its_form_is_read_is_not_answered() -> None:
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError(f"nobody is there: {message}")
+
+    async def application(*_: object) -> None:
+        raise AssertionError("there is no form")
+
+    scope = {"type": "http", "method": "POST", "path": "/address", "headers": [(b"content-type", FORM.encode())]}
+    anyio.run(CsrfProtection(application), scope, receive, send)
