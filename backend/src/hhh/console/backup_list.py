@@ -34,6 +34,8 @@ _PAGERS: Mapping[str, tuple[str, str]] = {"newest": ("Newest", "Older"), "oldest
 _FIELDS = ("target", "status", "proven", "pinned", "from", "to", "sort")
 #: By the name that the schema has, the field of the form.
 _FIELD_OF: Mapping[str, str] = {"created_from": "from", "created_before": "to"}
+#: So many characters of a message stand in the list.
+_LONGEST = 100
 _NO_DAY = "Give a day such as 2025-01-31"
 
 
@@ -126,8 +128,9 @@ def ratio(backup: BackupResource) -> str | None:
 
 
 def first_line(text: str | None) -> str:
-    """The first line of a message."""
-    return (text or "").strip().partition("\n")[0]
+    """The first line of a message, and of a long one its beginning."""
+    line = (text or "").strip().partition("\n")[0]
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 
 def _midnight(name: str, typed: Mapping[str, str], errors: dict[str, str], *, days: int = 0) -> datetime | None:

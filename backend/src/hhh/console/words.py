@@ -90,6 +90,16 @@ def moment(at: datetime | None) -> Markup:
     )
 
 
+def instant(at: datetime | None) -> Markup:
+    """A moment to the second, as a log has it."""
+    if at is None:
+        return _NONE
+    utc = at.astimezone(UTC)
+    return Markup('<time class="exact" datetime="{}" title="{}">{}</time>').format(
+        _exact(utc), _shown(utc), _shown(utc)
+    )
+
+
 def ago(at: datetime | None) -> Markup:
     """How long ago, the moment on hover."""
     if at is None:
@@ -150,6 +160,7 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "rate": rate,
     "span": span,
     "moment": moment,
+    "instant": instant,
     "ago": ago,
     "short_hash": short_hash,
     "or_none": or_none,

@@ -22,9 +22,10 @@ function duration(seconds) {
 
 // Times in the zone of whoever reads; what the server wrote, in UTC, is in the title.
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 function tellTimes(within) {
   for (const time of within.querySelectorAll("time[datetime]:not(.ago)")) {
-    time.textContent = local.format(new Date(time.dateTime));
+    time.textContent = (time.matches(".exact") ? exact : local).format(new Date(time.dateTime));
   }
 }
 
