@@ -15,18 +15,11 @@ from hhh.console.words import seconds_in_words
 from hhh.core.errors import InvalidInput
 from hhh.schemas.schedule import ScheduleRequest, ScheduleResource
 from hhh.services.cron import Cron, Times, times_of
+from hhh.services.cron_words import WEEKDAY_NAMES
 from hhh.web.forms import Fields
 
 LINE, HOURLY, DAILY, WEEKLY, MONTHLY = "line", "hourly", "daily", "weekly", "monthly"
-WEEKDAYS = (
-    ("1", "Monday"),
-    ("2", "Tuesday"),
-    ("3", "Wednesday"),
-    ("4", "Thursday"),
-    ("5", "Friday"),
-    ("6", "Saturday"),
-    ("7", "Sunday"),
-)
+WEEKDAYS = [(str(number), name) for number, name in enumerate(WEEKDAY_NAMES, 1)]
 WHAT = (
     ("", "Take a backup"),
     ("stored", "Check the copies of the newest backup (stored)"),

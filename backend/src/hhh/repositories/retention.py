@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import ColumnElement, Select, delete, exists, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, defer, selectinload
 
 from hhh.core.clock import utcnow
@@ -35,13 +36,23 @@ PROVEN = "proven"
 #: How many targets one look for due work answers.
 _AT_ONCE = 100
 
+#: Stands in no name of a store.
+_BETWEEN = " "
+
 _UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 _HAS_COPY: ColumnElement[bool] = exists().where(
     BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED
 )
+#: The names of the stores that have a copy, with `_BETWEEN` between them; None: none.
+_STORES = (
+    select(func.aggregate_strings(BackupCopy.storage, _BETWEEN))
+    .where(BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED)
+    .scalar_subquery()
+)
 
 
-def _refuted_without_passing_since() -> ColumnElement[bool]:
+def _speaking_against() -> tuple[type[Verification], ColumnElement[bool]]:
+    """A verification, and that it speaks against its backup, which has passed none of that level since."""
     against, passed = aliased(Verification), aliased(Verification)
     passed_since = exists().where(
         passed.backup_id == against.backup_id,
@@ -49,12 +60,17 @@ def _refuted_without_passing_since() -> ColumnElement[bool]:
         tuple_(passed.created_at, passed.id) > tuple_(against.created_at, against.id),
         reaches(passed.level, against.level),
     )
-    return exists().where(against.backup_id == BackupLog.id, against.refuted, ~passed_since)
+    return against, and_(against.refuted, ~passed_since)
+
+
+def _is_refuted() -> ColumnElement[bool]:
+    against, is_so = _speaking_against()
+    return exists().where(against.backup_id == BackupLog.id, is_so)
 
 
 #: Whether a verification speaks against what a backup holds, and it has passed none of that level since. A bad copy
 #: does not while another store has a good one. `hhh.services.recoverability` asks the same, and of bad copies too.
-IS_REFUTED = _refuted_without_passing_since()
+IS_REFUTED = _is_refuted()
 
 #: Backups of which a verification waits or runs.
 _HAS_VERIFICATION: ColumnElement[bool] = exists().where(
@@ -83,6 +99,8 @@ class Candidate:
     being_restored: bool
     #: Whether a verification of it waits or runs, or is to be asked for since its target's policy says so.
     being_verified: bool
+    #: The names of the stores that have a copy.
+    stores: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -92,7 +110,7 @@ class Candidate:
 
 def candidates(session: Session, target: str) -> Sequence[Candidate]:
     """The successful backups of a target that are not being removed, newest first; reads no manifest."""
-    restoring = _being_restored(session)
+    restoring, verifying, refuted = _being_restored(session), _being_verified(session), _refuted(session, target)
     columns = (
         BackupLog.id,
         BackupLog.backup_file,
@@ -100,12 +118,13 @@ def candidates(session: Session, target: str) -> Sequence[Candidate]:
         BackupLog.backup_size,
         BackupLog.pinned,
         BackupLog.verified_level,
-        _HAS_COPY,
-        IS_REFUTED,
-        _VERIFYING,
+        BackupLog.verify_due,
+        _STORES,
     )
     statement = select(*columns).where(*_successful_of(target))
     found = session.execute(statement.order_by(BackupLog.created_at.desc(), BackupLog.id.desc()))
+    # There are thousands of backups, and a few combinations of stores.
+    split = cache(_names)
     return [
         Candidate(
             backup_id,
@@ -114,12 +133,13 @@ def candidates(session: Session, target: str) -> Sequence[Candidate]:
             size,
             pinned,
             level == PROVEN,
-            stored,
-            refuted,
+            stores is not None,
+            backup_id in refuted,
             being_restored=backup_id in restoring,
-            being_verified=verifying,
+            being_verified=verify_due is not None or backup_id in verifying,
+            stores=split(stores),
         )
-        for backup_id, file, created_at, size, pinned, level, stored, refuted, verifying in found
+        for backup_id, file, created_at, size, pinned, level, verify_due, stores in found
     ]
 
 
@@ -290,6 +310,20 @@ def _being_restored(session: Session) -> set[str | None]:
     statement = select(Restore.backup_id).join(Job, Job.id == Restore.id)
     statement = statement.where(Job.kind == JobKind.RESTORE, Job.state.in_(_UNFINISHED), Restore.undo_of.is_(None))
     return set(session.scalars(statement))
+
+
+def _being_verified(session: Session) -> set[str]:
+    statement = select(Verification.backup_id).join(Job, Job.id == Verification.id)
+    return set(session.scalars(statement.where(Job.state.in_(_UNFINISHED))))
+
+
+def _refuted(session: Session, target: str) -> set[str]:
+    against, is_so = _speaking_against()
+    return set(session.scalars(select(against.backup_id).where(against.target == target, is_so)))
+
+
+def _names(stores: str | None) -> tuple[str, ...]:
+    return tuple(sorted(stores.split(_BETWEEN))) if stores is not None else ()
 
 
 def _successful_of(target: str) -> tuple[ColumnElement[bool], ...]:

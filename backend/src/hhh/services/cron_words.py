@@ -20,8 +20,8 @@ _LISTED = 6
 #: From so many on, what follows each other is told by its ends.
 _RUN = 3
 #: Spelt here, since `calendar` has those of whatever language the machine is set to.
-_WEEKDAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTH_NAMES = (
+WEEKDAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTH_NAMES = (
     "January",
     "February",
     "March",
@@ -103,7 +103,7 @@ def _of_the_hour(minutes: Sequence[int]) -> str:
 
 def _dates(times: Times) -> tuple[str, str]:
     """On which days a line runs, and what is said last."""
-    any_day, any_weekday = len(times.days) == _MONTH_DAYS, len(times.weekdays) == len(_WEEKDAY_NAMES)
+    any_day, any_weekday = len(times.days) == _MONTH_DAYS, len(times.weekdays) == len(WEEKDAY_NAMES)
     if (any_day and any_weekday) or (not times.both and (any_day or any_weekday)):
         return f"each day{_within(times.months)}", ""
     if any_day:
@@ -111,9 +111,9 @@ def _dates(times: Times) -> tuple[str, str]:
     if any_weekday:
         return _days(times.days, _with_such_days(times)), ""
     if times.both:
-        names = _or([_WEEKDAY_NAMES[day - 1] for day in times.weekdays])
+        names = _or([WEEKDAY_NAMES[day - 1] for day in times.weekdays])
         return _days(times.days, _with_such_days(times)), f", if it is a {names}"
-    weekdays = _and([_WEEKDAY_NAMES[day - 1] for day in times.weekdays])
+    weekdays = _and([WEEKDAY_NAMES[day - 1] for day in times.weekdays])
     return f"{_days(times.days, times.months)} and on each {weekdays}{_within(times.months)}", ""
 
 
@@ -122,7 +122,7 @@ def _days(days: Sequence[int], months: Sequence[int]) -> str:
         told = f"every {_ordinal(step)} day from the {_ordinal(days[0])} to the {_ordinal(days[-1])}"
     else:
         told = "the " + _and(_runs(days, _ordinal))
-    if len(months) < len(_MONTH_NAMES):
+    if len(months) < len(MONTH_NAMES):
         return f"on {told} of {_and(_runs(months, _month))}"
     rare = days[0] > min(_length(month, _A_COMMON_YEAR) for month in months)
     return f"on {told} of each month" + (" that has it" if rare and len(days) == 1 else "")
@@ -130,20 +130,20 @@ def _days(days: Sequence[int], months: Sequence[int]) -> str:
 
 def _with_such_days(times: Times) -> Sequence[int]:
     """The months that ever have one of the days; all of them where the reader would miss one."""
-    if len(times.months) == len(_MONTH_NAMES):
+    if len(times.months) == len(MONTH_NAMES):
         return times.months
     return [month for month in times.months if _length(month, _A_LEAP_YEAR) >= times.days[0]]
 
 
 def _weekdays(weekdays: Sequence[int]) -> str:
-    names = [_WEEKDAY_NAMES[day - 1] for day in weekdays]
+    names = [WEEKDAY_NAMES[day - 1] for day in weekdays]
     if _step(weekdays) == 1 and len(weekdays) >= _RUN:
         return f"each day from {names[0]} to {names[-1]}"
     return f"each {_and(names)}"
 
 
 def _within(months: Sequence[int]) -> str:
-    return "" if len(months) == len(_MONTH_NAMES) else f" in {_and(_runs(months, _month))}"
+    return "" if len(months) == len(MONTH_NAMES) else f" in {_and(_runs(months, _month))}"
 
 
 def _numbers(numbers: Sequence[int]) -> str:
@@ -178,7 +178,7 @@ def _ordinal(number: int) -> str:
 
 
 def _month(month: int) -> str:
-    return _MONTH_NAMES[month - 1]
+    return MONTH_NAMES[month - 1]
 
 
 def _length(month: int, year: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -35,6 +36,18 @@ _PAUSE = timedelta(minutes=15)
 _LOOKED_FOR = 20
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a prune of a target would do."""
+
+    #: None: there are none, and everything is kept.
+    rules: Retention | None
+    #: Of its successful backups, newest first.
+    verdicts: Sequence[Verdict]
+    #: Dropped before, and not gone yet.
+    removals: list[RemovalResource]
 
 
 class Pruning(Upkeep):
@@ -92,23 +105,31 @@ class Pruning(Upkeep):
         Raises:
             NotFound: no such target, and no backup of one.
         """
+        decided = self.decided(target, tried)
+        dropped = [verdict for verdict in decided.verdicts if not verdict.keep]
+        return RetentionPlan(
+            target=target,
+            rules=decided.rules,
+            saved=tried is None,
+            kept=len(decided.verdicts) - len(dropped),
+            dropped=len(dropped),
+            dropped_bytes=sum(verdict.backup.size for verdict in dropped),
+            backups=[_verdict_resource(verdict) for verdict in decided.verdicts],
+            removals=decided.removals,
+        )
+
+    def decided(self, target: str, tried: Retention | None = None) -> Decided:
+        """As `plan`, for who makes something else of it: of thousands of backups no answer is written.
+
+        Raises:
+            NotFound: as `plan`.
+        """
         refuse_unknown(self._database, self._targets, target)
         rules = tried or self._policies.of(target).retention
         with self._database.snapshot() as session:
             candidates = rows.candidates(session, target)
             removals = [_removal_resource(row) for row in rows.being_removed(session, target)]
-        verdicts = decide(candidates, rules or _EVERYTHING, utcnow())
-        dropped = [verdict for verdict in verdicts if not verdict.keep]
-        return RetentionPlan(
-            target=target,
-            rules=rules,
-            saved=tried is None,
-            kept=len(verdicts) - len(dropped),
-            dropped=len(dropped),
-            dropped_bytes=sum(verdict.backup.size for verdict in dropped),
-            backups=[_verdict_resource(verdict) for verdict in verdicts],
-            removals=removals,
-        )
+        return Decided(rules, decide(candidates, rules or _EVERYTHING, utcnow()), removals)
 
     def perform(self, attempt: Attempt, run: Run) -> None:
         """Goes on with what has a tombstone; then, where a prune is due, removes what the rules drop, oldest first.

@@ -40,6 +40,8 @@ class Verdict:
     keep: bool
     #: Every rule that keeps it, or the one that drops it, in words.
     reasons: tuple[str, ...]
+    #: Whether it stays whatever the rules say: it is pinned, the newest good one, being restored …
+    held: bool = False
 
 
 def decide(backups: Sequence[Candidate], policy: Retention, now: datetime) -> Sequence[Verdict]:
@@ -136,9 +138,10 @@ class _Deciding:
         if not held and backup.id in self.dropped:
             return Verdict(backup, keep=False, reasons=(self.dropped[backup.id],))
         if backup.refuted or not backup.stored:
-            return Verdict(backup, keep=True, reasons=(*held, FAILED if backup.stored else LOST))
+            reasons = (*held, FAILED if backup.stored else LOST)
+            return Verdict(backup, keep=True, reasons=reasons, held=bool(held))
         reasons = (*held, *self.kept.get(backup.id, ()))
-        return Verdict(backup, keep=bool(reasons), reasons=reasons or (NO_RULE_KEEPS,))
+        return Verdict(backup, keep=bool(reasons), reasons=reasons or (NO_RULE_KEEPS,), held=bool(held))
 
     def _counting_rules(self) -> Iterator[tuple[str, int, Sequence[Candidate]]]:
         """Of each rule its name, its number, and what it counts, newest first."""
