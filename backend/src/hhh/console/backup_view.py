@@ -16,13 +16,20 @@ from hhh.schemas.restore import ContentsResponse, TableContents
 from hhh.schemas.verification import VerificationFilter, VerificationResource
 from hhh.services.container import Services
 from hhh.services.job_logs import LogLine
+from hhh.services.retention import NEWEST_GOOD, NEWEST_PROVEN, PINNED
 from hhh.services.trust import trusted_keys
 
 #: How thoroughly a backup can be verified, in words.
 LEVELS: Mapping[str, str] = {
-    "proven": "Restore it and compare (proven)",
-    "readable": "Read it to its end (readable)",
-    "stored": "Compare the hashes of each copy (stored)",
+    "proven": "Proven: restore it",
+    "readable": "Readable: read it",
+    "stored": "Stored: hash it",
+}
+#: What protects a backup, in words.
+PROTECTIONS: Mapping[str, str] = {
+    PINNED: "it is pinned",
+    NEWEST_GOOD: "it is the newest good backup of its database",
+    NEWEST_PROVEN: "it is the newest one of its database that a restore has proven",
 }
 #: So many of its verifications stand on the page, the newest.
 VERIFICATIONS = 20
@@ -64,7 +71,7 @@ class Shown:
 class ManifestInWords:
     """What a manifest says."""
 
-    #: ``PostgreSQL 16.4``
+    #: ``PostgreSQL 16.4``, ``a SQLite database``
     source: str
     #: ``pg_dump 16.4, HHH Backup 0.1.0``
     made_by: str
@@ -175,10 +182,8 @@ def _in_words(services: Services, manifest: Mapping[str, Any]) -> ManifestInWord
     engine = str(manifest.get("engine"))
     public_key = str((manifest.get("signature") or {}).get("public_key", ""))
     signer, is_trusted = _signer(services, public_key)
-    source = versions.get("server") if engine == "postgresql" else versions.get("sqlite")
-    name = "PostgreSQL" if engine == "postgresql" else "SQLite"
     return ManifestInWords(
-        source=f"{name} {source}" if source else name,
+        source=f"PostgreSQL {versions.get('server', '')}".strip() if engine == "postgresql" else "a SQLite database",
         made_by=", ".join(_tools(versions)),
         consistency=_CONSISTENT.get(engine, ""),
         attempt=int(manifest.get("attempt", 1)),

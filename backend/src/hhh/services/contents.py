@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hhh.artifacts.retrieval import StoredBackup
@@ -39,7 +39,7 @@ class Contents:
     def _look(self, copy: StoredBackup) -> ContentsResponse:
         manifest, facts = copy.manifest, copy.facts()
         with self._schema(copy) as archive:
-            defined = definitions(archive) if archive else {}
+            defined = definitions(archive) if archive else _definitions(facts)
             return ContentsResponse(
                 backup_id=manifest.backup_id,
                 engine=manifest.engine,
@@ -69,6 +69,12 @@ class Contents:
             path: Path = scratch / SCHEMA_DUMP
             copy.fetch(stored, path, Unattended())
             yield Archive.read(path)
+
+
+def _definitions(facts: Facts) -> Mapping[tuple[str, str], str]:
+    """Those that stand in the facts themselves."""
+    known = (facts.definitions or []) if isinstance(facts, SqliteFacts) else []
+    return {("", name): sql for kind, name, _, sql in known if kind == "table" and sql}
 
 
 def _entries(facts: Facts, archive: Archive | None) -> list[str]:

@@ -154,10 +154,10 @@ def delete(request: Request, backup_id: str, fields: Form, admin: PageAdmin) -> 
 
 
 def _asked_to_delete(request: Request, backup_id: str, error: HHHError | None = None) -> Response:
-    is_wrong = isinstance(error, InvalidInput)
+    is_wrong, deletion = isinstance(error, InvalidInput), services(request).deletion
     context = {
         "backup": services(request).catalogue.get(backup_id),
-        "reasons": services(request).deletion.protections_of(backup_id),
+        "reasons": [backup_view.PROTECTIONS.get(each, each) for each in deletion.protections_of(backup_id)],
         "error": None if is_wrong else error,
         "wrong": "That is not the name of its file" if is_wrong else "",
     }
