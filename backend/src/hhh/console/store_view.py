@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from hhh.schemas.storage import StorageResource, TestedStorage
 from hhh.services.container import Services
-from hhh.services.policies import TargetPolicy, resolved
 from hhh.services.stores import DEFAULT_STORE
 
 #: Of the databases that use a store, on its page.
@@ -73,8 +72,8 @@ def shown(services: Services, name: str, tested: TestedStorage | None = None) ->
 
 def _users(services: Services) -> Mapping[str, Sequence[str]]:
     """By store: the databases that are backed up to it."""
-    policies, found = services.policies.set_policies(), defaultdict[str, list[str]](list)
+    stores, found = services.policies.stores(), defaultdict[str, list[str]](list)
     for target in services.targets.names():
-        for store in resolved(policies.get(target, TargetPolicy())):
+        for store in stores.get(target, (DEFAULT_STORE,)):
             found[store].append(target)
     return found

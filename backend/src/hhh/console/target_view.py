@@ -72,11 +72,8 @@ def listed(services: Services, search: str, page: int) -> TargetList:
     targets, found = services.targets.page(search, limit=PAGE, offset=(page - 1) * PAGE)
     names = [each.name for each in targets]
     known, next_runs = services.recoverability.among(names), services.schedules.next_runs(names)
-    policies = services.policies.set_policies()
-    lines = [
-        Line(each, known[each.name], next_runs.get(each.name), resolved(policies.get(each.name, TargetPolicy())))
-        for each in targets
-    ]
+    policies = services.policies.among(names)
+    lines = [Line(each, known[each.name], next_runs.get(each.name), resolved(policies[each.name])) for each in targets]
     return TargetList(lines, search, page, max(1, -(-found // PAGE)), found)
 
 

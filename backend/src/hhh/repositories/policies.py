@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from hhh.models import Policy
+from hhh.repositories.batches import in_batches
 
 
 def find(session: Session, target: str) -> Policy | None:
@@ -33,6 +34,25 @@ def locked(session: Session, new: Policy) -> Policy:
 def all_of_them(session: Session) -> Sequence[Policy]:
     """Every policy."""
     return session.scalars(select(Policy)).all()
+
+
+def proofs(session: Session) -> Sequence[tuple[str, dict[str, Any]]]:
+    """By target: what is demanded of its backups, where that is anything."""
+    found = session.execute(select(Policy.target, Policy.proof).where(Policy.proof.is_not(None)))
+    return [(target, proof) for target, proof in found if proof is not None]
+
+
+def among(session: Session, targets: Collection[str]) -> Sequence[Policy]:
+    """The policies of some targets, of those that have one."""
+    found: list[Policy] = []
+    for some in in_batches(targets):
+        found += session.scalars(select(Policy).where(Policy.target.in_(some)))
+    return found
+
+
+def stores_by_target(session: Session) -> Mapping[str, Sequence[str]]:
+    """By target that has a policy, registered or not: the stores that it names."""
+    return {target: [*stores] for target, stores in session.execute(select(Policy.target, Policy.stores))}
 
 
 def naming(session: Session, store: str) -> Sequence[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -17,9 +17,24 @@ def find(session: Session, name: str, *, locked: bool = False) -> Target | None:
     return session.scalar(asked.with_for_update() if locked else asked)
 
 
+def names(session: Session) -> Sequence[str]:
+    """The names of all registered targets, in their order."""
+    return session.scalars(select(Target.name).order_by(Target.name)).all()
+
+
 def all_by_name(session: Session) -> Sequence[Target]:
     """Every registered target, in the order of names."""
     return session.scalars(select(Target).order_by(Target.name)).all()
+
+
+def names_of(session: Session, engine: str) -> Sequence[str]:
+    """The names of the targets of an engine, in their order."""
+    return session.scalars(select(Target.name).where(Target.engine == engine).order_by(Target.name)).all()
+
+
+def among(session: Session, some: Collection[str]) -> Sequence[Target]:
+    """The targets of these names, of which there are not many."""
+    return session.scalars(select(Target).where(Target.name.in_(some))).all()
 
 
 def kind_held(session: Session, name: str) -> str | None:

@@ -52,10 +52,26 @@ class PolicyService:
             row = rows.find(session, target)
             return _policy(row) if row is not None else TargetPolicy()
 
+    def among(self, targets: Collection[str]) -> Mapping[str, TargetPolicy]:
+        """By name: the policies of some targets."""
+        with self._database.snapshot() as session:
+            found = {row.target: _policy(row) for row in rows.among(session, targets)}
+        return {target: found.get(target, TargetPolicy()) for target in targets}
+
+    def stores(self) -> Mapping[str, Sequence[str]]:
+        """By target whose policy was set: the stores that its backups go to; of all others it is the default one."""
+        with self._database.snapshot() as session:
+            return {target: stores or (DEFAULT_STORE,) for target, stores in rows.stores_by_target(session).items()}
+
     def set_policies(self) -> Mapping[str, TargetPolicy]:
         """The policies that were set, by target; all others have the defaults."""
         with self._database.snapshot() as session:
             return {row.target: _policy(row) for row in rows.all_of_them(session)}
+
+    def demands(self) -> Mapping[str, ProofFields]:
+        """What the policies demand of backups, by target; all others have the defaults."""
+        with self._database.snapshot() as session:
+            return {target: ProofFields.model_validate(proof) for target, proof in rows.proofs(session)}
 
 
 def apply(session: Session, target: str, change: PolicyFields, *, whole: bool, now: datetime) -> None:

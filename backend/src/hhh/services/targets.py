@@ -116,26 +116,21 @@ class TargetService:
     def names(self) -> Sequence[str]:
         """The names of all targets, in the order of `list`; asks for no secret."""
         with self._database.snapshot() as session:
-            return [APP, *(row.name for row in rows.all_by_name(session))]
+            return [APP, *rows.names(session)]
 
     def names_of_kind(self, engine: EngineKind) -> Sequence[str]:
         """As `names`, of those that are databases of that kind."""
         with self._database.snapshot() as session:
-            registered = [row.name for row in rows.all_by_name(session) if row.engine == engine]
+            registered = rows.names_of(session, engine)
         return [APP, *registered] if self._app().engine.kind is engine else registered
-
-    def names_of(self, kind: EngineKind) -> Sequence[str]:
-        """The names of the registered targets of an engine; asks for no secret."""
-        with self._database.snapshot() as session:
-            return [row.name for row in rows.all_by_name(session) if row.engine == kind]
 
     def page(self, search: str, *, limit: int, offset: int) -> tuple[Sequence[ListedTarget], int]:
         """Some of those whose names hold what is searched for, in the order of `list`, and how many there are."""
         with self._database.snapshot() as session:
-            found: Sequence[TargetRow | None] = [None, *rows.all_by_name(session)]
-        named = [row for row in found if search.lower() in (row.name if row else APP)]
-        # Only what is shown is opened.
-        return [self._listed(row) if row else self._app().listed for row in named[offset : offset + limit]], len(named)
+            found = [name for name in [APP, *rows.names(session)] if search.lower() in name]
+            shown = found[offset : offset + limit]
+            registered = {row.name: row for row in rows.among(session, shown)}
+        return [self._listed(registered[name]) if name != APP else self._app().listed for name in shown], len(found)
 
     def add(self, name: str, url: str, policy: PolicyFields = _NO_CHANGE) -> Target:
         """Registers a database; its URL is kept encrypted. The database itself is not opened.

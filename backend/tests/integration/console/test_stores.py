@@ -11,9 +11,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hhh.console.store_form import KINDS
 from hhh.storages.options import OPTIONS
 from support.console import Console
+from support.pages import Seen
 from support.s3 import S3Bucket
 
 SECRET = "s3cret-key-of-the-store"
+
+
+def fill(console: Console, page: Seen, button: str, fields: Mapping[str, str]) -> Seen:
+    """Types into a form whose fields have names that are none in Python, and presses its button."""
+    form = page.form(button)
+    assert form.fields.keys() >= fields.keys()
+    return console.send(form.action, {**form.fields, **dict([form.buttons[button]]), **fields}, follow=True)
 
 
 def s3_fields(bucket: S3Bucket, prefix: str) -> Mapping[str, str]:
@@ -50,8 +58,11 @@ def test_with_one_store_the_list_says_what_to_do_and_where_it_comes_from(fresh_c
 def test_a_folder_is_registered_once_it_was_tried(console: Console) -> None:
     folder = console.folder / "a folder?#%41 é"
 
-    page = console.press(
-        console.get("/new-store"), "Test and save", **{"name": "folder", "kind": "file", "file-place": str(folder)}
+    page = fill(
+        console,
+        console.get("/new-store"),
+        "Test and save",
+        {"name": "folder", "kind": "file", "file-place": str(folder)},
     )
 
     assert page.heading == "folder"
@@ -64,30 +75,30 @@ def test_a_store_that_fails_is_told_step_by_step_and_not_saved(console: Console)
     (console.folder / "a file").write_text("")
     fields = {"name": "failing", "kind": "file", "file-place": f"{console.folder}/a file/x"}
 
-    page = console.press(console.get("/new-store"), "Test and save", **fields)
+    page = fill(console, console.get("/new-store"), "Test and save", fields)
 
     assert page.status == 422
     assert page.notices[0].startswith("It can't be used for backups. What failed is the last of these: write")
     assert "failing" not in {each.name for each in console.services.stores.list()}
-    saved = console.press(page, "Save without a test", **fields)
+    saved = fill(console, page, "Save without a test", fields)
     assert saved.heading == "failing"
     assert "It can't be used for backups" in console.press(saved, "Test").notices[0]
 
 
 def test_a_bucket_keeps_its_secret_where_the_rest_is_changed(console: Console, s3: S3Bucket) -> None:
     console.secrets.add(s3.secret_access_key)
-    page = console.press(console.get("/new-store"), "Test and save", **{"name": "bucket", **s3_fields(s3, "p q/é")})
+    page = fill(console, console.get("/new-store"), "Test and save", {"name": "bucket", **s3_fields(s3, "p q/é")})
     assert (page.heading, page.facts["secret_access_key"]) == ("bucket", "set, and shown to nobody")
     form = console.get("/stores/bucket/edit")
     assert form.form("Test and save").fields["s3-secret_access_key"] == [""]
     assert form.form("Test and save").fields["s3-prefix"] == ["p q/é"]
 
-    changed = console.press(form, "Test and save", **{"s3-region": "eu-central-1"})
+    changed = fill(console, form, "Test and save", {"s3-region": "eu-central-1"})
 
     assert changed.notices[0] == "The store is changed."
     assert changed.facts["region"] == "eu-central-1"
     assert console.services.stores.test("bucket").ok
-    without = console.press(console.get("/stores/bucket/edit"), "Test and save", **{"s3-region": ""})
+    without = fill(console, console.get("/stores/bucket/edit"), "Test and save", {"s3-region": ""})
     assert "region" not in without.facts
 
 
@@ -96,8 +107,8 @@ def test_a_known_secret_goes_to_no_other_server(fresh_console: Console, s3: S3Bu
     fresh_console.secrets.add(s3.secret_access_key)
     fresh_console.send("/new-store", {"name": "kept", "do": "save", **s3_fields(s3, "p")})
 
-    page = fresh_console.press(
-        fresh_console.get("/stores/kept/edit"), button, **{"s3-endpoint_url": "https://evil.example.com"}
+    page = fill(
+        fresh_console, fresh_console.get("/stores/kept/edit"), button, {"s3-endpoint_url": "https://evil.example.com"}
     )
 
     assert page.status == 422
@@ -109,7 +120,7 @@ def test_the_secret_of_a_store_that_fails_is_not_drawn_again(console: Console, s
     console.secrets |= {SECRET, s3.secret_access_key}
     fields = {**s3_fields(s3, "w"), "s3-secret_access_key": SECRET, "s3-place": "no-such-bucket"}
 
-    page = console.press(console.get("/new-store"), "Test and save", **{"name": "nowhere", **fields})
+    page = fill(console, console.get("/new-store"), "Test and save", {"name": "nowhere", **fields})
 
     assert page.status == 422
     assert "It can't be used for backups" in page.notices[0]
@@ -129,12 +140,12 @@ def test_a_key_of_an_account_is_a_document_and_never_shown(console: Console) -> 
         "gs-service_account_key": json.dumps(account, indent=1),
     }
 
-    console.press(console.get("/new-store"), "Save without a test", **fields)
+    fill(console, console.get("/new-store"), "Save without a test", fields)
     page = console.get("/stores/cloud/edit")
 
     assert "It is set; leave it empty to keep it." in page.text
     assert page.form("Test and save").fields["gs-service_account_key"] == [""]
-    kept = console.press(page, "Save without a test", **{"gs-prefix": "x"})
+    kept = fill(console, page, "Save without a test", {"gs-prefix": "x"})
     assert kept.facts["service_account_key"] == "set, and shown to nobody"
 
 
@@ -192,9 +203,9 @@ def test_with_backups_in_it_a_store_is_moved_only_by_who_says_that_they_are_move
     console.back_up("moved")
     form = console.get("/stores/moving/edit")
 
-    refused = console.press(form, "Save without a test", **{"file-place": str(new)})
+    refused = fill(console, form, "Save without a test", {"file-place": str(new)})
     old.rename(new)
-    moved = console.press(form, "Test and save", **{"file-place": str(new), "objects_moved": "yes"})
+    moved = fill(console, form, "Test and save", {"file-place": str(new), "objects_moved": "yes"})
 
     assert refused.status == 409
     assert "1 backup(s) are in the store 'moving'" in refused.notices[0]

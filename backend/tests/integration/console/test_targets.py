@@ -13,7 +13,7 @@ from support.sqlite_data import make_sqlite_database
 from support.waiting import wait_until
 
 SECRET = "s3cret/p@ss:w%41rd? #&+'\"<b>"
-STORES: Mapping[str, Value] = {"storages": ["default"]}
+STORES: dict[str, Value] = {"storages": ["default"]}
 LONG = "a-very-long-name-of-a-database-that-fills-all-of-its-63-letters"
 
 
@@ -44,7 +44,11 @@ def typed(any_postgres: PostgresServer, console: Console) -> Iterator[Mapping[st
 
 def add(console: Console, name: str, button: str = "Test and save", **fields: Value) -> Seen:
     """What the form of a new target leads to."""
-    return console.press(console.get("/new-target"), button, name=name, **fields)
+    page = console.get("/new-target")
+    form = page.form(button)
+    return console.send(
+        form.action, {**form.fields, "name": name, "do": form.buttons[button][1], **fields}, follow=True
+    )
 
 
 def test_without_any_other_database_the_list_says_what_to_do(fresh_console: Console) -> None:

@@ -163,6 +163,7 @@ def _form(
     tested: TestedTarget | None = None,
     status: int = 200,
 ) -> Response:
+    servers = services(request).targets.names_of_kind(EngineKind.POSTGRESQL)
     context = {
         "name": name,
         "has_address": name != APP,
@@ -171,9 +172,7 @@ def _form(
         "error": error,
         "tested": tested,
         "stores": [each.name for each in services(request).stores.list()],
-        "servers": [
-            (each, f"on the server of {each}") for each in services(request).targets.names_of(EngineKind.POSTGRESQL)
-        ],
+        "servers": [(each, f"on the server of {each}") for each in servers if each != APP],
         "ssl_modes": [(each, each) for each in SSL_MODES],
     }
     return page(request, "target_form", context, status=status)
