@@ -12,7 +12,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from support.npm import node_modules
 from support.service import Service
@@ -30,10 +40,18 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+NARROW: ViewportSize = {"width": 390, "height": 844}
 #: What axe is asked: WCAG 2.2 AA, and what its makers know to go wrong beside.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-_MILLISECONDS = 15_000
+_FURTHER_ROWS = "tbody tr:nth-child(n + 9)"
+_MILLISECONDS = 20_000
+_MOST_TABS = 300
+_FOCUSED = """() => {
+    const e = document.activeElement, label = e.labels?.[0]?.innerText.trim().split("\\n")[0];
+    return label || (e.getAttribute("aria-label") || e.textContent || e.tagName).trim().replace(/\\s+/g, " ");
+}"""
+expect.set_options(timeout=_MILLISECONDS)
 #: A stream of events, or a page that was left while it loaded.
 _ABORTED = "net::ERR_ABORTED"
 
@@ -92,9 +110,13 @@ class Tab:
         self.page.wait_for_url(lambda url: urlsplit(url).path == path)
 
     def axe(self, *, rules: Sequence[str] = ()) -> list[str]:
-        """What axe-core finds wrong with what is shown: by all its rules, or those named."""
+        """What axe-core finds wrong with what is shown: by all its rules, or those named.
+
+        Of long lists the first rows are looked at: the others are like them, and axe takes its time for each.
+        """
         if not self.page.evaluate("'axe' in window"):
             self.page.add_script_tag(path=node_modules() / "axe-core/axe.min.js")
+            self.page.evaluate(f"document.querySelectorAll({_FURTHER_ROWS!r}).forEach(row => row.remove())")
         asked = {"type": "rule", "values": [*rules]} if rules else {"type": "tag", "values": _RULES}
         options = {"runOnly": asked, "resultTypes": ["violations"]}
         found: dict[str, Any] = self.page.evaluate("options => axe.run(options)", options)
@@ -109,10 +131,29 @@ class Tab:
         """By how many pixels the page is wider than the window."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
+    def too_wide(self) -> list[str]:
+        """What reaches beyond the window, outermost first; of what scrolls by itself nothing."""
+        found: list[str] = self.page.evaluate(
+            """() => [...document.querySelectorAll('main *, header *')]
+                .filter(e => e.getBoundingClientRect().right > innerWidth + 1)
+                .filter(e => !e.parentElement.closest('.scroll, pre'))
+                .slice(0, 5).map(e => e.outerHTML.slice(0, 120))"""
+        )
+        return found
+
     def focused(self) -> str:
-        """What the keyboard is on: its text, label or id."""
-        told = "(e => e.getAttribute('aria-label') || e.innerText?.trim() || e.id || e.tagName)"
-        return str(self.page.evaluate(f"{told}(document.activeElement)"))
+        """What the keyboard is on: its label, its text or its tag."""
+        return str(self.page.evaluate(_FOCUSED))
+
+    def tab_to(self, name: str) -> None:
+        """Presses Tab until the keyboard is on what is called so; AssertionError if it never is."""
+        passed = []
+        for _ in range(_MOST_TABS):
+            self.page.keyboard.press("Tab")
+            passed.append(self.focused())
+            if passed[-1] == name:
+                return
+        raise AssertionError(f"the keyboard never comes to {name!r}, but to {[*dict.fromkeys(passed)]}")
 
     def _on_console(self, message: ConsoleMessage) -> None:
         # That of an answer is told by `_on_response`, which knows what was asked for.

@@ -72,6 +72,7 @@ PAGES: Mapping[str, str] = {
     "drill-assertion": "/drills/{assertion}",
     "drill-differences": "/drills/{differences}",
     "drill-damaged": "/drills/{damage}",
+    "drill-report": "/drills/{drill}/report",
     "targets": "/targets",
     "target": "/targets/shop",
     "target-long": "/targets/{long}",
@@ -95,6 +96,7 @@ PAGES: Mapping[str, str] = {
     "user": "/users/{user}",
     "user-new": "/new-user",
     "settings": "/settings",
+    "settings-health": "/settings/health",
     "not-found": "/nowhere",
 }
 #: Those that look different where nothing was done yet.

@@ -45,6 +45,11 @@ class HeldDumps:
         """Let it go on, if it is there still, and those that come later through."""
         self._free.touch()
 
+    def hold_again(self) -> None:
+        """Hold those that begin from now on."""
+        self._held.unlink(missing_ok=True)
+        self._free.unlink(missing_ok=True)
+
     def the_held_one(self, pid: int) -> int:
         """The process that is held, once the schema-only dump beside it has ended."""
         wait_until(lambda: len(self.pg_dumps(pid)) == 1, seconds=30, what="one pg_dump alone")
