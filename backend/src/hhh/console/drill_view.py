@@ -43,7 +43,7 @@ _FOUND_OUT: Mapping[str | None, str] = {
     "readable": "What was found out: the backup can be read to its end.",
 }
 #: So many tables stand on the page at once; further ones are folded away, up to a number that a browser shows quickly.
-_SHOWN_TABLES = 20
+_SHOWN_TABLES = 10
 _MOST_TABLES = 1000
 #: Of every other list so many.
 _MOST_LINES = 200
@@ -135,10 +135,7 @@ def _steps(found: VerificationResource) -> Iterator[str]:
     if found.status != "failed":
         return
     if found.bad_copies and found.has_good_copy:
-        yield (
-            "Bad copies are made again from a good one by the service itself; "
-            f"`hhh backup repair {found.target}` does it now."
-        )
+        yield "Bad copies are made again from a good one by the service itself, or at once from the backup's page."
     if (found.bad_copies and not found.has_good_copy) or found.speaks_against_content:
         yield "Don't count on this backup: take another one, and verify that."
     if found.failed_assertions:

@@ -102,7 +102,7 @@ def test_keys_and_versions_are_told(guarded: Console) -> None:
 
     assert page.facts["Signing key"] == guarded.services.identity.signing_key.public_key
     assert page.facts["Backups are encrypted for"] == recipient
-    assert page.facts["This machine can open backups of"] == recipient
+    assert page.facts["This machine opens those for"] == recipient
     assert page.facts["SQLite"].endswith("for the service's own database")
     assert "pg_dump" in page.facts["PostgreSQL's programs"]
 
@@ -173,7 +173,7 @@ def test_a_process_that_is_stopping_ends_it(fresh_console: Console) -> None:
     page = fresh_console.get("/settings/health")
 
     [found] = page.rows("Findings")
-    assert found["Found"] == "The examination was ended: the service is stopping"
+    assert found["Found"] == "The examination was ended: the service is stopping."
 
 
 def test_two_at_once_are_one_after_the_other(fresh_console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,14 +211,14 @@ def test_what_fails_as_nobody_expected_ends_the_page_as_one(
 
     page = fresh_console.get("/settings/health")
 
-    assert page.rows("Findings")[-1]["Found"] == "it ended early; the service's log has more"
+    assert page.rows("Findings")[-1]["Found"] == "It ended early; the service's log has more."
     assert "nobody expected it" not in page.text
 
 
 def test_a_sweep_is_asked_for_once(fresh_console: Console) -> None:
     console = fresh_console
     page = console.get("/settings")
-    assert "none yet" in page.text
+    assert "There was none yet." in page.text
 
     asked = console.press(page, "Sweep and repair now")
 
@@ -227,4 +227,4 @@ def test_a_sweep_is_asked_for_once(fresh_console: Console) -> None:
     wait_until(lambda: has_swept(console), seconds=60, what="the end of the sweep")
     [row] = console.get("/workers").rows("Upkeep")
     assert (row["Job"], row["State"]) == ("Sweep", "success")
-    assert "none yet" not in console.get("/settings").text
+    assert "There was none yet." not in console.get("/settings").text
