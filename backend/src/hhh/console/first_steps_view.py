@@ -150,9 +150,10 @@ def first_steps(services: Services, *, tested: Tested | None = None, made: str =
     newest = services.catalogue.page(BackupFilter(), cursor=None, limit=1).items
     good = services.catalogue.page(BackupFilter(status=BackupStatus.SUCCESS), cursor=None, limit=1).items
     backup = _backup(services, newest[0] if newest else None, good[0] if good else None)
+    databases = _databases(services, tried.target, is_backed_up=bool(good))
     return FirstSteps(
-        databases=_databases(services, tried.target, is_backed_up=bool(good)),
-        stores=_stores(services, tried.store, has_backups=bool(good)),
+        databases=databases,
+        stores=_stores(services, databases.shown, tried.store, has_backups=bool(good)),
         key=key,
         backup=backup,
         proof=_proof(services, backup.good, key),
@@ -169,14 +170,16 @@ def _databases(services: Services, tested: TestedTarget | None, *, is_backed_up:
     return Databases(state, shown, count - len(shown), tested)
 
 
-def _stores(services: Services, tested: TestedStorage | None, *, has_backups: bool) -> Stores:
+def _stores(
+    services: Services, targets: Sequence[ListedTarget], tested: TestedStorage | None, *, has_backups: bool
+) -> Stores:
     stores = services.stores.list()
     state: State = "to do"
     if any(each.problem for each in stores) or (tested is not None and not tested.ok):
         state = "in your way"
     elif has_backups or tested is not None:
         state = "done"
-    return Stores(state, stores, shares_a_disk(services, [each.url for each in stores]), tested)
+    return Stores(state, stores, shares_a_disk(targets, [each.url for each in stores]), tested)
 
 
 def _key(settings: Settings, made: str) -> Key:
