@@ -24,6 +24,8 @@ from hhh.web.state import queue, services
 
 router = page_router()
 
+_SERVERS_FAULT, _UNAVAILABLE = 500, 503
+
 
 @router.get("/backups")
 def index(request: Request) -> Response:
@@ -126,7 +128,7 @@ def contents(
     try:
         tables = backup_view.tables(services(request).contents.of(backup_id), wanted, number)
     except HHHError as error:
-        return page(request, "backup_contents", {**context, "error": error}, status=error.status)
+        return page(request, "backup_contents", {**context, "error": error}, status=_told(error))
     links = {
         "further": _contents_link(backup_id, wanted, number + 1) if tables.has_more else "",
         "first": _contents_link(backup_id, wanted) if number > 1 else "",
@@ -162,6 +164,11 @@ def _asked_to_delete(request: Request, backup_id: str, error: HHHError | None = 
         "wrong": "That is not the name of its file" if is_wrong else "",
     }
     return page(request, "backup_delete", context, status=error.status if error else 200)
+
+
+def _told(error: HHHError) -> int:
+    """The status of a page that tells an error: what a store lacks is no fault of the service."""
+    return error.status if error.status < _SERVERS_FAULT else _UNAVAILABLE
 
 
 def _contents_link(backup_id: str, wanted: str, number: int = 1) -> str:
