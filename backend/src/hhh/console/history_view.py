@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from urllib.parse import urlencode
+from urllib.parse import quote
 
 from hhh.console import charts, words
 from hhh.console.charts import Bars
@@ -95,18 +95,20 @@ def drawn(history: History) -> HistoryView:
 
 
 def _row(history: TargetHistory, days: Sequence[date]) -> Row:
-    return Row(
-        history.target,
-        [_cell(history.target, day, each) for day, each in zip(days, history.outcomes, strict=True)],
+    target = quote(history.target)
+    cells = (
+        _cell(f"/backups?target={target}&from={day}&to={day}", outcomes)
+        for day, outcomes in zip(days, history.outcomes, strict=True)
     )
+    return Row(history.target, [*cells])
 
 
-def _cell(target: str, day: date, outcomes: Outcomes) -> Cell:
+def _cell(href: str, outcomes: Outcomes) -> Cell:
     counts = (outcomes.proven, outcomes.ok, outcomes.removed, outcomes.missed, outcomes.failed)
     paths = charts.stack(counts, _INSETS)
     return Cell(
         told=", ".join(f"{count} {kind.word}" for kind, count in zip(KINDS, counts, strict=True) if count),
-        href=f"/backups?{urlencode({'target': target, 'from': day, 'to': day})}",
+        href=href,
         paths=[(kind.name, path) for kind, path in zip(KINDS, paths, strict=True) if path],
     )
 

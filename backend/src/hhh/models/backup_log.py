@@ -37,6 +37,8 @@ VERIFIED = text("verified_level IS NOT NULL")
 
 #: What listings are narrowed by, beside time.
 _NARROWING = ("deleted_at", "target", "status", "pinned", "verified_level")
+#: What a history of targets tells of each backup.
+_TOLD = ("status", "deleted_at", "verified_level", "finished_at", "backup_size", "raw_size")
 
 
 class BackupLog(Base):
@@ -51,8 +53,9 @@ class BackupLog(Base):
         Index("ix_backup_log_listed", "created_at", "id", *_NARROWING),
         Index("ix_backup_log_size", "backup_size", "id", "created_at", *_NARROWING),
         Index("ix_backup_log_status", "status", "created_at", "id"),
-        Index("ix_backup_log_target", "target", "created_at", "id"),
-        Index("ix_backup_log_target_status", "target", "status", "created_at", "id"),
+        # What is asked of many targets at once is answered from these alone: a row is as long as its manifest.
+        Index("ix_backup_log_target", "target", "created_at", "id", *_TOLD),
+        Index("ix_backup_log_target_status", "target", "status", "created_at", "id", "deleted_at"),
         Index("ix_backup_log_verify_due", "created_at", sqlite_where=VERIFY_DUE, postgresql_where=VERIFY_DUE),
         Index("ix_backup_log_read_back", "read_back_at", sqlite_where=READ_BACK, postgresql_where=READ_BACK),
         Index(
@@ -61,6 +64,7 @@ class BackupLog(Base):
             "verified_level",
             "created_at",
             "id",
+            "deleted_at",
             sqlite_where=VERIFIED,
             postgresql_where=VERIFIED,
         ),

@@ -39,6 +39,14 @@ def count_missing(session: Session, target: str, *, most: int) -> int:
     return session.scalar(select(func.count()).select_from(found.subquery())) or 0
 
 
+def count_all_missing(session: Session, *, most: int) -> int:
+    """How many copies are missing; no more than so many are counted."""
+    # By a join, SQLite would begin with all backups that are stored.
+    there = select(BackupLog.id).where(BackupLog.id == BackupCopy.backup_id, *_THERE).exists()
+    found = select(BackupCopy.backup_id).where(_MISSING, there).limit(most)
+    return session.scalar(select(func.count()).select_from(found.subquery())) or 0
+
+
 def copies_of(session: Session, target: str, status: CopyStatus) -> Sequence[tuple[str, str]]:
     """The file of the backup and the store of each copy in this state, the newest first."""
     statement = select(BackupLog.backup_file, BackupCopy.storage).join(BackupCopy)

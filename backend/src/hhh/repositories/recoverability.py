@@ -8,25 +8,39 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import CTE, ColumnElement, ScalarSelect, String, column, exists, func, literal, select, values
-from sqlalchemy.orm import Session, load_only
+from sqlalchemy import CTE, ColumnElement, ScalarSelect, exists, func, literal, select
+from sqlalchemy.orm import Session
 
 from hhh.core.database import UtcDateTime
-from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Schedule, Verification
+from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Schedule, Verification, VerificationStatus
 from hhh.models.verification import CONCLUDED
-from hhh.repositories.batches import in_batches
+from hhh.repositories.batches import as_table
 from hhh.repositories.retention import IS_REFUTED, PROVEN
 
 _IN_A_STORE = exists().where(BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED)
-_SHOWN = load_only(
-    BackupLog.backup_file,
-    BackupLog.status,
-    BackupLog.created_at,
-    BackupLog.finished_at,
-    BackupLog.verified_at,
-    BackupLog.error,
-)
+
+
+class Known(NamedTuple):
+    """A backup, as far as it tells how its target stands."""
+
+    id: str
+    backup_file: str
+    status: str
+    created_at: datetime
+    finished_at: datetime | None
+    error: str | None
+
+
+class Planned(NamedTuple):
+    """A schedule that has a backup planned."""
+
+    target: str
+    cron: str
+    time_zone: str
+    jitter_seconds: int
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,83 +97,86 @@ def newest(session: Session, targets: Collection[str], *, until: datetime) -> Ma
     success = BackupLog.status == BackupStatus.SUCCESS
     # Not `success` as well, which SQLite would look up instead: among all that are stored.
     proven = BackupLog.verified_level == PROVEN
-    found = {}
-    for some in in_batches(targets):
-        asked = values(column("name", String(63)), name="asked").data([(name,) for name in some]).cte("asked")
-        statement = select(
-            asked.c.name,
-            _newest(asked, success, there, past),
-            _newest(asked, success, there, past, _IN_A_STORE),
-            _newest(asked, proven, there, past, _IN_A_STORE, ~IS_REFUTED),
-            _newest(asked, BackupLog.status == BackupStatus.FAILED, there, past),
-            _newest(asked, BackupLog.finished_at.is_not(None), there, past),
-            _newest(asked, success, there, ~past),
-        )
-        found.update({name: Newest(*ids) for name, *ids in session.execute(statement)})
-    return found
+    asked = as_table(session, targets).cte("asked")
+    statement = select(
+        asked.c.value,
+        _newest(asked, success, there, past),
+        _newest(asked, success, there, past, _IN_A_STORE),
+        _newest(asked, proven, there, past, _IN_A_STORE, ~IS_REFUTED),
+        _newest(asked, BackupLog.status == BackupStatus.FAILED, there, past),
+        _newest(asked, BackupLog.finished_at.is_not(None), there, past),
+        _newest(asked, success, there, ~past),
+    )
+    return {name: Newest(*ids) for name, *ids in session.execute(statement)}
 
 
 def _newest(asked: CTE, *conditions: ColumnElement[bool]) -> ScalarSelect[str]:
-    found = select(BackupLog.id).where(BackupLog.target == asked.c.name, *conditions)
+    found = select(BackupLog.id).where(BackupLog.target == asked.c.value, *conditions)
     return found.order_by(BackupLog.created_at.desc(), BackupLog.id.desc()).limit(1).scalar_subquery()
 
 
-def backups(session: Session, ids: Collection[str]) -> Mapping[str, BackupLog]:
-    """By id: backups, without what is not told of them here."""
-    found: dict[str, BackupLog] = {}
-    for some in in_batches(ids):
-        statement = select(BackupLog).where(BackupLog.id.in_(some)).options(_SHOWN)
-        found.update({row.id: row for row in session.scalars(statement)})
-    return found
+def backups(session: Session, ids: Collection[str]) -> Mapping[str, Known]:
+    """By id: backups."""
+    columns = (
+        BackupLog.id,
+        BackupLog.backup_file,
+        BackupLog.status,
+        BackupLog.created_at,
+        BackupLog.finished_at,
+        BackupLog.error,
+    )
+    found = session.execute(select(*columns).where(BackupLog.id.in_(as_table(session, ids))))
+    return {row.id: row for row in map(Known._make, found)}
+
+
+def verified_at(session: Session, ids: Collection[str]) -> Mapping[str, datetime | None]:
+    """By id: when backups were verified last; it stands behind their manifests, where it takes time to look."""
+    among = BackupLog.id.in_(as_table(session, ids))
+    return dict(session.execute(select(BackupLog.id, BackupLog.verified_at).where(among)).all())
 
 
 def lacking_copies(session: Session, backup_ids: Collection[str]) -> Collection[str]:
     """Those of the given backups that are missing in a store where they should be."""
-    found: set[str] = set()
-    for some in in_batches(backup_ids):
-        lacking = BackupCopy.backup_id.in_(some), BackupCopy.status != CopyStatus.STORED
-        found.update(session.scalars(select(BackupCopy.backup_id).where(*lacking)))
-    return found
+    among = BackupCopy.backup_id.in_(as_table(session, backup_ids))
+    return {*session.scalars(select(BackupCopy.backup_id).where(among, BackupCopy.status != CopyStatus.STORED))}
 
 
 def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Conclusion]:
     """The newest verification of each backup, level and result, but for those that were cancelled."""
-    found: list[Conclusion] = []
-    for some in in_batches(backup_ids):
-        # What was found may be large: only rows that are answered are opened.
-        place = func.row_number().over(
-            partition_by=(Verification.backup_id, Verification.level, Verification.status, Verification.refuted),
-            order_by=(Verification.created_at.desc(), Verification.id.desc()),
+    # Not those that are: by their states, SQLite would look at every verification that there ever was.
+    concluded = Verification.status.not_in([each for each in VerificationStatus if each not in CONCLUDED])
+    # What was found may be large: only rows that are answered are opened.
+    place = func.row_number().over(
+        partition_by=(Verification.backup_id, Verification.level, Verification.status, Verification.refuted),
+        order_by=(Verification.created_at.desc(), Verification.id.desc()),
+    )
+    ranked = (
+        select(Verification.id, place.label("place"))
+        .where(Verification.backup_id.in_(as_table(session, backup_ids)), concluded)
+        .subquery()
+    )
+    statement = (
+        select(
+            Verification.id,
+            Verification.backup_id,
+            Verification.level,
+            Verification.status,
+            Verification.refuted,
+            Verification.created_at,
+            Verification.finished_at,
+            Verification.error,
+            Verification.result["restore_seconds"].as_float(),
+            Verification.result["restore_bytes_per_second"].as_float(),
         )
-        ranked = (
-            select(Verification.id, place.label("place"))
-            .where(Verification.backup_id.in_(some), Verification.status.in_(CONCLUDED))
-            .subquery()
-        )
-        statement = (
-            select(
-                Verification.id,
-                Verification.backup_id,
-                Verification.level,
-                Verification.status,
-                Verification.refuted,
-                Verification.created_at,
-                Verification.finished_at,
-                Verification.error,
-                Verification.result["restore_seconds"].as_float(),
-                Verification.result["restore_bytes_per_second"].as_float(),
-            )
-            .join(ranked, ranked.c.id == Verification.id)
-            .where(ranked.c.place == 1)
-        )
-        found += [Conclusion(*row) for row in session.execute(statement)]
-    return found
+        .join(ranked, ranked.c.id == Verification.id)
+        .where(ranked.c.place == 1)
+    )
+    return [Conclusion(*row) for row in session.execute(statement)]
 
 
-def schedules_of_backups(session: Session, targets: Collection[str]) -> Sequence[Schedule]:
+def schedules_of_backups(session: Session, targets: Collection[str]) -> Sequence[Planned]:
     """The schedules of targets that have something planned, but for those of verifications."""
-    found: list[Schedule] = []
-    for some in in_batches(targets):
-        planned = Schedule.planned_at.is_not(None) & Schedule.verify_level.is_(None)
-        found += session.scalars(select(Schedule).where(Schedule.target.in_(some), planned))
-    return found
+    columns = Schedule.target, Schedule.cron, Schedule.time_zone, Schedule.jitter_seconds, Schedule.created_at
+    planned = Schedule.planned_at.is_not(None) & Schedule.verify_level.is_(None)
+    found = session.execute(select(*columns).where(Schedule.target.in_(as_table(session, targets)), planned))
+    return [Planned._make(row) for row in found]

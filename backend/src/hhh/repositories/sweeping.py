@@ -90,8 +90,14 @@ def stored_in(session: Session, store: str) -> int:
 
 def missing_by_store(session: Session) -> dict[str, int]:
     """How many copies are missing in which store."""
-    counted = select(BackupCopy.storage, func.count()).join(BackupLog, BackupLog.id == BackupCopy.backup_id)
-    counted = counted.where(_MISSING, _THERE).group_by(BackupCopy.storage).order_by(BackupCopy.storage)
+    # By a join, SQLite would begin with all backups that are stored.
+    there = exists().where(BackupLog.id == BackupCopy.backup_id, _THERE)
+    counted = (
+        select(BackupCopy.storage, func.count())
+        .where(_MISSING, there)
+        .group_by(BackupCopy.storage)
+        .order_by(BackupCopy.storage)
+    )
     return {store: int(count) for store, count in session.execute(counted)}
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from statistics import median
 
 from hhh.core.clock import utcnow
@@ -18,12 +19,14 @@ from hhh.core.errors import InvalidInput
 from hhh.models import BackupStatus, JobState
 from hhh.repositories import history as rows
 from hhh.repositories.history import Named, PastBackup, PastJob
+from hhh.repositories.retention import PROVEN
 from hhh.services import instants
 from hhh.services.instants import overdue_at
 
 #: So many days are told, today included.
 DAYS = 30
 _DAY = timedelta(days=1)
+_DAY_SECONDS = 86_400
 
 
 @dataclass(slots=True)
@@ -86,7 +89,6 @@ class HistoryService:
         with self._database.snapshot() as session:
             past = _Past(
                 rows.backups(session, targets, since=begin),
-                frozenset(rows.proven(session, targets, since=begin)),
                 rows.jobs(session, targets, since=begin),
                 rows.schedules(session, targets),
             )
@@ -96,7 +98,6 @@ class HistoryService:
 @dataclass(frozen=True, slots=True)
 class _Past:
     backups: Sequence[PastBackup]
-    proven: frozenset[str]
     jobs: Sequence[PastJob]
     schedules: Sequence[Named]
 
@@ -121,17 +122,18 @@ class _Measured:
 def _told(targets: Sequence[str], past: _Past, begin: datetime, now: datetime) -> History:
     outcomes = {target: [Outcomes() for _ in range(DAYS)] for target in targets}
     measured = [_Measured() for _ in range(DAYS)]
+    day_of = _day_of(begin)
     started = {job.id: job.started_at for job in past.jobs}
     for backup in past.backups:
-        if (day := (backup.created_at - begin).days) < DAYS:  # else a clock was ahead
-            _count(outcomes[backup.target][day], backup, is_proven=backup.id in past.proven)
+        if (day := day_of(backup.created_at)) < DAYS:  # else a clock was ahead
+            _count(outcomes[backup.target][day], backup)
             _measure(measured[day], backup, started.get(backup.id))
     kept = {backup.id for backup in past.backups}
     for job in past.jobs:
-        if job.state == JobState.SUCCESS and job.id not in kept and (day := (job.created_at - begin).days) < DAYS:
+        if job.state == JobState.SUCCESS and job.id not in kept and (day := day_of(job.created_at)) < DAYS:
             outcomes[job.target][day].removed += 1
     for target, instant in _missed(past, begin, now):
-        outcomes[target][(instant - begin).days].missed += 1
+        outcomes[target][day_of(instant)].missed += 1
     return History(
         days=[begin.date() + number * _DAY for number in range(DAYS)],
         targets=[TargetHistory(target, outcomes[target]) for target in targets],
@@ -139,29 +141,34 @@ def _told(targets: Sequence[str], past: _Past, begin: datetime, now: datetime) -
     )
 
 
-def _count(outcomes: Outcomes, backup: PastBackup, *, is_proven: bool) -> None:
+def _day_of(begin: datetime) -> Callable[[float], int]:
+    first = begin.timestamp()
+    return lambda moment: max(0, int((moment - first) // _DAY_SECONDS))
+
+
+def _count(outcomes: Outcomes, backup: PastBackup) -> None:
     if backup.status == BackupStatus.FAILED:
         outcomes.failed += 1
-    elif backup.status == BackupStatus.SUCCESS and is_proven:
+    elif backup.status == BackupStatus.SUCCESS and backup.verified_level == PROVEN:
         outcomes.proven += 1
     elif backup.status == BackupStatus.SUCCESS:
         outcomes.ok += 1
 
 
-def _measure(measured: _Measured, backup: PastBackup, started_at: datetime | None) -> None:
+def _measure(measured: _Measured, backup: PastBackup, started_at: float | None) -> None:
     if backup.status != BackupStatus.SUCCESS or backup.finished_at is None:
         return
     # One that was found in a store has no job here.
-    seconds = (backup.finished_at - (started_at or backup.created_at)).total_seconds()
+    seconds = backup.finished_at - (started_at or backup.created_at)
     measured.stored += backup.size
     measured.seconds.append(max(0.0, seconds))
     if seconds > 0 and backup.raw_size is not None:
         measured.rates.append(backup.raw_size / seconds)
 
 
-def _missed(past: _Past, begin: datetime, now: datetime) -> Iterator[tuple[str, datetime]]:
+def _missed(past: _Past, begin: datetime, now: datetime) -> Iterator[tuple[str, float]]:
     """The instants at which a backup should have begun, each with its target."""
-    of_schedule: Mapping[str | None, list[datetime]] = defaultdict(list)
+    of_schedule: Mapping[str | None, list[float]] = defaultdict(list)
     of_target: Mapping[str, list[PastJob]] = defaultdict(list)
     for job in sorted(past.jobs, key=lambda each: each.created_at):
         of_schedule[job.schedule_id].append(job.created_at)
@@ -172,7 +179,7 @@ def _missed(past: _Past, begin: datetime, now: datetime) -> Iterator[tuple[str, 
                 yield schedule.target, instant
 
 
-def missed_instants(schedule: Named, runs: Sequence[datetime], begin: datetime, now: datetime) -> Iterable[datetime]:
+def missed_instants(schedule: Named, runs: Sequence[float], begin: datetime, now: datetime) -> Iterable[float]:
     """The instants of a schedule since `begin` that no run of it followed before the next one, and none will.
 
     Args:
@@ -185,17 +192,16 @@ def missed_instants(schedule: Named, runs: Sequence[datetime], begin: datetime, 
         named = instants.between(schedule.cron, schedule.time_zone, begin, begin + DAYS * _DAY)
     except InvalidInput:  # its time zone is no longer known, so that it begins nothing any more
         return
-    for place in range(bisect_right(named, schedule.since), min(bisect_right(named, now), len(named) - 1)):
-        instant, following = named[place], named[place + 1]
+    first, last = bisect_right(named, schedule.since.timestamp()), bisect_right(named, now.timestamp())
+    for instant, following in pairwise(named[first : last + 1]):
         has_run = bisect_left(runs, instant) < bisect_left(runs, following)
-        if not has_run and overdue_at(instant, following, schedule.jitter_seconds) < now:
+        if not has_run and overdue_at(instant, following, schedule.jitter_seconds) < now.timestamp():
             yield instant
 
 
-def _was_busy(jobs: Sequence[PastJob], instant: datetime, jitter_seconds: int) -> bool:
+def _was_busy(jobs: Sequence[PastJob], instant: float, jitter_seconds: int) -> bool:
     """Whether another backup of the target was under way: then the run was left out, and nothing was missed."""
-    until = instant + timedelta(seconds=jitter_seconds)
-    place = bisect_right(jobs, until, key=lambda job: job.created_at)
+    place = bisect_right(jobs, instant + jitter_seconds, key=lambda job: job.created_at)
     # A target has one at a time.
     last = jobs[place - 1] if place else None
     return last is not None and (last.finished_at is None or last.finished_at >= instant)

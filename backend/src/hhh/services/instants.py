@@ -10,35 +10,45 @@ from functools import lru_cache
 
 from hhh.services.cron import Cron
 
-#: How long a run may be late at most before it counts as missed.
-_PATIENCE = timedelta(hours=6)
+#: How many seconds a run may be late at most before it counts as missed.
+_PATIENCE = 6 * 3600.0
 
 
-def overdue_at(instant: datetime, following: datetime, jitter_seconds: int) -> datetime:
-    """When the run of an instant counts as missed: a period after it, at most six hours, or after its jitter."""
-    return instant + max(timedelta(seconds=jitter_seconds), min(following - instant, _PATIENCE))
+def overdue_at(instant: float, following: float, jitter_seconds: int) -> float:
+    """When the run of an instant counts as missed: a period after it, at most six hours, or after its jitter.
+
+    All of them in seconds since 1970.
+    """
+    return instant + max(float(jitter_seconds), min(following - instant, _PATIENCE))
 
 
-@lru_cache(maxsize=4096)
-def next_two(line: str, time_zone: str, since: datetime) -> tuple[datetime, datetime]:
-    """The two instants after a moment.
+def overdue_after(line: str, time_zone: str, jitter_seconds: int, since: datetime) -> datetime:
+    """When the run of the first instant after a moment counts as missed.
 
     Raises:
         InvalidInput: the time zone is no longer known, or the line names none any more.
     """
-    first, second = _cron(line, time_zone).following(since, 2)
-    return first, second
+    instant, late = _next(line, time_zone, since)
+    return instant + max(timedelta(seconds=jitter_seconds), late)
 
 
-@lru_cache(maxsize=256)  # of a line of every minute a month is three megabytes
-def between(line: str, time_zone: str, begin: datetime, end: datetime) -> tuple[datetime, ...]:
-    """The instants in ``[begin, end)``, and the one after them.
+@lru_cache(maxsize=256)  # of a line of every minute a month is a megabyte
+def between(line: str, time_zone: str, begin: datetime, end: datetime) -> tuple[float, ...]:
+    """The instants in ``[begin, end)``, and the one after them, in seconds since 1970.
 
     Raises:
-        InvalidInput: as for `next_two`.
+        InvalidInput: as for `overdue_after`.
     """
     cron = _cron(line, time_zone)
-    return (*cron.between(begin, end), cron.after(end - timedelta(seconds=1)))
+    named = [*cron.between(begin, end), cron.after(end - timedelta(seconds=1))]
+    return tuple(each.timestamp() for each in named)
+
+
+@lru_cache(maxsize=4096)
+def _next(line: str, time_zone: str, since: datetime) -> tuple[datetime, timedelta]:
+    """The first instant after a moment, and how late its run may be without its jitter."""
+    first, second = _cron(line, time_zone).following(since, 2)
+    return first, min(second - first, timedelta(seconds=_PATIENCE))
 
 
 @lru_cache(maxsize=4096)

@@ -24,7 +24,7 @@ from hhh.services.backup import BackupService
 from hhh.services.cron import Cron
 from hhh.services.cron_words import changes_in_words, in_words
 from hhh.services.cursors import is_id
-from hhh.services.instants import next_two, overdue_at
+from hhh.services.instants import overdue_after
 from hhh.services.targets import TargetService
 from hhh.services.verification import VerificationService
 from hhh.services.work import NewJob
@@ -307,7 +307,7 @@ def overdue_from(row: Schedule, since: datetime) -> datetime | None:
     """
     if row.planned_at is None:
         return None
-    return overdue_at(*next_two(row.cron, row.time_zone, since), row.jitter_seconds)
+    return overdue_after(row.cron, row.time_zone, row.jitter_seconds, since)
 
 
 def _overdue(row: Schedule, since: datetime, now: datetime) -> bool:

@@ -11,6 +11,9 @@ branch_labels = None
 depends_on = None
 
 _NARROWING = ("deleted_at", "target", "status", "pinned", "verified_level")
+_TOLD = ("status", "deleted_at", "verified_level", "finished_at", "backup_size", "raw_size")
+_VERIFIED = sa.text("verified_level IS NOT NULL")
+_EXTENDED = ("ix_backup_log_target", "ix_backup_log_target_status", "ix_backup_log_verified")
 _UPKEEP = sa.text("kind IN ('prune', 'repair', 'sweep')")
 _SCHEDULED = sa.text("schedule_id IS NOT NULL")
 _BACKUPS = sa.text("kind = 'backup'")
@@ -26,6 +29,17 @@ def upgrade() -> None:
     )
     op.create_index("ix_backup_log_listed", "backup_log", ["created_at", "id", *_NARROWING])
     op.create_index("ix_backup_log_size", "backup_log", ["backup_size", "id", "created_at", *_NARROWING])
+    for name in _EXTENDED:
+        op.drop_index(name, "backup_log")
+    op.create_index("ix_backup_log_target", "backup_log", ["target", "created_at", "id", *_TOLD])
+    op.create_index("ix_backup_log_target_status", "backup_log", ["target", "status", "created_at", "id", "deleted_at"])
+    op.create_index(
+        "ix_backup_log_verified",
+        "backup_log",
+        ["target", "verified_level", "created_at", "id", "deleted_at"],
+        sqlite_where=_VERIFIED,
+        postgresql_where=_VERIFIED,
+    )
     op.create_index(
         "ix_jobs_schedule",
         "jobs",
@@ -51,6 +65,17 @@ def downgrade() -> None:
     op.drop_column("schedules", "unchanged_since")
     op.drop_index("ix_jobs_backups", "jobs")
     op.drop_index("ix_jobs_schedule", "jobs")
+    for name in _EXTENDED:
+        op.drop_index(name, "backup_log")
+    op.create_index("ix_backup_log_target", "backup_log", ["target", "created_at", "id"])
+    op.create_index("ix_backup_log_target_status", "backup_log", ["target", "status", "created_at", "id"])
+    op.create_index(
+        "ix_backup_log_verified",
+        "backup_log",
+        ["target", "verified_level", "created_at", "id"],
+        sqlite_where=_VERIFIED,
+        postgresql_where=_VERIFIED,
+    )
     op.drop_index("ix_backup_log_size", "backup_log")
     op.drop_index("ix_backup_log_listed", "backup_log")
     op.drop_table("job_logs")
