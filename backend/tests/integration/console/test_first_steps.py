@@ -103,7 +103,7 @@ def test_a_database_that_does_not_open_says_why_and_where_to_mend_it(console: Co
     page = console.press(console.get(STEPS), "Test lost", follow=False)
 
     assert states(page)[0] == "In your way"
-    assert "lost can't be opened:" in section(page, 1)
+    assert "lost was not found:" in section(page, 1)
     assert page.links["on its page"] == "/targets/lost/edit"
 
 
