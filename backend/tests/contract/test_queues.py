@@ -19,7 +19,8 @@ __all__ = ["postgresql_database", "settings", "sqlite_database"]
 #: Kinds of queues, each with the own database that it works on.
 CASES = [
     pytest.param(("embedded", "sqlite"), id="embedded-sqlite"),
-    pytest.param(("embedded", "postgresql"), id="embedded-postgresql", marks=pytest.mark.postgres),
+    # The queue of the first on the own database of the third.
+    pytest.param(("embedded", "postgresql"), id="embedded-postgresql", marks=[pytest.mark.postgres, pytest.mark.soak]),
     pytest.param(("procrastinate", "postgresql"), id="procrastinate", marks=pytest.mark.postgres),
 ]
 

@@ -47,6 +47,7 @@ class WorkerProcess:
         options = ["--name", name] if queues is None else ["--name", name, "--queues", queues]
         arguments, environment = ["worker", *options], {**environment, "COLUMNS": "200"}
         log = self.log_file = folder / f"{name}.log"
+        log.touch()
         self.process: Running = (
             _spawn([*command, *arguments], folder, environment, log)
             if command
