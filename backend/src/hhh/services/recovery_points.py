@@ -60,7 +60,13 @@ class RecoveryPoints:
             return None
 
     def page(
-        self, target: str, *, until: datetime | None = None, cursor: str | None = None, limit: int = 100
+        self,
+        target: str,
+        *,
+        until: datetime | None = None,
+        cursor: str | None = None,
+        including: Point | None = None,
+        limit: int = 100,
     ) -> PointPage:
         """One page of them.
 
@@ -68,6 +74,7 @@ class RecoveryPoints:
             target: registered or not: backups outlive the registration.
             until: none that is later than this.
             cursor: of the page before.
+            including: if this one is not on that page, the page that begins with it.
             limit: at most so many.
 
         Raises:
@@ -78,6 +85,8 @@ class RecoveryPoints:
         position = cursors.decode(cursor) if cursor else None
         with self._database.snapshot() as session:
             found = rows.before(session, target, until=until, position=position, limit=limit + 1)
+            if including is not None and all(each.id != including.id for each in found[:limit]):
+                found = rows.before(session, target, until=including.created_at, position=None, limit=limit + 1)
             proven = rows.newest_proven(session, target, until=utcnow() + _CLOCKS_DIFFER)
             engine = rows.engine(session, found[0].id) if found else None
         shown = found[:limit]

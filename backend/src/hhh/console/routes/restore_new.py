@@ -138,11 +138,9 @@ def _looked_for(request: Request, before: str, cursor: str | None) -> _Asked:
 
 def _points(request: Request, form: RestoreForm, asked: _Asked) -> PointPage:
     known = services(request).recovery_points
-    found = known.page(form.target, until=asked.until, cursor=asked.cursor, limit=_POINTS_SHOWN)
     chosen = known.known(form.backup_id) if form.backup_id else None
-    if chosen is None or chosen.target != form.target or any(each.id == chosen.id for each in found.points):
-        return found
-    return known.page(form.target, until=chosen.created_at, limit=_POINTS_SHOWN)
+    including = chosen if chosen and chosen.target == form.target else None
+    return known.page(form.target, until=asked.until, cursor=asked.cursor, including=including, limit=_POINTS_SHOWN)
 
 
 def _where(request: Request, target: str) -> Whereabouts | None:
