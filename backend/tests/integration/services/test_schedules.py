@@ -356,3 +356,27 @@ def test_a_preview_shows_the_next_five_runs() -> None:
     shown = preview(" 0 12  * * *", "Europe/Berlin")
     assert (shown.cron, len(shown.next_runs)) == ("0 12 * * *", 5)
     assert {run.hour for run in shown.next_runs} <= {10, 11}
+    assert (shown.cron_in_words, shown.clock_changes) == ("each day at 12:00", [])
+
+
+def test_a_preview_tells_which_times_a_clock_skips_or_shows_twice() -> None:
+    skipped, twice = sorted(preview("0,30 2 * * *", "Europe/Berlin").clock_changes, key=lambda told: "twice" in told)
+    assert "the clock skips 02:00 and 02:30: it runs at 03:00, once" in skipped
+    assert "the clock shows 02:00 and 02:30 twice: it runs the first time only" in twice
+    assert preview("*/30 * * * *", "Europe/Berlin").clock_changes == []
+
+
+def test_what_has_become_of_the_last_run_is_told_while_it_is_there(
+    services: Services, schedules: ScheduleService
+) -> None:
+    backs_up, verifies = schedules.add(asked()), schedules.add(asked(verify="stored"))
+    backup_id = take(services)
+    now = datetime.now(UTC)
+    verify(services, now, "stored", status=VerificationStatus.INCONCLUSIVE)
+    rewrite(services, backs_up, last_job_id=backup_id)
+    rewrite(services, verifies, last_job_id=f"stored-inconclusive-{now:%d%H%M%S}")
+    told = {each.id: each.last_job_status for each in schedules.page(limit=2)}
+    assert told == {backs_up.id: "success", verifies.id: "inconclusive"}
+
+    services.deletion.delete(backup_id, by="me", force=services.catalogue.get(backup_id).backup_file)
+    assert schedules.get(backs_up.id).last_job_status is None
