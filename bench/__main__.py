@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "backend" / "tests"))
 
 import pyrage
 
-from bench import catalogue, drill, postgres, restore, schedules, sqlite, trigger
+from bench import catalogue, console, drill, postgres, restore, schedules, sqlite, trigger
 from bench.plot import svg
 from bench.report import ORDER, RESULTS, Part, markdown, save
 from support.session import current_session
@@ -44,6 +44,9 @@ def main() -> int:
         "trigger": lambda: trigger.measure(folder / "trigger", requests=asked.requests, recipient=recipient),
         "catalogue": lambda: catalogue.measure(
             folder / "catalogue", rows=asked.rows, requests=asked.requests, major=asked.pg_major
+        ),
+        "console": lambda: console.measure(
+            folder / "console", backups=asked.backups, targets=asked.targets, requests=asked.requests
         ),
         "schedules": lambda: schedules.measure(
             folder / "schedules", schedules=asked.schedules, minutes=asked.minutes, major=asked.pg_major
@@ -78,6 +81,8 @@ def _arguments() -> argparse.Namespace:
         help="PostgreSQL's major (default %(default)s: the machine's own, else the package's 16)",
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the catalogue (default 1000000)")
+    parser.add_argument("--backups", type=int, default=100_000, help="backups behind the console (default 100000)")
+    parser.add_argument("--targets", type=int, default=500, help="targets behind the console (default 500)")
     parser.add_argument("--requests", type=int, default=40, help="requests of each kind (default 40)")
     parser.add_argument("--schedules", type=int, default=10_000, help="hourly schedules (default 10000)")
     parser.add_argument("--minutes", type=float, default=15, help="what their hour is compressed to (default 15)")

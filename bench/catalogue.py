@@ -68,7 +68,7 @@ def _on_sqlite(folder: Path, rows: int, requests: int) -> dict[str, list[float]]
             f"INSERT INTO backup_log ({', '.join(_COLUMNS)}) VALUES ({marks})",
             (tuple(map(_for_sqlite, row)) for row in _backups(rows)),
         )
-        connection.execute(_TOTALS)
+        connection.execute(TOTALS)
         connection.commit()
     return _ask(folder / "sqlite", f"sqlite:///{path}", requests)
 
@@ -87,7 +87,7 @@ def _copy(server: PostgresServer, rows: int) -> None:
         with cursor.copy(sql.SQL("COPY backup_log ({}) FROM STDIN").format(columns)) as copy:
             for row in _backups(rows):
                 copy.write_row(row)
-        cursor.execute(_TOTALS)
+        cursor.execute(TOTALS)
     # As autovacuum does behind so many new rows.
     server.execute("VACUUM (ANALYZE) backup_log", database="catalogue")
     server.execute("CHECKPOINT")
@@ -98,7 +98,7 @@ def _migrate(url: str) -> None:
         migrations.upgrade(database)
 
 
-_TOTALS = """
+TOTALS = """
 UPDATE backup_totals SET (total, successful, failed, stored_bytes) = (
     SELECT count(*), count(CASE WHEN status = 'SUCCESS' THEN 1 END), count(CASE WHEN status <> 'SUCCESS' THEN 1 END),
            sum(backup_size)

@@ -16,7 +16,17 @@ from bench.rounds import Series, Span, ratio
 RESULTS = Path(__file__).parent / "results"
 #: Seconds from which times are told in seconds.
 _A_WHILE = 0.5
-ORDER = ("postgres", "sqlite", "restore-postgres", "restore-sqlite", "drill", "trigger", "catalogue", "schedules")
+ORDER = (
+    "postgres",
+    "sqlite",
+    "restore-postgres",
+    "restore-sqlite",
+    "drill",
+    "trigger",
+    "catalogue",
+    "console",
+    "schedules",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Of a service that has been at work for a month, and of an empty one.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 # The service and what it has done come from the tests' own rigs.
 sys.path.insert(0, str(Path(__file__).parent.parent / "backend" / "tests"))
 
+import structlog
 from playwright.sync_api import Browser, Page
 
 from support.browser import NARROW, WIDE, a_browser, chromium, session_cookies
@@ -36,6 +38,7 @@ def main() -> int:
     if chromium() is None:
         print("Chromium is not installed. On Debian and Ubuntu: apt-get install chromium", file=sys.stderr)
         return 1
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     asked.out.mkdir(parents=True, exist_ok=True)
     folder = current_session().new_folder("screenshots")
     demo = furnish(folder, megabytes=20)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-
-from sqlalchemy.orm import Session
 
 from hhh.core.database import Database
 from hhh.models import (
@@ -58,14 +57,22 @@ class Course:
 
 def write(database: Database, course: Course, now: datetime) -> list[str]:
     """Adds it to the catalogue; the ids of the backups, the oldest first."""
-    ids = []
     with database.transaction() as session:
-        count = int((course.since - course.until) / course.every) + 1
-        for number in range(count):
-            begun = now - course.until - (count - 1 - number) * course.every
-            if number not in course.missed:
-                ids.append(_backup(session, course, number, begun.replace(microsecond=0), number / count))
-    return ids
+        made = [*backups_of(course, now)]
+        session.add_all(row for rows in made for row in rows)
+        for backup, *_ in made:
+            status = BackupStatus(backup.status)
+            backups.add_to_totals(session, status=status, stored_bytes=backup.backup_size)
+        return [backup.id for backup, *_ in made]
+
+
+def backups_of(course: Course, now: datetime) -> Iterator[tuple[BackupLog, *tuple[Job | Verification, ...]]]:
+    """Each of its backups, the oldest first, with the rows of what was done for it."""
+    count = int((course.since - course.until) / course.every) + 1
+    for number in range(count):
+        begun = now - course.until - (count - 1 - number) * course.every
+        if number not in course.missed:
+            yield _backup(course, number, begun.replace(microsecond=0), number / count)
 
 
 def a_difference(database: Database, backup_id: str, now: datetime) -> str:
@@ -85,10 +92,14 @@ def a_difference(database: Database, backup_id: str, now: datetime) -> str:
             raw_bytes=row.raw_size,
         )
         said = "What was restored differs from the source: rows of public.orders (expected 1,204,118, found 1,204,097)"
-        return _verification(session, row, now, found, status=VerificationStatus.FAILED, error=said)
+        verification = _verification(row, now, found, status=VerificationStatus.FAILED, error=said)
+        session.add(verification)
+        return verification.id
 
 
-def _backup(session: Session, course: Course, number: int, begun: datetime, grown: float) -> str:
+def _backup(
+    course: Course, number: int, begun: datetime, grown: float
+) -> tuple[BackupLog, *tuple[Job | Verification, ...]]:
     status = BackupStatus.SUCCESS
     if number in course.failed:
         status = BackupStatus.FAILED
@@ -99,17 +110,14 @@ def _backup(session: Session, course: Course, number: int, begun: datetime, grow
     took = timedelta(seconds=raw_size / _BYTES_PER_SECOND * (1 + (number * 53 % 7) / 20))
     row = BackupLog(id=str(uuid.uuid4()), target=course.target, backup_file=f"backup_{begun:%Y%m%d_%H%M%S}.sql")
     row.status, row.created_at, row.finished_at, row.pinned = status, begun, begun + took, number == 0
-    row.error = course.failed.get(number)
-    row.backup_size = 0
-    if status is BackupStatus.SUCCESS:
-        _store(row, course, raw_size)
-    session.add(row)
-    session.add(_job(row, begun, begun + took))
-    backups.add_to_totals(session, status=status, stored_bytes=row.backup_size)
-    session.flush()
-    if course.proven_each and number % course.proven_each == 0 and status is BackupStatus.SUCCESS:
-        _prove(session, row, course)
-    return row.id
+    row.error, row.backup_size = course.failed.get(number), 0
+    job = _job(row, begun, begun + took)
+    if status is not BackupStatus.SUCCESS:
+        return row, job
+    _store(row, course, raw_size)
+    if course.proven_each and number % course.proven_each == 0:
+        return row, job, _proof(row, course)
+    return row, job
 
 
 def _store(row: BackupLog, course: Course, raw_size: int) -> None:
@@ -143,7 +151,7 @@ def _job(row: BackupLog, begun: datetime, ended: datetime) -> Job:
     )
 
 
-def _prove(session: Session, row: BackupLog, course: Course) -> None:
+def _proof(row: BackupLog, course: Course) -> Verification:
     assert row.finished_at is not None
     assert row.raw_size is not None
     seconds = row.raw_size / _RESTORED_PER_SECOND
@@ -160,37 +168,32 @@ def _prove(session: Session, row: BackupLog, course: Course) -> None:
     )
     ended = row.finished_at + timedelta(seconds=seconds + 5)
     row.verified_level, row.verified_at = "proven", ended
-    _verification(session, row, ended, found)
+    return _verification(row, ended, found)
 
 
 def _verification(
-    session: Session,
     row: BackupLog,
     ended: datetime,
     found: VerificationResult,
     *,
     status: VerificationStatus = VerificationStatus.SUCCESS,
     error: str | None = None,
-) -> str:
-    verification_id = str(uuid.uuid4())
+) -> Verification:
     begun = ended - timedelta(seconds=(found.restore_seconds or 0) + 3)
-    session.add(
-        Verification(
-            id=verification_id,
-            backup_id=row.id,
-            target=row.target,
-            backup_file=row.backup_file,
-            backup_created_at=row.created_at,
-            level="proven",
-            reached=found.reached,
-            status=status,
-            requested_by="schedule",
-            created_at=begun,
-            started_at=begun,
-            finished_at=ended,
-            refuted=status is VerificationStatus.FAILED,
-            result=found.model_dump(mode="json"),
-            error=error,
-        )
+    return Verification(
+        id=str(uuid.uuid4()),
+        backup_id=row.id,
+        target=row.target,
+        backup_file=row.backup_file,
+        backup_created_at=row.created_at,
+        level="proven",
+        reached=found.reached,
+        status=status,
+        requested_by="schedule",
+        created_at=begun,
+        started_at=begun,
+        finished_at=ended,
+        refuted=status is VerificationStatus.FAILED,
+        result=found.model_dump(mode="json"),
+        error=error,
     )
-    return verification_id

@@ -85,7 +85,7 @@ def test_a_backup_under_way_is_cancelled(tab: Tab, held: HeldDumps) -> None:
     expect(tab.page.get_by_role("region", name="Progress")).to_have_count(0)
 
 
-def test_a_second_one_of_the_same_database_is_refused_and_leads_back(tab: Tab, held: HeldDumps) -> None:
+def test_a_second_one_of_the_same_database_is_refused_and_leads_to_the_first(tab: Tab, held: HeldDumps) -> None:
     back_up(tab.page)
     held.wait_until_held()
     tab.go("/backups")
@@ -94,5 +94,5 @@ def test_a_second_one_of_the_same_database_is_refused_and_leads_back(tab: Tab, h
     tab.page.get_by_role("button", name="Back up now").click()
 
     expect(tab.page.get_by_role("heading", name="Not now")).to_be_visible()
-    tab.page.get_by_role("link", name="Go back").click()
-    tab.is_at("/backups")
+    tab.page.get_by_role("link", name="Follow the backup").click()
+    is_under_way(tab.page)
