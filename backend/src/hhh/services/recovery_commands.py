@@ -7,6 +7,7 @@ credentials stand in none.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -116,7 +117,7 @@ def _from_s3(url: SplitResult, options: Mapping[str, str], stored: _Object) -> s
 
 
 def _from_azure(url: SplitResult, options: Mapping[str, str], stored: _Object) -> str:
-    account = options.get("account_name", "")
+    account = options.get("account_name") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
     where = f" --account-name {shlex.quote(account)}" if account else ""
     if endpoint := endpoint_of("az", options):
         where += f" --blob-endpoint {shlex.quote(endpoint)}"
