@@ -116,4 +116,4 @@ def _bar(x: float, step: float, value: float, top: float) -> Bar:
 
 
 def _rectangle(x: float, y: float, width: float, height: float) -> str:
-    return f"M{x:g} {y:.4g}h{width:g}v{height:.4g}h{-width:g}z"
+    return f"M{x:g} {abs(round(y, 2)):g}h{width:g}v{round(height, 2):g}h{-width:g}z"
