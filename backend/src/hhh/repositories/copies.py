@@ -35,7 +35,9 @@ def backups_with_missing(session: Session, target: str) -> Sequence[str]:
 
 def count_missing(session: Session, target: str, *, most: int) -> int:
     """How many copies of the target's backups are missing; no more than so many are counted."""
-    found = select(BackupLog.id).join(BackupCopy).where(_MISSING, BackupLog.target == target, *_THERE).limit(most)
+    # Of all copies, few are missing; joined, SQLite would go through the backups of the target.
+    of_target = select(BackupLog.id).where(BackupLog.id == BackupCopy.backup_id, BackupLog.target == target, *_THERE)
+    found = select(BackupCopy.backup_id).where(_MISSING, of_target.exists()).limit(most)
     return session.scalar(select(func.count()).select_from(found.subquery())) or 0
 
 
