@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
+from hhh.repositories.targets import active_kinds
 from support.console import Console, Value, a_console
 from support.pages import Seen
 from support.postgres_server import PostgresServer
@@ -49,6 +50,12 @@ def add(console: Console, name: str, button: str = "Test and save", **fields: Va
     return console.send(
         form.action, {**form.fields, "name": name, "do": form.buttons[button][1], **fields}, follow=True
     )
+
+
+def is_busy(console: Console, target: str) -> bool:
+    """Whether a job waits or runs for a target."""
+    with console.database.snapshot() as session:
+        return bool(active_kinds(session, target))
 
 
 def test_without_any_other_database_the_list_says_what_to_do(fresh_console: Console) -> None:
@@ -317,24 +324,27 @@ def test_without_a_backup_there_is_nothing_to_prove(console: Console) -> None:
     assert console.send("/targets/empty/verify").status == 422
 
 
-def test_missing_copies_are_told_and_made_again(console: Console) -> None:
+def test_copies_for_a_store_that_was_added_later_are_made_and_those_that_are_missing_made_again(
+    console: Console,
+) -> None:
     console.services.stores.add("other", f"file://{console.folder}/other")
-    console.add_target("lacking", storages=["default", "other"], minimum_copies=1)
-    (console.folder / "other").rename(console.folder / "away")
+    console.add_target("lacking")
     backup_id = console.back_up("lacking")
-    (console.folder / "away").rename(console.folder / "other")
+    console.press(console.get("/targets/lacking/edit"), "Save without a test", storages=["default", "other"])
+    (console.folder / "other").rename(console.folder / "away")
+
+    asked = console.press(console.get("/targets/lacking"), "Copy them now")
+    wait_until(lambda: not is_busy(console, "lacking"), seconds=30, what="the end of the first try")
     page = console.get("/targets/lacking")
+    stores = {row["Store"].split()[0]: row for row in console.get("/stores").rows()}
+    (console.folder / "away").rename(console.folder / "other")
+    console.press(page, "Make them again")
+
+    assert asked.notices[0].startswith("The missing copies are being made again")
     assert "1 copy of its backups is missing in a store" in page.notices[0]
-    assert "1 copy missing" in {row["Store"].split()[0]: row for row in console.get("/stores").rows()}["other"]["State"]
-
-    told = console.press(page, "Make them again")
-
-    assert told.notices[0].startswith("The missing copies are being made again")
-    wait_until(
-        lambda: all(copy.status == "stored" for copy in console.services.catalogue.get(backup_id).copies),
-        seconds=30,
-        what="the copy",
-    )
+    assert stores["other"]["State"] == "1 copy missing"
+    there = console.services.catalogue.get
+    wait_until(lambda: {each.status for each in there(backup_id).copies} == {"stored"}, seconds=30, what="the copy")
 
 
 def test_a_database_whose_secret_is_lost_says_so_everywhere_and_is_typed_again(console: Console) -> None:
