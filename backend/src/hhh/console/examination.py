@@ -77,7 +77,7 @@ class Examination(StreamingResponse):
         found = _without_steps(_guarded(self._services, self._run))
         while (finding := await anyio.to_thread.run_sync(next, found, None, limiter=turn)) is not None:
             told.append(finding)
-            yield environment().get_template("finding.html.j2").render(finding=finding)
+            yield environment().get_template("finding.html.j2").render(finding=finding) + "\n"
         troubles = [finding for finding in told if not finding.ok]
         summed = environment().get_template("examined.html.j2").render(found=told, troubles=troubles)
         yield between + summed + after

@@ -197,8 +197,8 @@ class LastSweep:
 def last_sweep(session: Session, *, now: datetime) -> LastSweep | None:
     """The newest sweep, leaving out those of a time that has not come."""
     columns = (Job.state, Job.created_at, Job.finished_at, Job.error)
-    found = session.execute(select(*columns).where(SWEEPS, Job.created_at <= now).order_by(Job.created_at.desc()))
-    row = found.first()
+    newest = select(*columns).where(SWEEPS, Job.created_at <= now).order_by(Job.created_at.desc()).limit(1)
+    row = session.execute(newest).first()
     return LastSweep(*row) if row is not None else None
 
 

@@ -87,7 +87,8 @@ def ended_before(
 
 def under_way(session: Session, narrowed: VerificationFilter, *, limit: int) -> Sequence[VerificationLine]:
     """Those that wait or run, the oldest first; running ones before all others."""
-    statement = _narrowed(select(*_LINE), narrowed).where(Verification.status.in_(_UNDER_WAY))
+    under_way = select(*_LINE).where(Verification.status.in_(_UNDER_WAY))
+    statement = _narrowed(under_way, narrowed, by_index=False)
     running_first = (Verification.status != VerificationStatus.RUNNING, Verification.created_at, Verification.id)
     return [VerificationLine(*row) for row in session.execute(statement.order_by(*running_first).limit(limit))]
 
@@ -98,15 +99,19 @@ def asked_since(session: Session, since: datetime, *, requested_by: str) -> int:
     return session.scalar(counted) or 0
 
 
-def _narrowed(statement: Select[Any], narrowed: VerificationFilter) -> Select[Any]:
+def _narrowed(statement: Select[Any], narrowed: VerificationFilter, *, by_index: bool = True) -> Select[Any]:
+    """One condition is looked up in its index, the one that leaves the least: SQLite can't tell, and takes any."""
+    by_status, by_level = (Verification.status, narrowed.status), (Verification.level, narrowed.level)
+    # Most have succeeded.
+    last = (by_level, by_status) if narrowed.status == VerificationStatus.SUCCESS else (by_status, by_level)
     for column, wanted in (
-        (Verification.target, narrowed.target),
         (Verification.backup_id, narrowed.backup_id),
-        (Verification.status, narrowed.status),
-        (Verification.level, narrowed.level),
+        (Verification.target, narrowed.target),
+        *last,
     ):
         if wanted is not None:
-            statement = statement.where(column == wanted)
+            statement = statement.where((column if by_index else column.concat("")) == wanted)
+            by_index = False
     return statement
 
 

@@ -21,7 +21,7 @@ from hhh.services.following import ended, progress_of
 from hhh.services.workers import LEASE
 
 #: Of those that wait, and of those that have ended.
-_MOST_WAITING = 100
+_MOST_WAITING = 50
 _MOST_ENDED = 20
 
 
