@@ -25,10 +25,14 @@ class Total:
     count: int = 0
     size: int = 0
 
-    def add(self, size: int) -> None:
-        """One more."""
-        self.count += 1
+    def add(self, count: int, size: int) -> None:
+        """So many more, of so many bytes together."""
+        self.count += count
         self.size += size
+
+
+#: By the stores that have a copy, and what becomes of it.
+_Sums = Mapping[tuple[tuple[str, ...], str], Total]
 
 
 @dataclass(slots=True)
@@ -119,6 +123,7 @@ def shown(
         until: the newest month shown, ``2026-11``; empty: the newest that there is.
         day: whose backups are listed.
     """
+    sums = _sums(decided.verdicts)
     of_day = (each for each in decided.verdicts if day is None or each.backup.created_at.date() == day)
     return RetentionPage(
         target=target,
@@ -126,26 +131,37 @@ def shown(
         form=form,
         tried=tried,
         calendar=calendar_of(decided, until or (f"{day:%Y-%m}" if day else "")),
-        totals=_totals(decided.verdicts),
-        stores=_stores(decided.verdicts),
+        totals=_totals(sums),
+        stores=_stores(sums),
         day=day,
         listed=[Line(each) for each in islice(of_day, _OF_A_DAY if day else _NEWEST)],
     )
 
 
-def _totals(verdicts: Sequence[Verdict]) -> Mapping[str, Total]:
-    found = {kind: Total() for kind in KINDS}
+def _sums(verdicts: Sequence[Verdict]) -> _Sums:
+    # There are thousands of backups, and a few of these.
+    found: dict[tuple[tuple[str, ...], str], Total] = {}
     for verdict in verdicts:
-        found[kind_of(verdict)].add(verdict.backup.size)
+        sort = verdict.backup.stores, kind_of(verdict)
+        if sort not in found:
+            found[sort] = Total()
+        found[sort].add(1, verdict.backup.size)
     return found
 
 
-def _stores(verdicts: Sequence[Verdict]) -> Mapping[str, StoreLeft]:
+def _totals(sums: _Sums) -> Mapping[str, Total]:
+    found = {kind: Total() for kind in KINDS}
+    for (_, kind), total in sums.items():
+        found[kind].add(total.count, total.size)
+    return found
+
+
+def _stores(sums: _Sums) -> Mapping[str, StoreLeft]:
     found: dict[str, StoreLeft] = {}
-    for verdict in verdicts:
-        for name in verdict.backup.stores:
+    for (stores, kind), total in sums.items():
+        for name in stores:
             store = found.setdefault(name, StoreLeft())
-            store.now.add(verdict.backup.size)
-            if verdict.keep:
-                store.left.add(verdict.backup.size)
+            store.now.add(total.count, total.size)
+            if kind != DROPPED:
+                store.left.add(total.count, total.size)
     return dict(sorted(found.items()))

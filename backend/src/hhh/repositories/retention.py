@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased, defer, selectinload
@@ -79,9 +79,8 @@ _HAS_VERIFICATION: ColumnElement[bool] = exists().where(
 _VERIFYING = or_(BackupLog.verify_due.is_not(None), _HAS_VERIFICATION)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A successful backup, as far as it is needed to decide on it."""
+class Candidate(NamedTuple):
+    """A successful backup, as far as it is needed to decide on it; there may be tens of thousands."""
 
     id: str
     backup_file: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from rich.filesize import decimal
 
@@ -32,8 +33,7 @@ NO_RULE_DROPS = "no rule drops it"
 NO_RULE_KEEPS = "no rule keeps it"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What becomes of one backup."""
 
     backup: Candidate
