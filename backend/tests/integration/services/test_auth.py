@@ -16,7 +16,7 @@ from hhh.core.database import Base, Database
 from hhh.core.errors import CsrfInvalid, HHHError, InvalidCredentials, RateLimited, SessionExpired
 from hhh.models import LoginFailure, RefreshToken, Role, User, UserSession
 from hhh.services import auth, users
-from hhh.services.auth import Principal, SignedIn
+from hhh.services.auth import CarriedOn, Principal, SignedIn
 from hhh.services.tokens import AccessTokens
 from support.sign_in import EMAIL, PASSWORD, make_user
 
@@ -45,14 +45,21 @@ class SignIn:
                 expired = error
         raise expired
 
-    def principal(self, signed_in: SignedIn) -> Principal:
+    def carry_on(self, signed_in: SignedIn, *, token: str | None) -> CarriedOn:
+        """As a page does it whose access token has run out."""
+        access = AccessTokens(self.settings.secret).read(signed_in.access_token, now=self.now)
+        assert access is not None
+        with self.database.snapshot() as session:
+            return auth.carry_on(session, self.settings, access, token, now=self.now)
+
+    def principal(self, signed_in: SignedIn | CarriedOn) -> Principal:
         """Who the access token stands for, now."""
         access = AccessTokens(self.settings.secret).read(signed_in.access_token, now=self.now)
         assert access is not None
         with self.database.snapshot() as session:
             return auth.principal(session, access, now=self.now)
 
-    def is_live(self, signed_in: SignedIn) -> bool:
+    def is_live(self, signed_in: SignedIn | CarriedOn) -> bool:
         """Whether the access token is still good."""
         try:
             self.principal(signed_in)
@@ -212,6 +219,43 @@ def test_an_access_token_dies_after_fifteen_minutes(sign_in: SignIn) -> None:
 
     with pytest.raises(SessionExpired, match="access token has expired"):
         sign_in.principal(signed_in)
+
+
+def test_a_session_is_carried_on_as_often_as_pages_ask_and_its_refresh_token_stays_good(sign_in: SignIn) -> None:
+    signed_in = sign_in()
+    sign_in.now += 20 * MINUTE
+
+    first, second = (sign_in.carry_on(signed_in, token=signed_in.refresh_token) for _ in range(2))
+
+    assert sign_in.is_live(first)
+    assert sign_in.is_live(second)
+    assert first.principal == signed_in.principal
+    assert first.seconds_left == signed_in.seconds_left - 20 * 60
+    assert first.access_token not in repr(first)
+    assert sign_in.is_live(sign_in.refresh(signed_in.refresh_token))
+
+
+def test_no_session_is_carried_on_by_a_token_that_was_used_or_is_of_another_one(sign_in: SignIn) -> None:
+    signed_in, other = sign_in(), sign_in()
+    sign_in.refresh(signed_in.refresh_token)
+
+    for token in (signed_in.refresh_token, other.refresh_token, "x", "a\0b", "\udc80", "", None):
+        with pytest.raises(SessionExpired):
+            sign_in.carry_on(signed_in, token=token)
+    # Another one's token, also a used one, ends nothing: whoever shows it proves nothing by it.
+    assert sign_in.is_live(signed_in)
+
+
+def test_no_session_is_carried_on_once_it_is_over(sign_in: SignIn) -> None:
+    signed_out, expired = sign_in(), sign_in()
+    with sign_in.database.transaction() as session:
+        auth.sign_out(session, session_id=signed_out.principal.session_id, refresh_token=None)
+
+    with pytest.raises(SessionExpired):
+        sign_in.carry_on(signed_out, token=signed_out.refresh_token)
+    sign_in.now += auth.SESSION_LIFETIME
+    with pytest.raises(SessionExpired):
+        sign_in.carry_on(expired, token=expired.refresh_token)
 
 
 def test_signing_out_ends_the_session_at_once_and_no_other(sign_in: SignIn) -> None:
