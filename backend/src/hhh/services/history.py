@@ -159,7 +159,7 @@ def _measure(measured: _Measured, backup: PastBackup, started_at: float | None) 
     if backup.status != BackupStatus.SUCCESS or backup.finished_at is None:
         return
     # One that was found in a store has no job here.
-    seconds = backup.finished_at - (started_at or backup.created_at)
+    seconds = round(backup.finished_at - (started_at or backup.created_at), 3)
     measured.stored += backup.size
     measured.seconds.append(max(0.0, seconds))
     if seconds > 0 and backup.raw_size is not None:

@@ -23,11 +23,16 @@ class Totals:
     successful: int
     #: Of the successful ones, one copy each.
     stored_bytes: int
-    #: To be made again; at most `MOST_MISSING`.
+    #: To be made again; at most `MOST_MISSING` are counted.
     missing_copies: int
     #: Jobs of any kind.
     running: int
     waiting: int
+
+    @property
+    def more_are_missing(self) -> bool:
+        """Whether there may be more missing copies than were counted."""
+        return self.missing_copies >= MOST_MISSING
 
 
 def totals(database: Database) -> Totals:
