@@ -1,6 +1,7 @@
 """Restores in the console: from the recovery point through the dry run to the receipt, and back."""
 
 import sqlite3
+import uuid
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,12 +10,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from hhh.core.clock import utcnow
-from hhh.models import BackupLog, CopyStatus, Restore
+from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Restore
 from support.console import Console
 from support.pages import Seen
 from support.restoring import change, content
 from support.sqlite_data import make_corrupt
-from support.stored_rows import stored_backup_row
 
 CHECK = "Check it (dry run)"
 #: When the newest of the backups of `line` was taken.
@@ -33,22 +33,29 @@ def notes(console: Console) -> Path:
 def points(console: Console) -> list[str]:
     """The ids of 130 backups of `line`, newest first, an hour apart; the third is proven, the fifth has no copy."""
     console.add_target("line")
-    made = [
-        stored_backup_row(
-            console.database,
-            target="line",
-            copies={"default": CopyStatus.MISSING if number == 4 else CopyStatus.STORED},
-        )
-        for number in range(130)
-    ]
+    made = [str(uuid.uuid4()) for _ in range(130)]
     with console.database.transaction() as session:
-        for number, backup_id in enumerate(made):
-            row = session.get_one(BackupLog, backup_id)
-            row.created_at = NOON - timedelta(hours=number)
-            row.manifest = {"engine": "sqlite"}
-            if number == 2:
-                row.verified_level, row.verified_at = "proven", utcnow()
+        session.add_all(_stored(backup_id, number) for number, backup_id in enumerate(made))
     return made
+
+
+def _stored(backup_id: str, number: int) -> BackupLog:
+    state = CopyStatus.MISSING if number == 4 else CopyStatus.STORED
+    taken = NOON - timedelta(hours=number)
+    return BackupLog(
+        id=backup_id,
+        target="line",
+        backup_file=backup_id,
+        status=BackupStatus.SUCCESS,
+        pinned=False,
+        created_at=taken,
+        finished_at=taken,
+        backup_size=10,
+        manifest={"engine": "sqlite"},
+        verified_level="proven" if number == 2 else None,
+        verified_at=taken if number == 2 else None,
+        copies=[BackupCopy(storage="default", key="k", status=state, size=10, sha256="0" * 64)],
+    )
 
 
 def ended(console: Console, answer: Seen) -> Seen:
@@ -159,7 +166,8 @@ def test_what_stands_against_it_has_to_be_acknowledged_and_is_told_at_once(conso
 
     refused = console.press(dry, "Replace it now", confirm="damaged", follow=False)
     assert refused.status == 409
-    assert any("is not safe" in notice and "live_integrity" in notice for notice in refused.notices)
+    assert any("It was not begun, and nothing was changed" in notice for notice in refused.notices)
+    assert "The live database is damaged" in refused.rows("Checks")[0]["Says"]
 
     form = refused.form("Replace it now")
     assert form.choices["acknowledge"] == ["live_integrity"]
