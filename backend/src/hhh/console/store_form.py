@@ -120,14 +120,20 @@ def change_of(fields: Fields) -> StoreChange:
     return StoreChange(url_of(fields), typed, objects_moved=bool(fields.text("objects_moved")))
 
 
-def check_name(name: str) -> None:
-    """Refuses what is no name for a store.
+def url_of_new(fields: Fields) -> str:
+    """As `url_of`, of a store that is to be registered by a name.
 
     Raises:
-        WrongFieldsError: it is none.
+        WrongFieldsError: something is missing, or the name can't be one.
     """
-    if not valid_target_name(name):
-        raise WrongFieldsError({"name": "This can't be its name"})
+    wrong = {} if valid_target_name(fields.text("name")) else {"name": "This can't be its name"}
+    try:
+        url = url_of(fields)
+    except WrongFieldsError as error:
+        raise WrongFieldsError({**wrong, **error.errors}) from None
+    if wrong:
+        raise WrongFieldsError(wrong)
+    return url
 
 
 def new_form() -> Typed:

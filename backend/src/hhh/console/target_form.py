@@ -73,9 +73,13 @@ def asked_of_new(fields: Fields) -> tuple[Asked, str]:
     Raises:
         WrongFieldsError, InvalidInput: as `asked_of`.
     """
-    asked, wrong = asked_of(fields, TargetPolicy()), {}
-    if not valid_target_name(asked.name):
+    wrong: dict[str, str] = {}
+    if not valid_target_name(fields.text("name")):
         wrong["name"] = "This can't be its name"
+    try:
+        asked = asked_of(fields, TargetPolicy())
+    except WrongFieldsError as error:
+        raise WrongFieldsError({**wrong, **error.errors}) from None
     if asked.url is None:
         wrong[_FIRST.get(fields.text("engine"), "engine")] = "This is needed"
     if wrong or asked.url is None:

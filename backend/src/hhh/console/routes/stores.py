@@ -41,8 +41,7 @@ def add(request: Request, fields: Form) -> Response:
     """Registers a store, once it could be used or somebody does not want to know."""
     stores, name = services(request).stores, fields.text("name")
     try:
-        store_form.check_name(name)
-        url, options = store_form.url_of(fields), store_form.options_of(fields)
+        url, options = store_form.url_of_new(fields), store_form.options_of(fields)
         if fields.text("do") == _TRY and not (tested := stores.try_new(name, url, options)).ok:
             return _again(request, fields, tested=tested)
         stores.add(name, url, options)

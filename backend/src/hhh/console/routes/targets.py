@@ -10,7 +10,6 @@ from starlette.responses import Response
 from hhh.console import target_form, target_view
 from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
-from hhh.console.session import PageAdmin
 from hhh.console.target_address import SSL_MODES
 from hhh.console.target_form import Asked
 from hhh.console.typed import Typed, WrongFieldsError
@@ -93,17 +92,6 @@ def test(request: Request, name: str) -> Response:
     """Opens a database, and tells on its page how that went."""
     tested = services(request).targets.test(name)
     return page(request, "target", {"shown": target_view.shown(services(request), name, tested)})
-
-
-@router.post("/targets/{name}/verify")
-def verify(request: Request, name: str, admin: PageAdmin) -> Response:
-    """Has the newest good backup proven."""
-    backup_id = services(request).recoverability.of(name).last_backup_id
-    if backup_id is None:
-        raise InvalidInput("There is no good backup to verify", hint="Take one first.")
-    jobs = queue(request)
-    asked = services(request).verifications.request(backup_id, "proven", requested_by=admin.email)
-    return redirect(f"/drills/{jobs.enqueue(asked)}", done="verify-queued")
 
 
 @router.post("/targets/{name}/repair")
