@@ -135,7 +135,7 @@ def test_a_restore_in_place_needs_the_name_and_is_undone_and_that_as_well(consol
 
     wrong = console.press(dry, "Replace it now", confirm="note", follow=False)
     assert (wrong.status, content(notes)) == (422, changed)
-    assert wrong.wrong == {"confirm": "That is not its name: notes"}
+    assert wrong.wrong == {"confirm": "That is not its name: notes."}
     assert wrong.form("Replace it now").fields["confirm"] == ["note"]
 
     done = ended(console, console.press(wrong, "Replace it now", confirm="notes", follow=False))
@@ -303,7 +303,7 @@ def test_the_last_one_before_a_time_is_found_in_the_zone_of_whoever_reads(consol
     assert page.form(CHECK).fields["backup_id"] == [points[50]]
     assert "(Asia/Kolkata)" in page.text
     wrong = console.get("/restores/new?target=line&before=2025-13-99")
-    assert wrong.wrong == {"before": "That is no date and time"}
+    assert wrong.wrong == {"before": "That is no date and time."}
 
 
 def test_one_that_is_named_is_chosen_wherever_it_is(console: Console, points: list[str]) -> None:
