@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from hhh.core.clock import utcnow
-from hhh.models import Job, JobKind, JobState, Verification, VerificationStatus
+from hhh.models import Job, JobKind, JobLog, JobState, Verification, VerificationStatus
 from support.console import Console
+from support.sign_in import expire_access_token
 from support.stored_rows import stored_backup_row
 
 NOBODY = "5f1f2f0e-0000-4000-8000-000000000000"
@@ -68,6 +69,20 @@ def test_a_proven_backup_is_told_with_what_it_took(console: Console, proven: tup
     assert "hhh backup check-report" in page.text
 
 
+def test_what_it_wrote_to_the_log_stands_below(console: Console) -> None:
+    drill = record(console, VerificationStatus.FAILED, result={"errors": ["no such table"]})
+    line = {"timestamp": "2026-11-23T10:00:00Z", "level": "error", "event": "drill_failed", "error": "no such table"}
+    with console.database.transaction() as session:
+        session.add(JobLog(job_id=drill, lines=[line], written_at=utcnow()))
+
+    page = console.get(f"/drills/{drill}")
+
+    assert page.headings[-1] == "Log"
+    assert [(row["Level"], row["Event"], row["More"]) for row in page.rows("Log lines")] == [
+        ("error", "drill failed", "error no such table")
+    ]
+
+
 def test_it_is_verified_again_from_its_page(console: Console, proven: tuple[str, str]) -> None:
     backup_id, verification_id = proven
     form = console.get(f"/drills/{verification_id}").form("Verify again")
@@ -77,6 +92,7 @@ def test_it_is_verified_again_from_its_page(console: Console, proven: tuple[str,
 def test_its_reports_are_reached_with_a_session_whose_token_ran_out(console: Console, proven: tuple[str, str]) -> None:
     _, verification_id = proven
     page = console.get(f"/drills/{verification_id}")
+    expire_access_token(console.client, console.services.settings)
 
     printed = console.get(page.links["Report to print"])
     data = console.get(page.links["Report as JSON"])

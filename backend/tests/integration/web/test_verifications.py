@@ -92,6 +92,8 @@ def test_pages_are_narrowed(client: TestClient) -> None:
         return [each["id"] for each in answer.raise_for_status().json()["items"]]
 
     assert ids() == ids(target="app", backup_id=backup_id, status="success") == [second, first]
+    assert ids(level="stored", target="app") == ids(level="stored", status="success") == [second, first]
+    assert ids(level="proven") == ids(level="readable", backup_id=backup_id) == []
     assert ids(target="other") == ids(backup_id=NOBODY) == ids(status="inconclusive") == []
     page = client.get(VERIFICATIONS, params={"limit": 1}).json()
     assert ids(limit=1, cursor=page["next_cursor"]) == [first]
