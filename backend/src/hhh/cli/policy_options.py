@@ -59,7 +59,7 @@ class RetentionOptions:
                 raise InvalidInput("--keep-all leaves no rule", hint="leave it out, or the other rules")
             return None
         before = present.retention.model_dump() if present.retention is not None else {}
-        with _refused():
+        with refused():
             return Retention.model_validate({**before, **rules})
 
     @property
@@ -118,7 +118,7 @@ class PolicyOptions(RetentionOptions, ProofOptions):
             given["time_limit_seconds"] = seconds_of(self.time_limit, "--time-limit")
         if self.has_rules:
             given["retention"] = self.retention(present)
-        with _refused():
+        with refused():
             return PolicyFields.model_validate(given)
 
 
@@ -152,7 +152,7 @@ def taking(options: type[RetentionOptions]) -> Callable[[Callable[..., None]], C
 
 
 @contextlib.contextmanager
-def _refused() -> Iterator[None]:
+def refused() -> Iterator[None]:
     """What a schema does not take, as an error of the command line."""
     try:
         yield

@@ -15,6 +15,7 @@ from hhh.cli.amounts import seconds_of
 from hhh.cli.backup import take
 from hhh.cli.backup_verify import perform
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems
+from hhh.cli.policy_options import refused
 from hhh.cli.proof_options import LevelOrNone, level_of
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput
@@ -59,9 +60,10 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Back a database up again and again, or verify its newest backup."""
-    asked = ScheduleRequest(
-        target=target, cron=cron, time_zone=time_zone, jitter_seconds=_jitter(jitter), verify=verify
-    )
+    with refused():
+        asked = ScheduleRequest(
+            target=target, cron=cron, time_zone=time_zone, jitter_seconds=_jitter(jitter), verify=verify
+        )
     with opened_services() as services:
         _print(services.schedules.add(asked), as_json=as_json)
 
@@ -105,7 +107,8 @@ def change(
     """Change a schedule; what is left out stays."""
     seconds = _jitter(jitter) if jitter is not None else None
     level = {"verify": level_of(verify)} if verify is not None else {}
-    asked = ScheduleChange(cron=cron, time_zone=time_zone, jitter_seconds=seconds, **level)
+    with refused():
+        asked = ScheduleChange(cron=cron, time_zone=time_zone, jitter_seconds=seconds, **level)
     with opened_services() as services:
         _print(services.schedules.change(schedule_id, asked), as_json=as_json)
 

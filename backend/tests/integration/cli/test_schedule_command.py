@@ -138,3 +138,11 @@ def test_a_jitter_has_a_unit_and_is_a_day_at_most(services: Services, run: Run, 
     with pytest.raises(InvalidInput, match=problem):
         run("add", "source", "@daily", "--jitter", jitter)
     assert services.schedules.page(limit=9) == []
+
+
+@pytest.mark.parametrize(
+    "typed", [["x" * 64, "@daily"], ["app", "0 " * 200], ["app", "@daily", "--time-zone", "x" * 65]]
+)
+def test_what_is_too_long_is_told_without_a_traceback(run: Run, typed: list[str]) -> None:
+    with pytest.raises(InvalidInput, match="at most"):
+        run("add", *typed)
