@@ -8,9 +8,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import select
 
 from hhh.core.clock import utcnow
-from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Restore
+from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Restore, Target
 from support.console import Console
 from support.pages import Seen
 from support.restoring import change, content
@@ -40,7 +41,8 @@ def points(console: Console) -> list[str]:
 
 
 def _stored(backup_id: str, number: int) -> BackupLog:
-    state = CopyStatus.MISSING if number == 4 else CopyStatus.STORED
+    # In a store that nobody makes it again in.
+    store, state = ("gone", CopyStatus.MISSING) if number == 4 else ("default", CopyStatus.STORED)
     taken = NOON - timedelta(hours=number)
     return BackupLog(
         id=backup_id,
@@ -54,7 +56,7 @@ def _stored(backup_id: str, number: int) -> BackupLog:
         manifest={"engine": "sqlite"},
         verified_level="proven" if number == 2 else None,
         verified_at=taken if number == 2 else None,
-        copies=[BackupCopy(storage="default", key="k", status=state, size=10, sha256="0" * 64)],
+        copies=[BackupCopy(storage=store, key="k", status=state, size=10, sha256="0" * 64)],
     )
 
 
@@ -312,6 +314,20 @@ def test_one_that_is_named_is_chosen_wherever_it_is(console: Console, points: li
     assert page.form(CHECK).fields["backup_id"] == [points[120]]
 
 
+def test_a_database_whose_url_can_not_be_opened_is_restored_on_another_server(fresh_console: Console) -> None:
+    fresh_console.add_target("sealed")
+    backup_id = fresh_console.back_up("sealed")
+    with fresh_console.database.transaction() as session:
+        session.scalars(select(Target)).one().sealed_url = "of another key"
+    page = fresh_console.get(f"/restores/new?backup={backup_id}")
+
+    refused = fresh_console.press(page, CHECK, follow=False, destination_target="sealed")
+    assert (refused.status, "can't be opened" in refused.notices[0]) == (422, True)
+    dry = ended(fresh_console, fresh_console.press(refused, CHECK, follow=False, destination_target="app"))
+
+    assert "Nothing stands against it" in dry.text
+
+
 def test_nothing_older_than_the_oldest_is_there(console: Console, points: list[str]) -> None:
     assert points
     page = console.get("/restores/new?target=line&before=2001-01-01T00:00")
@@ -324,6 +340,8 @@ def test_backups_of_a_database_that_is_registered_no_more_go_to_another_one(cons
     backup_id = console.back_up("gone")
     console.client.delete("/api/v1/targets/gone", headers=console.token).raise_for_status()
     page = console.get(f"/restores/new?backup={backup_id}")
+
+    assert any("gone is not registered any more" in notice for notice in page.notices)
 
     unsaid = console.press(page, CHECK, follow=False)
     assert unsaid.wrong["destination_target"].startswith("Choose on whose server.")

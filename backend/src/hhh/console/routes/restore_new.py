@@ -72,7 +72,8 @@ def plan(request: Request, fields: Form, admin: PageAdmin) -> Response:
             known.restores.request(asked, requested_by=admin.email, address=client_address(request))
         )
     except HHHError as error:
-        return _drawn(request, form, error=error, status=error.status)
+        # A URL that can't be opened is no fault of the program: another database can be chosen.
+        return _drawn(request, form, error=error, status=422 if isinstance(error, ConfigurationError) else error.status)
     return redirect(f"/restores/{restore_id}", done="restore-checking")
 
 
