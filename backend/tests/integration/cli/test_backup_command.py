@@ -1,5 +1,6 @@
 """`hhh backup`, where no server runs."""
 
+import subprocess
 import uuid
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hhh.jobs.worker import working
 from hhh.models import Policy
 from hhh.schemas.backup import BackupFilter
 from support.backing_up import scratch_leftovers
+from support.documentation import require_programs
 from support.local_services import services_with_a_target
 
 
@@ -115,3 +117,20 @@ def test_an_own_database_that_can_not_be_opened_is_named_with_its_owner(
 
     assert isinstance(problem, DatabaseUnavailable)
     assert f"{tmp_path}/own.db belongs to {tmp_path.owner()}, and this is " in str(problem)
+
+
+def test_the_commands_that_recover_a_backup_by_hand_can_be_run_as_they_are_printed(
+    sqlite_database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_programs("bash", "zstd", "sha256sum", "sqlite3")
+    monkeypatch.chdir(tmp_path)
+    services = services_with_a_target(tmp_path, sqlite_database)
+    with working(services) as worker:
+        backup_id = worker.create(services.backups.request("source"))
+        worker.execute(backup_id)
+
+    printed = CliRunner().invoke(root, ["backup", "commands", backup_id], env={"HHH_DATA_DIR": str(settings.data_dir)})
+
+    assert printed.exit_code == 0, printed.output
+    done = subprocess.run(["bash", "-ec", printed.stdout], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "ok", done.stderr

@@ -1,5 +1,6 @@
 """The catalogue on each kind of own database: names, totals, pages."""
 
+import base64
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ import pytest
 from hhh.core.database import Database
 from hhh.core.errors import InvalidInput, NotFound
 from hhh.models import BackupStatus
-from hhh.schemas.backup import BackupFilter
+from hhh.schemas.backup import BackupFilter, BackupSort
 from hhh.services import catalogue
 from hhh.services.catalogue import Catalogue, Outcome
 
@@ -131,6 +132,10 @@ def test_foreign_cursors_and_ids_are_refused(own_database: Database) -> None:
     for cursor in ("x", "====", "MjAyNQ==", "MjAyNS0wMS0wMVQxMjowMDowMCB4", "\N{SNOWMAN}"):
         with pytest.raises(InvalidInput, match="cursor"):
             read.page(BackupFilter(), cursor=cursor, limit=1)
+    for size in ("1", "size=", "size=-1", "size=1e3", f"size={10**18}"):
+        cursor = base64.urlsafe_b64encode(f"{size} {uuid.uuid4()}".encode()).decode()
+        with pytest.raises(InvalidInput, match="cursor"):
+            read.page(BackupFilter(), sort=BackupSort.LARGEST, cursor=cursor, limit=1)
     for backup_id in ("", "x", "\0", "\ud800", str(uuid.uuid4()), str(uuid.uuid4()).upper()):
         with pytest.raises(NotFound):
             read.get(backup_id)
