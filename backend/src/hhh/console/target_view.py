@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,6 +10,7 @@ from hhh.console.history_view import HistoryView
 from hhh.console.overview_view import history_of
 from hhh.core.text import counted
 from hhh.schemas.backup import BackupFilter, BackupResource
+from hhh.schemas.policy import ProofFields
 from hhh.schemas.recoverability import Recoverability
 from hhh.schemas.schedule import ScheduleResource
 from hhh.schemas.target import TestedTarget
@@ -97,43 +98,43 @@ def shown(services: Services, name: str, tested: TestedTarget | None = None) -> 
 
 
 def _in_words(policy: TargetPolicy) -> Sequence[tuple[str, str]]:
-    """What is demanded of a target's backups, and how they are taken and proven."""
-    proof, stores = policy.proof, resolved(policy)
-    copies = "in all of them" if policy.minimum_copies is None else f"in {policy.minimum_copies} of them"
-    level = proof.verify_after_backup
-    server = f"on the server of {proof.drill_target}" if proof.drill_target else "on a throw-away server"
-    demands = [
-        f"a backup every {counted(proof.backed_up_within_hours, 'hour', 'hours')}"
-        if proof.backed_up_within_hours
-        else "",
-        f"a proof every {counted(proof.proven_within_days, 'day', 'days')}" if proof.proven_within_days else "",
-    ]
+    """How a target's backups are taken and proven, and what is demanded of them."""
+    proof, tries = policy.proof, policy.retries
+    after, queries = proof.verify_after_backup, len(proof.assertions)
     return [
-        ("Stores", ", ".join(stores) + (f"; a backup counts once it is {copies}" if len(stores) > 1 else "")),
-        (
-            "When one fails",
-            f"It is tried {counted(policy.retries, 'more time', 'more times')}"
-            if policy.retries
-            else "It is not tried again by itself",
-        ),
+        ("Stores", _stores(policy)),
+        ("After a failure", f"tried {counted(tries, 'more time', 'more times')}" if tries else "not tried again"),
         ("Time limit", _limit(policy.time_limit_seconds)),
-        ("After each backup", f"It is verified: {level}" if level else "Nothing is verified by itself"),
-        (
-            "Drills",
-            f"{server[0].upper()}{server[1:]}"
-            + ("; the superuser may make what only one may" if proof.drill_acknowledge else ""),
-        ),
+        ("After each backup", f"verified: {after}" if after else "nothing is verified by itself"),
+        ("Drills", _drills(proof)),
         ("Fingerprints of rows", proof.fingerprint),
-        ("Assertions", counted(len(proof.assertions), "query", "queries") if proof.assertions else "None"),
-        ("Demanded", " and ".join(filter(None, demands)) or "Nothing: backups are late only by their schedules"),
+        ("Assertions", counted(queries, "query", "queries") if queries else "none"),
+        ("Demanded", " and ".join(_demands(proof)) or "nothing but what its schedules say"),
     ]
+
+
+def _stores(policy: TargetPolicy) -> str:
+    stores, least = resolved(policy), policy.minimum_copies
+    if len(stores) == 1:
+        return stores[0]
+    return f"{', '.join(stores)}; a backup counts once it is in {'all' if least is None else least} of them"
 
 
 def _limit(seconds: int | None) -> str:
-    return (
-        "None"
-        if seconds is None
-        else f"{counted(seconds // _MINUTE, 'minute', 'minutes')}"
-        if seconds >= _MINUTE
-        else f"{counted(seconds, 'second', 'seconds')}"
-    )
+    if seconds is None:
+        return "none"
+    minutes, rest = divmod(seconds, _MINUTE)
+    return counted(seconds, "second", "seconds") if rest else counted(minutes, "minute", "minutes")
+
+
+def _drills(proof: ProofFields) -> str:
+    server = f"on the server of {proof.drill_target}" if proof.drill_target else "on a throw-away server"
+    accepted = ", ".join(proof.drill_acknowledge)
+    return f"{server}, in spite of {accepted}" if accepted else server
+
+
+def _demands(proof: ProofFields) -> Iterator[str]:
+    if proof.backed_up_within_hours is not None:
+        yield f"a backup every {counted(proof.backed_up_within_hours, 'hour', 'hours')}"
+    if proof.proven_within_days is not None:
+        yield f"a proof every {counted(proof.proven_within_days, 'day', 'days')}"

@@ -252,14 +252,14 @@ def test_the_policy_is_set_with_all_that_the_api_knows(console: Console, typed: 
         "proven_within_days": 7,
         "backed_up_within_hours": None,
     }
-    assert page.facts["Drills"].startswith("On the server of server")
+    assert page.facts["Drills"] == "on the server of server, in spite of superuser_objects"
     unchanged = console.press(console.get("/targets/strict/edit"), "Save without a test")
     assert unchanged.notices[0] == "The database is changed."
     assert console.services.policies.of("strict") == policy
     cleared = console.press(
         console.get("/targets/strict/edit"), "Save without a test", trusted=[], assertions="", minimum_copies=""
     )
-    assert cleared.facts["Assertions"] == "None"
+    assert cleared.facts["Assertions"] == "none"
     assert console.services.policies.of("strict").proof.drill_acknowledge == []
 
 
@@ -350,9 +350,12 @@ def test_a_database_whose_secret_is_lost_says_so_everywhere_and_is_typed_again(c
 
     rows = {row["Database"].split()[0]: row for row in console.get("/targets?search=sealed").rows()}
     page = console.get("/targets/sealed")
-    edited = console.press(console.get("/targets/sealed/edit"), "Test and save", engine="sqlite", path=str(file))
+    form = console.get("/targets/sealed/edit")
+    edited = console.press(form, "Test and save", engine="sqlite", path=str(file))
 
+    assert rows["sealed"]["Database"] == "sealed sqlite, at an address that can't be opened"
     assert rows["sealed"]["Recoverable"] == "can't be opened"
+    assert "Its address can't be opened" in form.notices[0]
     assert "Its address can't be opened" in page.notices[0]
     assert edited.notices == ["The database is changed."]
 
