@@ -35,7 +35,7 @@ _FIELDS = ("target", "status", "proven", "pinned", "from", "to", "sort")
 #: By the name that the schema has, the field of the form.
 _FIELD_OF: Mapping[str, str] = {"created_from": "from", "created_before": "to"}
 #: So many characters of a message stand in the list.
-_LONGEST = 100
+_LONGEST = 160
 _NO_DAY = "Give a day such as 2025-01-31"
 
 

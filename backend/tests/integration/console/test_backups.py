@@ -59,6 +59,12 @@ def ids(console: Console, query: str) -> list[str]:
     return [href.rpartition("/")[2] for each in links if (href := each.get("href")).startswith("/backups/")]
 
 
+def rows(console: Console, query: str) -> list[dict[str, str]]:
+    """What a list tells of each backup; some cells of one that has no object are one."""
+    lines = console.get(f"/backups?{query}").main.one("table").one("tbody").all("tr")
+    return [{cell.get("data-label"): cell.text for cell in line.all("th", "td")} for line in lines]
+
+
 # ------------------------------------------------------------------------------------------------------- the list
 
 
@@ -70,7 +76,7 @@ def test_without_any_backup_the_list_says_how_to_take_one(fresh_console: Console
 
 
 def test_a_row_tells_state_copies_sizes_and_what_is_proven(console: Console, shop: str) -> None:
-    [told] = console.get("/backups?target=shop").rows()
+    [told] = rows(console, "target=shop")
 
     assert told["State"] == "success"
     assert told["Copies"] == "1 of 1"
@@ -82,23 +88,23 @@ def test_a_row_tells_state_copies_sizes_and_what_is_proven(console: Console, sho
 
 def test_a_failed_one_tells_the_first_line_of_its_error_in_whatever_words(console: Console) -> None:
     row(console, target="broken", error=f"{HOSTILE}\nmore of it")
-    [told] = console.get("/backups?target=broken").rows()
+    [told] = rows(console, "target=broken")
 
     assert told["State"] == f"failed {HOSTILE}"
-    assert told["Stored"] == told["Copies"] == "–"
+    assert "Stored" not in told
 
 
 def test_a_missing_copy_is_named_with_its_reason(console: Console) -> None:
     states = {"default": CopyStatus.STORED, "offsite": CopyStatus.MISSING}
     stored_backup_row(console.database, target="copied", copies=states)
-    [told] = console.get("/backups?target=copied").rows()
+    [told] = rows(console, "target=copied")
 
     assert told["Copies"] == "1 of 2 offsite: missing"
 
 
 def test_one_that_runs_shows_its_progress(console: Console) -> None:
     running(console, "slow")
-    [told] = console.get("/backups?target=slow").rows()
+    [told] = rows(console, "target=slow")
 
     assert told["State"] == "running stream 25 %"
 
