@@ -100,6 +100,7 @@ def read(params: Mapping[str, str]) -> Asked:
         "cursor": params.get("cursor") or None,
         "limit": AT_ONCE,
     }
+    query: BackupQuery | None = None
     try:
         query = BackupQuery.model_validate(asked)
     except ValidationError as error:

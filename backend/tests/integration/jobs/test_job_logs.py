@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -14,6 +15,7 @@ from hhh.jobs.timing import Timing
 from hhh.jobs.worker import Worker, working
 from hhh.models import JobKind
 from hhh.repositories import jobs as rows
+from hhh.schemas.policy import PolicyFields
 from hhh.services.container import Services
 from hhh.services.removal import Removal
 from support.logs import Log, log
@@ -147,6 +149,34 @@ def test_it_goes_with_its_backup(services: Services, worker: Worker) -> None:
 
     assert not events(services, removed)
     assert events(services, kept)
+
+
+def test_it_goes_with_a_store_whose_backups_are_forgotten(services: Services, worker: Worker, tmp_path: Path) -> None:
+    services.stores.add("offsite", (tmp_path / "offsite").as_uri())
+    kept = back_up(services, worker)
+    services.targets.update("source", None, PolicyFields(storages=["offsite"]), whole=False)
+    gone = back_up(services, worker)
+    services.targets.update("source", None, PolicyFields(storages=[]), whole=False)
+    services.stores.remove("offsite", "forget-backups")
+
+    assert not events(services, gone)
+    assert events(services, kept)
+
+
+def test_an_attempt_that_its_process_does_not_wait_for_is_written_down_so_far(
+    services: Services, worker: Worker
+) -> None:
+    seen: list[list[str]] = []
+
+    def abandon(_: Progress) -> None:
+        worker.abandon_all()
+        seen.append(events(services, backup_id))
+
+    backup_id = worker.create(services.backups.request("source"))
+    worker.execute(backup_id, abandon)
+
+    assert seen[0] == ["attempt begun", "stage begun", "job abandoned"]
+    assert events(services, backup_id)[:3] == seen[0]
 
 
 def test_that_of_a_verification_outlives_the_backup(services: Services, worker: Worker) -> None:
