@@ -75,12 +75,14 @@ def test_a_schedule_is_a_resource(client: httpx.Client, schedule: dict[str, Any]
         "target": "app",
         "verify": None,
         "cron": "0 12 1 1 *",
+        "cron_in_words": "on the 1st of January at 12:00",
         "time_zone": "Europe/Berlin",
         "jitter_seconds": 0,
         "paused": False,
         "next_run_at": following,
         "last_run_at": None,
         "last_job_id": None,
+        "last_job_status": None,
         "last_skipped_at": None,
         "last_skipped_reason": None,
         "last_backup_at": schedule["last_backup_at"],
@@ -123,6 +125,7 @@ def test_what_can_not_be_a_schedule_is_refused(
 def test_a_line_is_tried_without_a_schedule(client: httpx.Client) -> None:
     answer = client.get(f"{SCHEDULES}/preview", params={"cron": "0 12 1 1 *", "time_zone": "Asia/Tokyo"}).json()
     assert [run[5:] for run in answer["next_runs"]] == ["01-01T03:00:00+00:00"] * 5
+    assert (answer["cron_in_words"], answer["clock_changes"]) == ("on the 1st of January at 12:00", [])
     assert client.get(f"{SCHEDULES}/preview", params={"cron": NEVER["cron"]}).status_code == 422
 
 

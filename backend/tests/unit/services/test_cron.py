@@ -216,3 +216,27 @@ def test_time_zones_are_known_where_the_machine_has_none() -> None:
     finally:
         reset_tzpath()
         ZoneInfo.clear_cache()
+
+
+@pytest.mark.parametrize(
+    ("line", "zone", "moved"),
+    [
+        ("30 2 * * *", BERLIN, ["03-29 02:30 skipped 03:00", "10-25 02:30 twice 02:30"]),
+        ("*/30 2 * * *", NEW_YORK, ["03-08 02:00 skipped 03:00", "03-08 02:30 skipped 03:00"]),
+        ("15 2 * * *", LORD_HOWE, ["10-04 02:15 skipped 02:30"]),
+        ("45 1 * * *", LORD_HOWE, ["04-05 01:45 twice 01:45"]),
+        ("30 2 1 * *", BERLIN, []),
+        ("30 4 * * *", BERLIN, []),
+        ("30 * * * *", BERLIN, []),
+        ("30 2 * * *", "UTC", []),
+    ],
+)
+def test_times_that_a_clock_skips_or_shows_twice_are_known_before(line: str, zone: str, moved: list[str]) -> None:
+    cron = Cron(line, zone)
+    found = cron.moved(datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC))
+    told = [
+        f"{each.wall:%m-%d %H:%M} {'skipped' if each.skipped else 'twice'} {local([each.at], zone)[0][6:]}"
+        for each in found
+    ]
+    assert told == moved
+    assert all(cron.after(each.at - timedelta(seconds=1)) == each.at for each in found)
