@@ -23,8 +23,8 @@ def verify(console: Console, backup_id: str, level: str) -> str:
     return verification_id
 
 
-def record(console: Console, status: VerificationStatus, **more: object) -> str:
-    """The id of a verification of which there is the row alone; of a backup that is gone, unless told."""
+def a_record(status: VerificationStatus, **more: object) -> Verification:
+    """A verification of which there is the row alone; of a backup that is gone, unless told."""
     row = Verification(id=str(uuid.uuid4()), backup_id=str(uuid.uuid4()), target="app", backup_file="old.sql")
     row.level, row.status, row.requested_by, row.created_at = "proven", status, "policy", utcnow()
     row.backup_created_at = row.started_at = row.created_at
@@ -32,6 +32,12 @@ def record(console: Console, status: VerificationStatus, **more: object) -> str:
         row.finished_at = row.created_at + timedelta(seconds=5)
     for name, value in more.items():
         setattr(row, name, value)
+    return row
+
+
+def record(console: Console, status: VerificationStatus, **more: object) -> str:
+    """The id of such a verification."""
+    row = a_record(status, **more)
     with console.database.transaction() as session:
         session.add(row)
     return row.id
@@ -190,9 +196,11 @@ def test_one_that_runs_is_followed_and_cancelled(fresh_console: Console) -> None
 def test_the_history_is_narrowed_and_paged(fresh_console: Console) -> None:
     console, now = fresh_console, utcnow()
     ended = [
-        record(console, VerificationStatus.SUCCESS, level="stored", created_at=now - timedelta(minutes=minute))
+        a_record(VerificationStatus.SUCCESS, level="stored", created_at=now - timedelta(minutes=minute))
         for minute in range(60)
     ]
+    with console.database.transaction() as session:
+        session.add_all(ended)
     failed = record(console, VerificationStatus.FAILED, target="shop", result={"restore_seconds": 40.0})
 
     first = console.get("/drills")

@@ -10,6 +10,9 @@ import pytest
 
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
+from hhh.core.errors import Lacking
+from hhh.engines.base import Workplace
+from hhh.engines.postgresql.proving import PostgresqlProver
 from hhh.models import Job, JobKind, JobState, WorkerRow, WorkerState
 from hhh.schemas.policy import PolicyFields
 from hhh.schemas.schedule import ScheduleRequest
@@ -77,6 +80,11 @@ def test_programs_that_are_here_are_told_as_well(
 
     assert (found.subject, found.ok) == ("drills of shop", True)
     assert found.detail.startswith(str(tmp_path / "bin" / "initdb"))
+
+
+def test_a_server_that_is_no_release_yet_has_a_major_as_well(tmp_path: Path) -> None:
+    with pytest.raises(Lacking, match="no initdb, postgres 99 here"):
+        PostgresqlProver().needs("99beta1", Workplace(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
@@ -17,6 +18,9 @@ from hhh.engines.proving import ASSERTION_SECONDS, Place, Prover
 from hhh.engines.restoring import Built, RestoreSource
 from hhh.schemas.restore import Difference
 from hhh.schemas.verification import Asserted
+
+#: Also of ``18beta1``.
+_MAJOR = re.compile(r"\d+")
 
 
 class PostgresqlProver(Prover):
@@ -40,7 +44,10 @@ class PostgresqlProver(Prover):
         return throw_away(source, server_url, workplace, run)
 
     def needs(self, version: str, workplace: Workplace) -> str:
-        initdb, postgres = find_server(int(version.partition(".")[0]), workplace)
+        found = _MAJOR.match(version)
+        if found is None:
+            return ""
+        initdb, postgres = find_server(int(found[0]), workplace)
         return f"{initdb.path} and {postgres.path} of PostgreSQL {postgres.version} are here"
 
     def sweep(self, server_url: str, workplace: Workplace) -> int:
