@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pyrage
+from sqlalchemy import update
 
 from hhh.core.clock import utcnow
 from hhh.core.config import load_settings
 from hhh.core.database import Database
 from hhh.jobs.worker import working
-from hhh.models import Role
+from hhh.models import Policy, Role
 from hhh.schemas.policy import PolicyFields
 from hhh.schemas.retention import Retention
 from hhh.schemas.schedule import ScheduleRequest
@@ -60,6 +61,8 @@ PAGES: Mapping[str, str] = {
     "backup": "/backups/{backup}",
     "backup-failed": "/backups/{failed}",
     "backup-damaged": "/backups/{damaged}",
+    "backup-contents": "/backups/{backup}/contents",
+    "backup-delete": "/backups/{past}/delete",
     "restores": "/restores",
     "restore-new": "/restores/new?target=shop",
     "restore-new-backup": "/restores/new?backup={backup}",
@@ -174,6 +177,8 @@ class _Furniture:
         ids |= self._write_history()
         ids |= self._add_schedules()
         ids |= self._add_users()
+        with self.services.database.transaction() as session:  # else retention would empty it while it is looked at
+            session.execute(update(Policy).values(prune_due_at=None))
         return ids
 
     def _add_stores(self) -> None:

@@ -58,7 +58,7 @@ def is_under_way(page: Page) -> None:
 
 
 def test_progress_is_live_survives_a_reload_and_ends_in_the_backup(tabs: Tabs, held: HeldDumps) -> None:
-    tab, other = tabs.open(), tabs.open()
+    tab, other = tabs.open(), tabs.open(bypass_csp=True)
     back_up(tab.page)
     is_under_way(tab.page)
     held.wait_until_held()
@@ -66,6 +66,7 @@ def test_progress_is_live_survives_a_reload_and_ends_in_the_backup(tabs: Tabs, h
     is_under_way(tab.page)
     other.go(tab.path)
     is_under_way(other.page)
+    assert other.axe() == []
 
     held.let_go()
 
