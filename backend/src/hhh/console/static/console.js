@@ -94,7 +94,8 @@ function follow(box) {
     const news = JSON.parse(event.data);
     const { progress } = news;
     if (event.type === "state" && news.status !== box.dataset.status) {
-      part("status").textContent = news.cancel_requested ? "stopping" : news.status;
+      const pill = part("status").querySelector(".state"); // its picture stays: both states of a job on its way are blue
+      pill.lastChild.textContent = news.cancel_requested ? "stopping" : news.status;
       part("announce").textContent = news.status;
       box.dataset.status = news.status;
     }
