@@ -252,8 +252,8 @@ def another_process_that_holds(data_dir: Path) -> "Iterator[tuple[str, subproces
         start_new_session=True,
     )
     with process:
-        current_session().watch(process)  # type: ignore[arg-type]
+        current_session().watch(process)
         assert process.stdout is not None
         yield process.stdout.readline().strip(), process
         process.kill()
-        current_session().release(process)  # type: ignore[arg-type]
+        current_session().release(process)
