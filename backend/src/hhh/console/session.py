@@ -11,12 +11,14 @@ from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import Request
+from starlette.responses import Response
 
 from hhh.core.errors import SessionExpired, SuperAdminRequired
 from hhh.models import Role
 from hhh.services import auth
-from hhh.services.auth import Principal
+from hhh.services.auth import Principal, SignedIn
 from hhh.web import cookies
+from hhh.web.csrf import CsrfTokens
 from hhh.web.session import access_token, signed_in
 from hhh.web.state import own_database, settings
 
@@ -59,6 +61,22 @@ def page_admin(user: Annotated[Principal, Depends(page_user)]) -> Principal:
 
 PageUser = Annotated[Principal, Depends(page_user)]
 PageAdmin = Annotated[Principal, Depends(page_admin)]
+
+
+def begin_session(request: Request, response: Response, signed_in: SignedIn) -> None:
+    """Hands a session out with an answer, and a CSRF token of it."""
+    cookies.set_session(response, settings(request), signed_in)
+    _hand_out_csrf_token(request, signed_in.principal.session_id)
+
+
+def end_session(request: Request, response: Response) -> None:
+    """Has the browser forget its session, with a CSRF token of none."""
+    cookies.end_session(response, settings(request))
+    _hand_out_csrf_token(request, None)
+
+
+def _hand_out_csrf_token(request: Request, session_id: str | None) -> None:
+    request.state.csrf_token = CsrfTokens(settings(request).secret).issue(session_id)
 
 
 def _carried_on(request: Request) -> Principal:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from hhh.console.rendering import page
 from hhh.console.routing import SIGN_IN, local_path, page_router, redirect
-from hhh.console.session import SignInNeededError, page_user
+from hhh.console.session import SignInNeededError, begin_session, end_session, page_user
 from hhh.console.words import seconds_in_words
 from hhh.core.errors import HHHError, InvalidCredentials, RateLimited
 from hhh.models import Role
@@ -21,7 +21,6 @@ from hhh.services import auth
 from hhh.services.auth import SignedIn
 from hhh.services.users import LONGEST_EMAIL
 from hhh.web import cookies
-from hhh.web.csrf import CsrfTokens
 from hhh.web.database import OwnDatabase, Transaction
 from hhh.web.forms import Fields, Form
 from hhh.web.session import access_token
@@ -53,12 +52,12 @@ def show(request: Request, ended: str = "", onward: Annotated[str, Query(alias="
 @router.post(SIGN_IN, dependencies=[Depends(_turn, scope="function", max_concurrency=_AT_ONCE)])
 def sign_in(request: Request, fields: Form, database: OwnDatabase) -> Response:
     """Starts a session, and goes on to where they were on their way to."""
-    known, onward = settings(request), fields.text("next")
+    onward = fields.text("next")
     try:
         wanted = _wanted(fields)
         signed_in = auth.sign_in(
             database,
-            known,
+            settings(request),
             email=wanted.email,
             password=wanted.password.get_secret_value(),
             address=client_address(request),
@@ -66,8 +65,7 @@ def sign_in(request: Request, fields: Form, database: OwnDatabase) -> Response:
     except (InvalidCredentials, RateLimited) as error:
         return _asked(request, onward=onward, email=fields.text("email")[:LONGEST_EMAIL], error=error)
     response = redirect(FIRST_STEPS if onward in {"", "/"} and _is_new(request, signed_in) else local_path(onward))
-    cookies.set_session(response, known, signed_in)
-    request.state.csrf_token = CsrfTokens(known.secret).issue(signed_in.principal.session_id)
+    begin_session(request, response, signed_in)
     return response
 
 
@@ -78,8 +76,7 @@ def sign_out(request: Request, session: Transaction) -> Response:
     token = request.cookies.get(cookies.REFRESH)
     auth.sign_out(session, session_id=access.session_id if access else None, refresh_token=token)
     response = redirect(SIGN_IN, done="signed-out")
-    cookies.end_session(response, settings(request))
-    request.state.csrf_token = CsrfTokens(settings(request).secret).issue(None)
+    end_session(request, response)
     return response
 
 

@@ -11,17 +11,14 @@ from starlette.responses import Response
 from hhh.console import user_view
 from hhh.console.rendering import page
 from hhh.console.routing import SIGN_IN, page_router, redirect
-from hhh.console.session import PageAdmin
+from hhh.console.session import PageAdmin, end_session
 from hhh.console.typed import Typed, WrongFieldsError, typed_again
 from hhh.core.errors import InvalidInput
 from hhh.models import Role, User
 from hhh.services import users
 from hhh.services.auth import Principal
-from hhh.web import cookies
-from hhh.web.csrf import CsrfTokens
 from hhh.web.database import Snapshot, Transaction
 from hhh.web.forms import Form
-from hhh.web.state import settings
 
 router = page_router()
 
@@ -52,7 +49,7 @@ def add(request: Request, fields: Form, session: Transaction) -> Response:
     except WrongFieldsError as error:
         return _new(request, typed_again(fields, secrets=_SECRETS, errors=error.errors), status=422)
     if is_made:
-        return page(request, "user_password", {"email": user.email, "password": password, "is_you": False})
+        return _shown_once(request, user, password, is_you=False)
     return redirect("/users", done="user-added")
 
 
@@ -86,12 +83,14 @@ def set_password(request: Request, user_id: str, fields: Form, admin: PageAdmin,
     users.set_password(session, email=user.email, password=password)
     is_you = user.id == admin.id
     if is_you:
-        request.state.principal = None
+        request.state.principal = None  # so that the page has no menu: every link of it would lead to the sign-in
     if is_made:
-        response = page(request, "user_password", {"email": user.email, "password": password, "is_you": is_you})
+        response = _shown_once(request, user, password, is_you=is_you)
     else:
         response = redirect(SIGN_IN, done="own-password-set") if is_you else redirect("/users", done="password-set")
-    return _signed_out(request, response) if is_you else response
+    if is_you:
+        end_session(request, response)
+    return response
 
 
 @router.post("/users/{user_id}/remove")
@@ -120,7 +119,5 @@ def _user(
     return page(request, "user", context, status=422 if errors else 200)
 
 
-def _signed_out(request: Request, response: Response) -> Response:
-    cookies.end_session(response, settings(request))
-    request.state.csrf_token = CsrfTokens(settings(request).secret).issue(None)
-    return response
+def _shown_once(request: Request, user: User, password: str, *, is_you: bool) -> Response:
+    return page(request, "user_password", {"email": user.email, "password": password, "is_you": is_you})
