@@ -5,12 +5,12 @@ Every query finds in an index what it looks for: the newest backups of a target,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import CTE, ColumnElement, ScalarSelect, exists, func, literal, select
+from sqlalchemy import CTE, ColumnElement, ScalarSelect, case, exists, func, literal, select
 from sqlalchemy.orm import Session
 
 from hhh.core.database import UtcDateTime
@@ -165,13 +165,20 @@ def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Concl
             Verification.created_at,
             Verification.finished_at,
             Verification.error,
-            Verification.result["restore_seconds"].as_float(),
-            Verification.result["restore_bytes_per_second"].as_float(),
+            _of_proofs("restore_seconds"),
+            _of_proofs("restore_bytes_per_second"),
         )
         .join(ranked, ranked.c.id == Verification.id)
         .where(ranked.c.place == 1)
     )
-    return [Conclusion(*row) for row in session.execute(statement)]
+    found: Iterable[Any] = session.execute(statement)
+    return [Conclusion(*row) for row in found]
+
+
+def _of_proofs(name: str) -> ColumnElement[float | None]:
+    """A figure of what was found: that is only opened where there is one."""
+    is_proof = (Verification.level == PROVEN) & (Verification.status == VerificationStatus.SUCCESS)
+    return case((is_proof, Verification.result[name].as_float()))
 
 
 def schedules_of_backups(session: Session, targets: Collection[str]) -> Sequence[Planned]:
