@@ -78,11 +78,12 @@ def test_a_page_that_can_not_be_asked_for_again_says_since_when(browser: Browser
         service.terminate()
         tab.page.clock.run_for(61_000)
         expect(tab.page.locator("[data-offline]")).to_contain_text("The service does not answer since")
-        tab.problems.clear()
 
         service.start()
         tab.page.clock.run_for(61_000)
         expect(tab.page.locator("[data-offline]")).to_be_hidden()
+        assert all("net::ERR_CONNECTION" in problem for problem in tab.problems)
+        tab.problems.clear()
         tabs.close()
 
 
