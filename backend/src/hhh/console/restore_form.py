@@ -58,6 +58,10 @@ class RestoreForm:
         typed = [line.strip().removesuffix(",") for line in self.tables.splitlines()]
         return [*dict.fromkeys(name for name in (*self.ticked, *typed) if name)]
 
+    def wrong(self, name: str) -> str:
+        """What is wrong with an input; empty if nothing is."""
+        return self.errors.get(name, "")
+
     def request(self, where: Whereabouts, now: datetime) -> RestoreRequest:
         """The dry run that it asks for.
 

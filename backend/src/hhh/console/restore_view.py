@@ -81,6 +81,11 @@ class RestoreView:
         return mode_in_words(self.restore.mode, self.restore.undo_of)
 
     @property
+    def server(self) -> str:
+        """On which server it is; empty for a file, and where that is not known."""
+        return self.where.server if self.where is not None else ""
+
+    @property
     def blocking(self) -> list[Check]:
         """What stands against it and has to be helped."""
         return [each for each in self.checks if each.status == "unsafe" and each.acknowledge is None]

@@ -14,8 +14,8 @@ from hhh.core.text import counted
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 _STEP = 1000
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
-#: Below it a figure has one decimal.
-_FINE = 10
+#: Below these a figure has one decimal.
+_FEW_UNITS, _FEW_SECONDS = 100, 10
 #: Such as those of checks: ``… 307200 bytes are needed in …, 54656700416 are free``.
 _BYTES_IN_TEXT = re.compile(r"(?<!pages of )\b(\d{4,})(?: bytes\b|(?= are free\b))")
 _NONE = Markup('<span class="none">–</span>')
@@ -30,19 +30,20 @@ def bytes_in_words(count: float) -> str:
         count /= _STEP
         if round(count, 1) < _STEP:
             break
-    return f"{count:.1f} {unit}" if round(count, 1) < _FINE * _FINE else f"{count:.0f} {unit}"
+    return f"{count:.1f} {unit}" if round(count, 1) < _FEW_UNITS else f"{count:.0f} {unit}"
 
 
 def seconds_in_words(seconds: float) -> str:
     """``0.4 s``, ``40 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
-    if seconds < _FINE:
+    if seconds < _FEW_SECONDS:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < _MINUTE:
         return f"{whole} s"
-    for unit, name, part, of_part in ((_HOUR, "min", _MINUTE, "s"), (_DAY, "h", _HOUR, "min")):
-        if whole < unit:
-            return _with_rest(whole // part, name, whole % part // (part // _MINUTE), of_part)
+    if whole < _HOUR:
+        return _with_rest(whole // _MINUTE, "min", whole % _MINUTE, "s")
+    if whole < _DAY:
+        return _with_rest(whole // _HOUR, "h", whole % _HOUR // _MINUTE, "min")
     return _with_rest(whole // _DAY, "d", whole % _DAY // _HOUR, "h")
 
 

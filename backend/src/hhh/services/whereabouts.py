@@ -10,7 +10,7 @@ from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
-from hhh.core.errors import ConfigurationError
+from hhh.core.errors import ConfigurationError, NotFound
 from hhh.engines.base import EngineKind
 from hhh.engines.postgresql.names import LONGEST_NAME
 from hhh.engines.postgresql.url import parse_url
@@ -66,6 +66,13 @@ class WhereaboutsService:
         if target.url is None:
             raise ConfigurationError(f"The URL of {name!r} can't be opened", hint=target.problem)
         return _whereabouts(target, target.url)
+
+    def known(self, name: str) -> Whereabouts | None:
+        """As `of`; None where it is not registered, or can't be opened."""
+        try:
+            return self.of(name)
+        except (NotFound, ConfigurationError):
+            return None
 
     def of_kind(self, engine: EngineKind) -> Sequence[str]:
         """The names of all targets that are databases of that kind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
@@ -20,7 +21,6 @@ from hhh.core.clock import utcnow
 from hhh.core.errors import ConfigurationError, HHHError, InvalidInput, NotFound
 from hhh.engines.base import EngineKind
 from hhh.services.recovery_points import PointPage
-from hhh.services.whereabouts import Whereabouts
 from hhh.web.forms import Form
 from hhh.web.state import client_address, queue, services
 
@@ -108,7 +108,7 @@ def _drawn(
 ) -> Response:
     asked = _looked_for(request, before, cursor)
     found = _points(request, form, asked)
-    where = _where(request, form.target)
+    where = services(request).whereabouts.known(form.target)
     engine = where.engine if where else found.engine
     if where is None and engine is None:
         raise NotFound(f"There is no database {form.target!r}, and no backup of it", hint="choose another one")
@@ -117,7 +117,7 @@ def _drawn(
         "error": error,
         "where": where,
         "engine": engine,
-        "others": services(request).whereabouts.of_kind(engine) if engine else [],
+        "servers": _servers(request, engine, is_registered=where is not None),
         "proposed": where.free_name(utcnow()) if where else "",
         "line": line_of(found, utcnow(), zone_of(request), chosen=form.backup_id, latest=asked.until is not None),
         "look_of": look_of,
@@ -128,6 +128,12 @@ def _drawn(
         **_tables(request, form, asked_for=list_tables and engine is EngineKind.POSTGRESQL),
     }
     return page(request, "restore_new", context, status=status)
+
+
+def _servers(request: Request, engine: EngineKind | None, *, is_registered: bool) -> Sequence[tuple[str, str]]:
+    """Of a choice: the databases on whose server, or in whose folder, it can go."""
+    names = services(request).whereabouts.of_kind(engine) if engine else []
+    return [*([] if is_registered else [("", "Choose…")]), *((name, name) for name in names)]
 
 
 def _looked_for(request: Request, before: str, cursor: str | None) -> _Asked:
@@ -142,13 +148,6 @@ def _points(request: Request, form: RestoreForm, asked: _Asked) -> PointPage:
     chosen = known.known(form.backup_id) if form.backup_id else None
     including = chosen if chosen and chosen.target == form.target else None
     return known.page(form.target, until=asked.until, cursor=asked.cursor, including=including, limit=_POINTS_SHOWN)
-
-
-def _where(request: Request, target: str) -> Whereabouts | None:
-    try:
-        return services(request).whereabouts.of(target)
-    except (NotFound, ConfigurationError):
-        return None
 
 
 def _tables(request: Request, form: RestoreForm, *, asked_for: bool) -> dict[str, object]:

@@ -11,10 +11,9 @@ from hhh.console.restore_view import RestoreView, mode_in_words, view_of
 from hhh.console.routing import page_router, redirect
 from hhh.console.session import PageAdmin
 from hhh.core.clock import utcnow
-from hhh.core.errors import BackupInProgress, ConfigurationError, HHHError, InvalidInput, NotFound, RestoreUnsafe
+from hhh.core.errors import BackupInProgress, HHHError, InvalidInput, RestoreUnsafe
 from hhh.models import JobKind
 from hhh.schemas.restore import RestoreRequest
-from hhh.services.whereabouts import Whereabouts
 from hhh.web.forms import Fields, Form
 from hhh.web.state import client_address, queue, services
 
@@ -123,15 +122,8 @@ def _view(request: Request, restore_id: str, *, refused: RestoreUnsafe | None = 
     return view_of(
         found,
         point=known.recovery_points.known(found.backup_id),
-        where=_where(request, found.destination_target),
+        where=known.whereabouts.known(found.destination_target),
         now=utcnow(),
         undone_by=known.restores.undone_by(found.id),
         refused=refused,
     )
-
-
-def _where(request: Request, target: str) -> Whereabouts | None:
-    try:
-        return services(request).whereabouts.of(target)
-    except (NotFound, ConfigurationError):
-        return None
