@@ -196,7 +196,7 @@ class _Furniture:
         for name, policy in local.items():
             make_sqlite_database(self.folder / f"{name}.db", megabytes=megabytes)
             self.services.targets.add(name, f"sqlite:///{self.folder}/{name}.db", PolicyFields(**policy))
-        server = "postgresql://backup:secret@10.20.0.7:5432"
+        server = "postgresql://backup:secret@127.0.0.1:9"  # where nothing listens
         self.services.targets.add("billing", f"{server}/billing", PolicyFields(retention=kept))
         self.services.targets.add(LONG_NAME, f"{server}/{LONG_NAME}", PolicyFields(retention=kept))
         self.services.targets.update("app", None, PolicyFields(proven_within_days=7), whole=False)
