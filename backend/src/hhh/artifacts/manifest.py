@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
@@ -19,10 +19,19 @@ VERSION: Final = 1
 #: Beyond 2^53 tools that hold numbers as doubles (jq, JavaScript) would print another number.
 Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _to_the_second(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC).replace(microsecond=0)
+    except OverflowError:  # the first or last hours of the calendar, with an offset
+        raise ValueError("a moment that UTC has no date for") from None
+
+
 #: To the second, in UTC, ending in ``+00:00``.
 Moment = Annotated[
     AwareDatetime,
-    AfterValidator(lambda moment: moment.astimezone(UTC).replace(microsecond=0)),
+    AfterValidator(_to_the_second),
     PlainSerializer(isoformat, return_type=str),
 ]
 

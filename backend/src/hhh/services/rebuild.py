@@ -22,7 +22,7 @@ from hhh.artifacts.naming import backup_file_name, is_manifest, valid_target_nam
 from hhh.artifacts.publication import Destination
 from hhh.artifacts.retrieval import FoundManifest, manifests
 from hhh.core.database import Database
-from hhh.core.errors import ManifestInvalid, ObjectMissing
+from hhh.core.errors import InvalidInput, ManifestInvalid, ObjectMissing
 from hhh.core.run import Run, Unattended
 from hhh.models import BackupCopy, BackupLog, BackupStatus
 from hhh.repositories import backups as rows
@@ -30,6 +30,7 @@ from hhh.repositories import jobs as job_rows
 from hhh.services.installation import Identity
 from hhh.services.inventory import Inventory
 from hhh.storages.base import ObjectInfo, Storage
+from hhh.storages.keys import checked_key
 
 #: Manifests in one transaction: short enough that a backup which ends meanwhile does not wait.
 _BATCH = 200
@@ -269,8 +270,17 @@ def _fits(manifest: Manifest) -> bool:
         is_id = str(uuid.UUID(manifest.backup_id)) == manifest.backup_id
     except ValueError:
         return False
-    is_file = "/" not in manifest.backup_file and len(manifest.backup_file) <= _LONGEST_FILE
-    return is_id and is_file and valid_target_name(manifest.target)
+    file = manifest.backup_file
+    is_file = file.isprintable() and "/" not in file and 0 < len(file) <= _LONGEST_FILE
+    return is_id and is_file and valid_target_name(manifest.target) and all(map(_is_key, objects_of(manifest)))
+
+
+def _is_key(stored: StoredObject) -> bool:
+    try:
+        checked_key(stored.key)
+    except InvalidInput:
+        return False
+    return True
 
 
 # ----------------------------------------------------------------------------------------------- what is recorded

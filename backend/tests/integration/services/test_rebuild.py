@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import shutil
 import uuid
@@ -21,6 +22,7 @@ from hhh.core import signing
 from hhh.core.database import Database
 from hhh.core.errors import Cancelled, StorageUnavailable
 from hhh.core.run import Unattended
+from hhh.core.signed_json import sign
 from hhh.core.signing import SigningKey
 from hhh.jobs.worker import working
 from hhh.models import BackupCopy, BackupLog, BackupStatus, BackupTotals, Job, JobState
@@ -314,6 +316,34 @@ def test_a_signed_manifest_whose_names_do_not_fit_is_told_and_left_out(
     odd = stored_manifest(sqlite_services, **change)
 
     report = rebuild(sqlite_services)
+
+    assert counted(report) == (0, 0, 0, 0, 1)
+    assert report.problems[0].key == odd
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"backup_file": "backup_\0.sql"},
+        {"backup_file": "backup_\u202elqs.\r\n"},
+        {"backup_file": ""},
+        {"object": {"key": "../../elsewhere"}},
+        {"object": {"key": "installation/source/a\r\nb"}},
+    ],
+    ids=["zero", "line break", "empty", "elsewhere", "line break in a key"],
+)
+def test_a_signed_manifest_with_names_that_nothing_can_hold_is_told_and_left_out(
+    services: Services, change: dict[str, Any]
+) -> None:
+    odd, place = stored_manifest(services), store(services)
+    document = json.loads(b"".join(place.read(odd)))
+    for name, value in change.items():
+        document[name] = {**document[name], **value} if isinstance(value, dict) else value
+    del document["signature"]
+    place.delete(odd)
+    place.create(odd, sign(document, services.identity.signing_key))
+
+    report = rebuild(services)
 
     assert counted(report) == (0, 0, 0, 0, 1)
     assert report.problems[0].key == odd

@@ -169,6 +169,8 @@ def test_signed_but_of_another_form_is_refused_with_the_place() -> None:
         "object.size": document() | {"object": stored("dump") | {"size": -1}},
         "object.sha256": document() | {"object": stored("dump") | {"sha256": "short"}},
         "engine": document() | {"engine": "oracle"},
+        "created_at": document() | {"created_at": "9999-12-31T23:59:59-23:59"},
+        "finished_at": document() | {"finished_at": "0001-01-01T00:00:00+23:00"},
     }
     for place, wrong in cases.items():
         with pytest.raises(ManifestInvalid, match=f"{re.escape(place)}:"):
