@@ -26,9 +26,6 @@ from hhh.services.work import NewJob
 
 app = typer.Typer(help="Take backups and look at them.", no_args_is_help=True)
 
-#: Stages of a backup.
-STAGES = {"snapshot": "taking the snapshot", "stream": "storing", "finalise": "storing the facts"}
-
 
 @app.command("run")
 def run(
@@ -56,7 +53,7 @@ def take(ask: Callable[[Services], NewJob], *, as_json: bool) -> None:
         worker.tidy()  # where no server runs, nobody else does
         new = ask(services)
         backup_id = worker.create(new)
-        with progress_bar(new.target, STAGES) as observer:
+        with progress_bar(new.target) as observer:
             worker.execute(backup_id, observer)
         verified = verify_what_is_due(services, worker, new.target)
         dropped = prune_if_due(services, worker, new.target)

@@ -17,14 +17,6 @@ from hhh.services.downloads import Form
 
 BackupId = Annotated[str, typer.Argument(help="The id of a backup.")]
 
-_STAGES = {
-    "download": "downloading",
-    "snapshot": "looking into it",
-    "inspect": "counting its rows",
-    "stream": "storing",
-    "finalise": "storing the facts",
-}
-
 
 def peek(backup_id: BackupId, *, as_json: JsonOption = False) -> None:
     """Tell what is in a backup, without restoring it."""
@@ -74,7 +66,7 @@ def download(
 ) -> None:
     """Write the artifact of a backup to a file, and check its hash."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with opened_services() as services, progress_bar(backup_id, _STAGES) as observer:
+    with opened_services() as services, progress_bar(backup_id) as observer:
         found = services.downloads.open(backup_id, Form.PLAIN if plain else Form.STORED)
         found.save(to, _Watched(observer))
     console.print(f"Wrote {to}: {size(found.size)}, its hash is right", markup=False)
@@ -89,7 +81,7 @@ def take_in(
     """Take in a dump that was made elsewhere: store it, sign it, and restore it like any backup."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with opened_services() as services:
-        with progress_bar(file.name, _STAGES) as observer:
+        with progress_bar(file.name) as observer:
             backup_id = services.imports.take_in(file, target, _Watched(observer))
         backup = services.catalogue.get(backup_id)
     if as_json:

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 
 from hhh.cli.progress import progress_bar
-from hhh.cli.verification_output import STAGES
 from hhh.core.errors import BackupInProgress
 from hhh.jobs.worker import Worker
 from hhh.schemas.verification import VerificationResource
@@ -29,6 +28,6 @@ def _verified(services: Services, worker: Worker, new: NewJob) -> VerificationRe
         verification_id = worker.create(dataclasses.replace(new, retries=0))
     except BackupInProgress:  # a service was faster
         return None
-    with progress_bar(new.target, STAGES) as observer:
+    with progress_bar(new.target) as observer:
         worker.execute(verification_id, observer)
     return services.verifications.get(verification_id)

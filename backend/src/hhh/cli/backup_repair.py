@@ -18,8 +18,6 @@ from hhh.models import CopyStatus
 from hhh.schemas.repair import RepairOutcome
 from hhh.services.container import Services
 
-_STAGES = {"copy": "copying"}
-
 
 def repair(
     target: Annotated[
@@ -63,7 +61,7 @@ def _targets(services: Services, target: str | None, *, new_stores: bool) -> Seq
 def _repair(services: Services, worker: Worker, target: str, *, new_stores: bool) -> RepairOutcome:
     job_id = worker.create(services.repair.request(target, new_stores=new_stores))
     missing = services.repair.copies(target, CopyStatus.MISSING)
-    with progress_bar(target, _STAGES) as observer:
+    with progress_bar(target) as observer:
         worker.execute(job_id, observer)
     state, error = services.repair.outcome(job_id)
     stored = set(services.repair.copies(target, CopyStatus.STORED)) if missing else set()

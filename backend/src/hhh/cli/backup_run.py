@@ -8,7 +8,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from hhh.cli.backup import STAGES, tell_end
+from hhh.cli.backup import tell_end
 from hhh.cli.output import JsonOption, console, print_json
 from hhh.cli.progress import following_bar
 from hhh.cli.session import opened_services
@@ -52,7 +52,7 @@ def cancel(backup_id: BackupId, *, as_json: JsonOption = False) -> None:
 
 def _watch(services: Services, worker: Worker, backup_id: str) -> None:
     look, tidied = services.following.look(JobKind.BACKUP, backup_id), 0.0
-    with following_bar(STAGES) as observe:
+    with following_bar() as observe:
         while not look.is_last:
             observe(look.news)
             time.sleep(_PAUSE)

@@ -13,7 +13,7 @@ from hhh.cli.backup import hand_over
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table
 from hhh.cli.progress import progress_bar
 from hhh.cli.session import opened_services
-from hhh.cli.verification_output import STAGES, description, print_verification, refuse
+from hhh.cli.verification_output import description, print_verification, refuse
 from hhh.jobs.worker import working
 from hhh.models import VerificationStatus
 from hhh.schemas.verification import AcceptedVerification, Level, VerificationFilter, VerificationResource
@@ -121,7 +121,7 @@ def _perform(services: Services, ask: Callable[[Services], NewJob]) -> Verificat
         worker.tidy()  # where no server runs, nobody else does
         new = ask(services)
         verification_id = worker.create(new)
-        with progress_bar(new.target, STAGES) as observer:
+        with progress_bar(new.target) as observer:
             worker.execute(verification_id, observer)
         worker.sweep()
     return services.verifications.get(verification_id)

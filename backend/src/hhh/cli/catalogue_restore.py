@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from hhh.cli.output import console, moment, print_json, print_table
 from hhh.cli.progress import progress_bar
-from hhh.cli.restore_output import STAGES, print_failure, print_plan, print_reasons, print_receipt
+from hhh.cli.restore_output import print_failure, print_plan, print_reasons, print_receipt
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput, NotFound, RestoreFailed, RestoreUnsafe
 from hhh.engines.base import EngineKind
@@ -124,7 +124,7 @@ def _perform(services: Services, worker: Worker, job: NewJob, *, as_json: bool) 
             print_json({"error": error.message, "error_code": error.code, **error.details})
         print_reasons([Check.model_validate(reason) for reason in error.reasons])
         return False
-    with progress_bar(job.target, STAGES) as observer:
+    with progress_bar(job.target) as observer:
         worker.execute(restore_id, observer)
     restore = services.restores.get(restore_id)
     if as_json:

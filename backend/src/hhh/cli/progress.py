@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from rich.markup import escape
@@ -24,7 +24,7 @@ from hhh.schemas.following import News
 
 
 @contextlib.contextmanager
-def following_bar(stages: Mapping[str, str]) -> Iterator[Callable[[News], None]]:
+def following_bar() -> Iterator[Callable[[News], None]]:
     """A bar as `progress_bar` has it, of a job that another process runs: rate and time left are what that one says."""
     bar = Progress(
         SpinnerColumn(),
@@ -45,7 +45,7 @@ def following_bar(stages: Mapping[str, str]) -> Iterator[Callable[[News], None]]
             told = news.progress
             bar.update(
                 task,
-                description=f"{escape(news.target)}: {escape(_doing(news, stages))}",
+                description=f"{escape(news.target)}: {escape(_doing(news))}",
                 completed=told.raw_bytes if told else 0,
                 total=max(told.expected_bytes, told.raw_bytes) if told and told.expected_bytes else None,
                 rate=f"{size(told.bytes_per_second)}/s" if told and told.bytes_per_second is not None else "",
@@ -55,23 +55,18 @@ def following_bar(stages: Mapping[str, str]) -> Iterator[Callable[[News], None]]
         yield observe
 
 
-def _doing(news: News, stages: Mapping[str, str]) -> str:
+def _doing(news: News) -> str:
     if news.cancel_requested:
         return "ending, since it was cancelled"
     if news.retry is not None:
         return f"waiting for attempt {news.retry.attempt}, since the last one ended: {news.retry.error}"
-    stage = news.progress.stage if news.progress else ""
-    return stages.get(stage, stage) or ("waiting" if news.status == "queued" else "begun")
+    doing = news.progress.doing if news.progress else ""
+    return doing or ("waiting" if news.status == "queued" else "begun")
 
 
 @contextlib.contextmanager
-def progress_bar(subject: str, stages: Mapping[str, str]) -> Iterator[Callable[[run.Progress], None]]:
-    """A bar on the terminal's standard error, none where that is no terminal; gone when the block is left.
-
-    Args:
-        subject: what the run is on.
-        stages: what to call each `hhh.core.run.Progress.stage`.
-    """
+def progress_bar(subject: str) -> Iterator[Callable[[run.Progress], None]]:
+    """A bar of the run on a subject, on the terminal's standard error, if it is one; gone when the block is left."""
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -88,10 +83,9 @@ def progress_bar(subject: str, stages: Mapping[str, str]) -> Iterator[Callable[[
         task = bar.add_task(f"{escape(subject)}: waiting", total=None)
 
         def observe(progress: run.Progress) -> None:
-            stage = stages.get(progress.stage, progress.stage)
             bar.update(
                 task,
-                description=f"{escape(subject)}: {stage}",
+                description=f"{escape(subject)}: {run.stage_in_words(progress.stage)}",
                 completed=progress.raw_bytes,
                 total=progress.expected_bytes and max(progress.expected_bytes, progress.raw_bytes),
             )

@@ -9,15 +9,6 @@ from rich.markup import escape
 from hhh.cli.output import console, duration, moment, print_table, problems, size
 from hhh.schemas.restore import Check, Plan, Receipt
 
-#: Stages of a restore.
-STAGES = {
-    "checks": "checking",
-    "download": "downloading",
-    "restore": "restoring",
-    "compare": "comparing with the backup",
-    "swap": "putting it in place",
-}
-
 
 def print_plan(plan: Plan, *, done: bool) -> None:
     """Prints all checks and what would happen; of what is done, only the checks that tell something."""

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from hhh.cli.output import console, print_json, problems
 from hhh.cli.progress import progress_bar
-from hhh.cli.restore_output import STAGES, print_failure, print_plan, print_reasons, print_receipt
+from hhh.cli.restore_output import print_failure, print_plan, print_reasons, print_receipt
 from hhh.cli.session import settings_as_they_are
 from hhh.core.errors import HHHError, InvalidInput, RestoreFailed, RestoreUnsafe
 from hhh.core.run import Progress, Unattended
@@ -62,7 +62,7 @@ def restore_from(choice: Choice, aim: Aim, *, keys: Sequence[str], identity_file
     backup = choose(choice, known_keys(settings, keys))
     with (
         standalone(backup, aim, settings, identity_file=identity_file) as restoration,
-        progress_bar(backup.manifest.target, STAGES) as observe,
+        progress_bar(backup.manifest.target) as observe,
         _notes_told(),
     ):
         outcome = _run(restoration, _Watched(observe), only_planned=aim.only_planned)

@@ -10,14 +10,6 @@ from hhh.cli.output import console, duration, moment, problems, size
 from hhh.core.errors import Lacking, VerificationFailed
 from hhh.schemas.verification import CheckedCopy, Level, VerificationResource
 
-#: Stages of a verification.
-STAGES = {
-    "checks": "reading the copies back",
-    "read": "reading it to its end",
-    "download": "downloading",
-    "restore": "restoring it into a throw-away database",
-    "compare": "comparing with the source",
-}
 #: What it means that a backup has reached a level.
 _REACHED: Mapping[Level | None, str] = {
     None: "nothing",

@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+#: Every `Progress.stage`, as people are told of it.
+_STAGES: Mapping[str, str] = {
+    "snapshot": "taking the snapshot",
+    "inspect": "counting rows",
+    "stream": "storing",
+    "finalise": "storing the facts",
+    "checks": "checking",
+    "read": "reading it to its end",
+    "download": "downloading",
+    "restore": "restoring",
+    "compare": "comparing",
+    "swap": "putting it in place",
+    "copy": "copying",
+    "prune": "removing",
+    "sweep": "sweeping",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +39,11 @@ class Progress:
     stored_bytes: int = 0
     #: Estimated bytes of the whole dump; None where nothing is known.
     expected_bytes: int | None = None
+
+
+def stage_in_words(stage: str) -> str:
+    """What a run is at; a stage of another version as it is."""
+    return _STAGES.get(stage, stage)
 
 
 class Run(Protocol):

@@ -7,8 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, computed_field
 
+from hhh.core.run import stage_in_words
 from hhh.models import BackupStatus
 from hhh.schemas.base import ApiModel, AskedMoment, Moment
 
@@ -141,6 +142,12 @@ class RunProgress(ApiModel):
     percent: float | None = Field(default=None, description="0 to 100; null where nothing is expected.")
     seconds_left: int | None = Field(default=None, description="Of this stage, at this rate.")
     attempt: int
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def doing(self) -> str:
+        """The stage in words."""
+        return stage_in_words(self.stage)
 
 
 class Retry(ApiModel):

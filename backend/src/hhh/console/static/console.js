@@ -99,7 +99,7 @@ function follow(box) {
       part("announce").textContent = news.status;
       box.dataset.status = news.status;
     }
-    part("stage").textContent = news.retry ? `waits for attempt ${news.retry.attempt}: ${news.retry.error}` : (progress?.stage ?? "");
+    part("stage").textContent = news.retry ? `waits for attempt ${news.retry.attempt}: ${news.retry.error}` : (progress?.doing ?? "");
     if (!progress) return;
     const bar = box.querySelector("progress");
     if (progress.percent === null) bar.removeAttribute("value");
