@@ -15,7 +15,7 @@ def reported_stages() -> Iterator[str]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Progress":
                 stages = [*node.args[:1], *(each.value for each in node.keywords if each.arg == "stage")]
-                yield from (each.value for each in stages if isinstance(each, ast.Constant))
+                yield from (str(each.value) for each in stages if isinstance(each, ast.Constant))
 
 
 def test_every_stage_is_told_in_words() -> None:
