@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +29,9 @@ _WIDTHS = {"1280": WIDE, "390": NARROW}
 _SCHEMES = ("light", "dark")
 #: The one page for those who are not signed in; the last one.
 _OUTSIDE = "sign-in"
-#: What the README shows: page, and how much of it.
-_SHOWN = {"console-overview": ("overview", 900), "console-restore": ("restore-plan", 900)}
+#: What the README shows: page, and how much of it; three quarters of its size, as wide as a README is.
+_SHOWN = {"console-overview": ("overview", 1300), "console-restore": ("restore-plan-replace", 1000)}
+_SHOWN_SCALE = 0.75
 
 
 def main() -> int:
@@ -40,10 +42,11 @@ def main() -> int:
         return 1
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     asked.out.mkdir(parents=True, exist_ok=True)
-    folder = current_session().new_folder("screenshots")
-    demo = furnish(folder, megabytes=20)
-    full = {name: demo.path(name) for name in PAGES}
-    with a_browser() as browser:
+    # Pages show paths: a short one is as good as any.
+    with tempfile.TemporaryDirectory(prefix="demo-") as made, a_browser() as browser:
+        folder = Path(made)
+        demo = furnish(folder, megabytes=20)
+        full = {name: demo.path(name) for name in PAGES}
         with Service(folder, demo.settings) as service:
             bad = [*_draw(browser, service, _chosen(full, asked.only), asked.out)]
             _draw_shown(browser, service, full, asked.out)
@@ -71,7 +74,8 @@ def _draw(browser: Browser, service: Service, pages: Mapping[str, str], out: Pat
 
 def _draw_shown(browser: Browser, service: Service, pages: Mapping[str, str], out: Path) -> None:
     for picture, (name, height) in _SHOWN.items():
-        with _page(browser, service, color_scheme="light", viewport={"width": 1280, "height": height}) as page:
+        viewport = {"width": 1280, "height": height}
+        with _page(browser, service, viewport=viewport, device_scale_factor=_SHOWN_SCALE) as page:
             page.goto(pages[name])
             page.screenshot(path=out / f"{picture}.png")
 

@@ -68,6 +68,7 @@ PAGES: Mapping[str, str] = {
     "restore-new-backup": "/restores/new?backup={backup}",
     "restore": "/restores/{restore}",
     "restore-plan": "/restores/{plan}",
+    "restore-plan-replace": "/restores/{replace_plan}",
     "restore-failed": "/restores/{failed_restore}",
     "restore-undo": "/restores/{restore}/undo",
     "drills": "/drills",
@@ -217,6 +218,7 @@ class _Furniture:
         ids["plan"] = self._restore(ids["old"], destination=f"{self.folder}/shop-of-this-morning.db", dry_run=True)
         ids["copy"] = self._restore(ids["old"], destination=f"{self.folder}/shop-of-this-morning.db")
         ids["restore"] = self._restore(ids["old"], mode="replace", confirm="shop")
+        ids["replace_plan"] = self._restore(ids["backup"], mode="replace", confirm="shop", dry_run=True)
         ids["app"] = self.bench.backup("app")
         return ids
 
