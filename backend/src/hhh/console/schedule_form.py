@@ -30,6 +30,7 @@ _JITTERS = (0, 60, 300, 900, 1800, 3600)
 _DAYS, _MONTHS, _HOURS, _WEEK = 31, 12, 24, 7
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 _NUMBER = re.compile(r"\d{1,2}", re.ASCII)
+_SECONDS = re.compile(r"\d{1,5}", re.ASCII)
 #: What is proposed, as `DAILY` has it below.
 PROPOSED = "30 2 * * *"
 #: What stands in the fields of those that are not chosen.
@@ -107,7 +108,7 @@ def asked_of(fields: Fields, target: str = "") -> ScheduleRequest:
 
 def jitters(chosen: str) -> Sequence[tuple[str, str]]:
     """What can be chosen, with what was chosen elsewhere."""
-    known = sorted({*_JITTERS, *([int(chosen)] if chosen.isdecimal() else [])})
+    known = sorted({*_JITTERS, *([int(chosen)] if _SECONDS.fullmatch(chosen) else [])})
     return [(str(each), f"up to {seconds_in_words(each)} later" if each else "on time") for each in known]
 
 

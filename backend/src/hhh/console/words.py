@@ -17,7 +17,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 #: Below these a figure has one decimal.
 _FEW_UNITS, _FEW_SECONDS = 100, 10
 #: Such as those of checks: ``… 307200 bytes are needed in …, 54656700416 are free``.
-_BYTES_IN_TEXT = re.compile(r"(?<!pages of )\b(\d{4,})(?: bytes\b|(?= are free\b))")
+_BYTES_IN_TEXT = re.compile(r"(?<!pages of )\b(\d{4,18})(?: bytes\b|(?= are free\b))")
 _NONE = Markup('<span class="none">–</span>')
 
 

@@ -109,6 +109,12 @@ def test_what_stands_in_a_message_beside_them_is_escaped() -> None:
     assert with_sizes("<b> 5000 bytes </b>").startswith("&lt;b&gt; <data")
 
 
+def test_a_name_of_digits_alone_is_no_size_that_anything_could_have() -> None:
+    name = f"/data/{'9' * 400} bytes"
+
+    assert with_sizes(name) == name
+
+
 @pytest.mark.parametrize("name", ["shop", "x" * 63, "é" * 31])
 def test_a_proposed_name_fits_and_begins_like_the_database(name: str) -> None:
     proposed = Whereabouts("shop", EngineKind.POSTGRESQL, name, "", {}).free_name(NOW)

@@ -20,6 +20,7 @@ from hhh.console.zone import typed_moment, zone_of
 from hhh.core.clock import utcnow
 from hhh.core.errors import ConfigurationError, HHHError, InvalidInput, NotFound
 from hhh.engines.base import EngineKind
+from hhh.services.cursors import is_id
 from hhh.services.recovery_points import PointPage
 from hhh.web.forms import Form
 from hhh.web.state import client_address, queue, services
@@ -54,7 +55,7 @@ def new(
 def list_tables(fields: Form) -> Response:
     """Leads to the list of the tables in the chosen backup."""
     form = RestoreForm.of(fields)
-    if not form.backup_id:
+    if not is_id(form.backup_id):
         raise InvalidInput("No recovery point is chosen", hint="go back and choose one")
     return redirect(f"/restores/new?{urlencode({'backup': form.backup_id, 'tables': '1'})}#where")
 
