@@ -9,8 +9,9 @@ from support.browser import Tab, Tabs
 from support.held_dumps import HeldDumps
 from support.postgres import PostgresServer
 from support.postgres_data import make_realistic_database
-from support.service import Service
+from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service
 from support.session import current_session
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.postgres
 
@@ -36,11 +37,14 @@ def served(any_postgres: PostgresServer, dumps: HeldDumps) -> Iterator[Service]:
 
 
 @pytest.fixture
-def held(dumps: HeldDumps) -> Iterator[HeldDumps]:
-    """They are held from now on, until the test lets them go."""
+def held(served: Service, dumps: HeldDumps) -> Iterator[HeldDumps]:
+    """They are held from now on, until the test lets them go or ends."""
     dumps.hold_again()
     yield dumps
     dumps.let_go()
+    with served.signed_in_client() as client:
+        running = "/api/v1/backups?status=running"
+        wait_until(lambda: client.get(running).raise_for_status().json()["items"] == [], seconds=30, what="their end")
 
 
 def back_up(page: Page) -> None:
@@ -97,3 +101,34 @@ def test_a_second_one_of_the_same_database_is_refused_and_leads_to_the_first(tab
     expect(tab.page.get_by_role("heading", name="Not now")).to_be_visible()
     tab.page.get_by_role("link", name="Follow the backup").click()
     is_under_way(tab.page)
+
+
+@pytest.mark.soak
+def test_whose_session_ends_while_they_follow_is_led_to_the_sign_in_and_back(tabs: Tabs, held: HeldDumps) -> None:
+    tab = tabs.open(signed_in=False)
+    tab.go("/backups")
+    sign_in(tab.page)
+    tab.is_at("/backups")
+    back_up(tab.page)
+    held.wait_until_held()
+    followed = tab.path
+    is_under_way(tab.page)
+    kept = tab.page.context.cookies()
+    elsewhere = tabs.open(signed_in=False)
+    elsewhere.page.context.add_cookies(kept)  # type: ignore[arg-type]
+    elsewhere.go("/backups")
+    elsewhere.page.get_by_role("button", name="Sign out").click()
+
+    tab.is_at("/sign-in")
+    assert all(problem.endswith("/events: 401") for problem in tab.problems)
+    tab.problems.clear()
+
+    sign_in(tab.page)
+    tab.is_at(followed)
+    is_under_way(tab.page)
+
+
+def sign_in(page: Page) -> None:
+    page.get_by_label("E-mail").fill(ADMIN_EMAIL)
+    page.get_by_label("Password").fill(ADMIN_PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
