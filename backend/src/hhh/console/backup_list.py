@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from urllib.parse import urlencode
 
 from pydantic import ValidationError
 
+from hhh.console.links import link
 from hhh.console.typed import said_of
 from hhh.schemas.backup import BackupQuery, BackupResource
 
@@ -66,8 +66,7 @@ class Asked:
 
     def link(self, cursor: str | None = None) -> str:
         """The same list, from that cursor on."""
-        given = {name: value for name, value in self.typed.items() if value} | ({"cursor": cursor} if cursor else {})
-        return f"/backups?{urlencode(given)}" if given else "/backups"
+        return link("/backups", {**self.typed, "cursor": cursor or ""})
 
 
 @dataclass(frozen=True, slots=True)

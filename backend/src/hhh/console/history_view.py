@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from hhh.console import charts, words
 from hhh.console.charts import Bars
-from hhh.services.history import Figures, History, Outcomes, TargetHistory
+from hhh.services.container import Services
+from hhh.services.history import Figures, Outcomes, TargetHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,9 @@ class HistoryView:
         return KINDS
 
 
-def drawn(history: History) -> HistoryView:
-    """The last days as `charts.html.j2` shows them."""
+def history_of(services: Services, targets: Sequence[str]) -> HistoryView:
+    """The last days of some targets, as the macros of `charts.html.j2` draw them."""
+    history = services.history.of(targets)
     return HistoryView(
         days=history.days,
         rows=[_row(each, history.days) for each in history.targets],

@@ -1,13 +1,13 @@
-"""What the overview shows; of the last days, the page of a target as well."""
+"""What the overview shows."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlencode
 
-from hhh.console.history_view import HistoryView, drawn
+from hhh.console.history_view import HistoryView, history_of
+from hhh.console.links import link, pages
 from hhh.schemas.recoverability import Recoverability
 from hhh.services.container import Services
 from hhh.services.recovery_state import STATES
@@ -30,8 +30,7 @@ class Asked:
     def href(self, **changed: str | int) -> str:
         """The overview, asked for the same but for what is changed."""
         asked = {"state": self.state, "q": self.search, "page": self.page, **changed}
-        query = urlencode({name: value for name, value in asked.items() if value not in ("", 1)})
-        return f"/?{query}" if query else "/"
+        return link("/", asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +84,8 @@ def overview_of(services: Services, asked: Asked) -> Overview:
     """How all targets stand, and those of one page in detail."""
     everything = services.recoverability.all()
     found = [each for each in everything if _is_asked_for(each, asked)]
-    pages = max(1, -(-len(found) // PAGE))
-    asked = Asked(asked.state if asked.state in STATES else "", asked.search, min(max(asked.page, 1), pages))
+    last = pages(len(found), PAGE)
+    asked = Asked(asked.state if asked.state in STATES else "", asked.search, min(max(asked.page, 1), last))
     shown = found[(asked.page - 1) * PAGE : asked.page * PAGE]
     return Overview(
         asked=asked,
@@ -96,19 +95,9 @@ def overview_of(services: Services, asked: Asked) -> Overview:
         totals=totals(services.database),
         cards=[Card(each, _steps(each)) for each in shown],
         found=len(found),
-        pages=pages,
+        pages=last,
         history=history_of(services, [each.target for each in shown]),
     )
-
-
-def history_of(services: Services, targets: Sequence[str]) -> HistoryView:
-    """The last 30 days of some targets, for the macros of `charts.html.j2`.
-
-    On the page of one target: ``{% import "charts.html.j2" as charts %}``, then ``{{ charts.timeline(history) }}``
-    and ``{{ charts.figures(history) }}``, each a section with a heading of the second level, with ``history`` being
-    ``history_of(services, [name])``.
-    """
-    return drawn(services.history.of(targets))
 
 
 def _is_asked_for(each: Recoverability, asked: Asked) -> bool:

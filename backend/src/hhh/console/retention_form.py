@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
 
 from pydantic import ValidationError
 
+from hhh.console.links import link
 from hhh.console.typed import Typed, WrongFieldsError, said_of
 from hhh.schemas.policy import PolicyFields
 from hhh.schemas.retention import Retention
@@ -94,7 +94,7 @@ def sent_of(typed: Typed) -> Mapping[str, str]:
 
 def starts(path: str) -> Sequence[tuple[str, str]]:
     """Rules to begin with, and the links that try them."""
-    return [(told, f"{path}?{urlencode({TRY: '1', **rules})}") for told, rules in _STARTS]
+    return [(told, link(path, {TRY: "1", **rules})) for told, rules in _STARTS]
 
 
 def _bytes(text: str, unit: str) -> int:

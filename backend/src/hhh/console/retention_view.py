@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
-from urllib.parse import urlencode
 
+from hhh.console.links import link
 from hhh.console.retention_calendar import DROPPED, KINDS, Calendar, calendar_of, kind_of
 from hhh.console.retention_form import TRY, sent_of, starts
 from hhh.console.typed import Typed
@@ -103,11 +103,11 @@ class RetentionPage:
     @property
     def again(self) -> str:
         """This very page, with the rules that are tried."""
-        return f"{self.path}?{urlencode(self.carried)}" if self.carried else self.path
+        return link(self.path, self.carried)
 
     def months_from(self, key: str) -> str:
         """The page whose calendar begins with a month."""
-        return f"{self.path}?{urlencode({**self.carried, 'until': key})}#calendar"
+        return f"{link(self.path, {**self.carried, 'until': key})}#calendar"
 
 
 def shown(

@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from hhh.console.links import link
 from hhh.console.session import SignInNeededError, page_admin
 from hhh.web import cookies
 from hhh.web.state import settings
@@ -80,8 +81,7 @@ def to_sign_in(request: Request, *, ended: bool) -> Response:
     """
     # A form that was sent can't be sent again from there: what it was on is what they come back to.
     back = local_path(_asked_path(request)) if request.method == "GET" else came_from(request)
-    asked = {**({"ended": "1"} if ended else {}), **({"next": back} if back != "/" else {})}
-    return redirect(f"{SIGN_IN}?{urlencode(asked)}" if asked else SIGN_IN)
+    return redirect(link(SIGN_IN, {"ended": "1" if ended else "", "next": back if back != "/" else ""}))
 
 
 def _asked_path(request: Request) -> str:

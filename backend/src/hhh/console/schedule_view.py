@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
+from hhh.console.links import link
 from hhh.schemas.schedule import SchedulePreview, ScheduleResource
 from hhh.schemas.verification import Level
 from hhh.services.container import Services
@@ -106,6 +106,4 @@ def run_path(schedule: ScheduleResource, job_id: str) -> str:
 
 
 def _path(target: str, page: int) -> str:
-    query = {"target": target} if target else {}
-    query |= {"page": str(page)} if page > 1 else {}
-    return f"/schedules?{urlencode(query)}" if query else "/schedules"
+    return link("/schedules", {"target": target, "page": page})

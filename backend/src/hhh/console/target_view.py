@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from hhh.console.history_view import HistoryView
-from hhh.console.overview_view import history_of
+from hhh.console.history_view import HistoryView, history_of
+from hhh.console.links import pages
 from hhh.core.text import counted
 from hhh.schemas.backup import BackupFilter, BackupResource
 from hhh.schemas.policy import ProofFields
@@ -75,7 +75,7 @@ def listed(services: Services, search: str, page: int) -> TargetList:
     known, next_runs = services.recoverability.among(names), services.schedules.next_runs(names)
     policies = services.policies.among(names)
     lines = [Line(each, known[each.name], next_runs.get(each.name), resolved(policies[each.name])) for each in targets]
-    return TargetList(lines, search, page, max(1, -(-found // PAGE)), found)
+    return TargetList(lines, search, page, pages(found, PAGE), found)
 
 
 def shown(services: Services, name: str, tested: TestedTarget | None = None) -> TargetPage:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import Query, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
 from hhh.console import backup_list, backup_view
+from hhh.console.links import link
 from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
 from hhh.console.session import PageAdmin
@@ -172,5 +172,4 @@ def _told(error: HHHError) -> int:
 
 
 def _contents_link(backup_id: str, wanted: str, number: int = 1) -> str:
-    given = ({"q": wanted} if wanted else {}) | ({"page": number} if number > 1 else {})
-    return f"/backups/{backup_id}/contents" + (f"?{urlencode(given)}" if given else "")
+    return link(f"/backups/{backup_id}/contents", {"q": wanted, "page": number})

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
-from urllib.parse import urlencode
 
 from fastapi import Query, Request
 from starlette.responses import Response
 
 from hhh.console import drill_view
 from hhh.console.drill_view import LEVELS, STATES
+from hhh.console.links import link
 from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
 from hhh.core.errors import InvalidInput, NotFound
@@ -31,19 +30,18 @@ def index(request: Request, target: str = "", status: str = "", level: str = "",
     verifications = services(request).verifications
     narrowed = _narrowed(target.strip(), status, level)
     asked = {"target": target.strip(), "status": status, "level": level}
-    given = {name: value for name, value in asked.items() if value}
     found = verifications.history(narrowed, cursor=cursor or None, limit=_AT_ONCE)
     context = {
         "under_way": [] if cursor or status else verifications.under_way(narrowed),
         "found": found,
         "asked": asked,
-        "is_narrowed": bool(given),
+        "is_narrowed": any(asked.values()),
         "targets": services(request).targets.names(),
         "states": STATES,
         "levels": LEVELS,
         "asked_by": drill_view.asked_by,
-        "older": _index(given | {"cursor": found.next_cursor}) if found.next_cursor else "",
-        "newest": _index(given) if cursor else "",
+        "older": link("/drills", {**asked, "cursor": found.next_cursor}) if found.next_cursor else "",
+        "newest": link("/drills", asked) if cursor else "",
     }
     return page(request, "drills", context)
 
@@ -81,10 +79,6 @@ def report(
     if not drill_view.is_reported(found):
         raise InvalidInput(f"The drill is {found.status}: there is nothing to report", hint="wait for its end")
     return redirect(f"/api/v1/verifications/{found.id}/report?format={form}")
-
-
-def _index(asked: Mapping[str, str]) -> str:
-    return f"/drills?{urlencode(asked)}" if asked else "/drills"
 
 
 def _narrowed(target: str, status: str, level: str) -> VerificationFilter:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from fastapi import Request
 from starlette.responses import Response
 
 from hhh.console.first_steps_view import Tested, first_steps
+from hhh.console.links import link
 from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
 from hhh.console.session import PageAdmin
@@ -64,7 +63,7 @@ def key_saved(request: Request, fields: Form) -> Response:
     key = key_of(fields.text("identity"))
     if not fields.text("saved"):
         return _shown(request, key, error="Save it first, and tick this then: nobody can show it to you again")
-    return redirect(f"{_PATH}?{urlencode({'made': key.recipient})}", done="key-saved")
+    return redirect(link(_PATH, {"made": key.recipient}), done="key-saved")
 
 
 @router.post(f"{_PATH}/backup")

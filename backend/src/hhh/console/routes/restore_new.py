@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlencode
 
 from fastapi import Request
 from starlette.responses import Response
 
+from hhh.console.links import link
 from hhh.console.recovery_line import line_of, look_of
 from hhh.console.rendering import page
 from hhh.console.restore_form import RestoreForm
@@ -57,7 +57,7 @@ def list_tables(fields: Form) -> Response:
     form = RestoreForm.of(fields)
     if not is_id(form.backup_id):
         raise InvalidInput("No recovery point is chosen", hint="go back and choose one")
-    return redirect(f"/restores/new?{urlencode({'backup': form.backup_id, 'tables': '1'})}#where")
+    return redirect(link("/restores/new", {"backup": form.backup_id, "tables": "1"}) + "#where")
 
 
 @router.post("/restores/plan")
