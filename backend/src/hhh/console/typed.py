@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
+from hhh.core.errors import HHHError, InvalidInput
 from hhh.web.forms import Fields
 
 #: By the kind of Pydantic's error; anything else is told in Pydantic's own words.
@@ -33,6 +34,17 @@ class WrongFieldsError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """What is told of a form that is drawn again."""
+
+    #: By field.
+    errors: Mapping[str, str]
+    #: Of all of it.
+    error: HHHError | None
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class Typed:
     """The fields of a form as they are drawn. No secret is among them."""
 
@@ -55,6 +67,21 @@ class Typed:
 def typed_again(fields: Fields, *, secrets: Collection[str], errors: Mapping[str, str]) -> Typed:
     """A form as it was sent, without its secrets."""
     return Typed({name: fields.all(name) for name in fields if name not in secrets}, errors)
+
+
+def refusal(error: WrongFieldsError | HHHError | None) -> Refusal:
+    """Why a form is drawn again; what the service is to blame for is raised instead.
+
+    Args:
+        error: None where it was only tried, and the page tells how that went.
+    """
+    if error is None:
+        return Refusal({}, None, InvalidInput.status)
+    if isinstance(error, WrongFieldsError):
+        return Refusal(error.errors, None, InvalidInput.status)
+    if error.is_own_trouble:
+        raise error
+    return Refusal({}, error, error.status)
 
 
 def said_of(error: ValidationError) -> dict[str, str]:

@@ -80,6 +80,11 @@ class HHHError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
     @property
+    def is_own_trouble(self) -> bool:
+        """Whether it is the service's, or that of what it needs, and not of what was asked for."""
+        return self.status >= HHHError.status
+
+    @property
     def headers(self) -> dict[str, str]:
         """Extra headers of the HTTP answer."""
         return {}

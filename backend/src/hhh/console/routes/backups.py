@@ -24,7 +24,7 @@ from hhh.web.state import queue, services
 
 router = page_router()
 
-_SERVERS_FAULT, _UNAVAILABLE = 500, 503
+_UNAVAILABLE = 503
 
 
 @router.get("/backups")
@@ -168,7 +168,7 @@ def _asked_to_delete(request: Request, backup_id: str, error: HHHError | None = 
 
 def _told(error: HHHError) -> int:
     """The status of a page that tells an error: what a store lacks is no fault of the service."""
-    return error.status if error.status < _SERVERS_FAULT else _UNAVAILABLE
+    return _UNAVAILABLE if error.is_own_trouble else error.status
 
 
 def _contents_link(backup_id: str, wanted: str, number: int = 1) -> str:

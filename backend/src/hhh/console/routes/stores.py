@@ -10,7 +10,7 @@ from starlette.responses import Response
 from hhh.console import store_form, store_view
 from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
-from hhh.console.typed import Typed, WrongFieldsError
+from hhh.console.typed import Typed, WrongFieldsError, refusal
 from hhh.core.errors import HHHError, InvalidInput
 from hhh.schemas.storage import CopiesOfStore, TestedStorage
 from hhh.services.stores import DEFAULT_STORE
@@ -45,10 +45,8 @@ def add(request: Request, fields: Form) -> Response:
         if fields.text("do") == _TRY and not (tested := stores.try_new(name, url, options)).ok:
             return _again(request, fields, tested=tested)
         stores.add(name, url, options)
-    except WrongFieldsError as error:
-        return _again(request, fields, wrong=error)
-    except InvalidInput as error:
-        return _again(request, fields, error=error)
+    except (WrongFieldsError, InvalidInput) as error:
+        return _again(request, fields, error)
     return redirect(f"/stores/{name}", done="store-added")
 
 
@@ -82,12 +80,8 @@ def change(request: Request, name: str, fields: Form) -> Response:
         if fields.text("do") == _TRY and not (tested := stores.try_change(name, asked)).ok:
             return _again(request, fields, name=name, tested=tested)
         stores.update(name, asked)
-    except WrongFieldsError as error:
-        return _again(request, fields, name=name, wrong=error)
-    except HHHError as error:
-        if error.status >= 500:  # noqa: PLR2004  the service's own trouble, not what was typed
-            raise
-        return _again(request, fields, name=name, error=error)
+    except (WrongFieldsError, HHHError) as error:
+        return _again(request, fields, error, name=name)
     return redirect(f"/stores/{name}", done="store-changed")
 
 
@@ -106,7 +100,7 @@ def remove(request: Request, name: str, fields: Form) -> Response:
     try:
         removed = services(request).stores.remove(name, fate)
     except HHHError as error:
-        if error.status >= 500:  # noqa: PLR2004  the service's own trouble
+        if error.is_own_trouble:
             raise
         return _removal(request, name, fields, error=error)
     return page(request, "store_removed", {"removed": removed})
@@ -115,15 +109,14 @@ def remove(request: Request, name: str, fields: Form) -> Response:
 def _again(
     request: Request,
     fields: Fields,
+    error: WrongFieldsError | HHHError | None = None,
     *,
     name: str = "",
-    wrong: WrongFieldsError | None = None,
-    error: HHHError | None = None,
     tested: TestedStorage | None = None,
 ) -> Response:
-    typed = store_form.form_again(fields, wrong.errors if wrong is not None else {})
-    status = error.status if error is not None else InvalidInput.status
-    return _form(request, typed, name=name, error=error, tested=tested, status=status)
+    refused = refusal(error)
+    typed = store_form.form_again(fields, refused.errors)
+    return _form(request, typed, name=name, error=refused.error, tested=tested, status=refused.status)
 
 
 def _form(

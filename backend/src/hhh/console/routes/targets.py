@@ -12,7 +12,7 @@ from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
 from hhh.console.target_address import SSL_MODES
 from hhh.console.target_form import Asked
-from hhh.console.typed import Typed, WrongFieldsError
+from hhh.console.typed import Typed, WrongFieldsError, refusal
 from hhh.core.errors import HHHError, InvalidInput
 from hhh.engines.base import EngineKind
 from hhh.schemas.target import TestedTarget
@@ -49,10 +49,8 @@ def add(request: Request, fields: Form) -> Response:
         if tested := _failed_test(request, fields, asked):
             return _again(request, fields, tested=tested)
         services(request).targets.add(asked.name, url, asked.policy)
-    except WrongFieldsError as error:
-        return _again(request, fields, wrong=error)
-    except InvalidInput as error:
-        return _again(request, fields, error=error)
+    except (WrongFieldsError, InvalidInput) as error:
+        return _again(request, fields, error)
     return redirect(f"/targets/{asked.name}", done="target-added")
 
 
@@ -78,12 +76,8 @@ def change(request: Request, name: str, fields: Form) -> Response:
         if tested := _failed_test(request, fields, Asked(name, asked.url, asked.policy)):
             return _again(request, fields, name=name, tested=tested)
         services(request).targets.update(name, asked.url, asked.policy, whole=False)
-    except WrongFieldsError as error:
-        return _again(request, fields, name=name, wrong=error)
-    except HHHError as error:
-        if error.status >= 500:  # noqa: PLR2004  the service's own trouble, not what was typed
-            raise
-        return _again(request, fields, name=name, error=error)
+    except (WrongFieldsError, HHHError) as error:
+        return _again(request, fields, error, name=name)
     return redirect(f"/targets/{name}", done="target-changed")
 
 
@@ -131,15 +125,14 @@ def _failed_test(request: Request, fields: Fields, asked: Asked) -> TestedTarget
 def _again(
     request: Request,
     fields: Fields,
+    error: WrongFieldsError | HHHError | None = None,
     *,
     name: str = "",
-    wrong: WrongFieldsError | None = None,
-    error: HHHError | None = None,
     tested: TestedTarget | None = None,
 ) -> Response:
-    typed = target_form.form_again(fields, wrong.errors if wrong is not None else {})
-    status = error.status if error is not None else InvalidInput.status
-    return _form(request, typed, name=name, error=error, tested=tested, status=status)
+    refused = refusal(error)
+    typed = target_form.form_again(fields, refused.errors)
+    return _form(request, typed, name=name, error=refused.error, tested=tested, status=refused.status)
 
 
 def _form(
