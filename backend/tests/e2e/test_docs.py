@@ -147,6 +147,20 @@ def test_the_documented_calls_are_those_of_the_api(tmp_path: Path) -> None:
     assert calls == known
 
 
+# -------------------------------------------------------------------------------------------------------- pages
+
+
+def test_what_the_page_on_the_console_quotes_is_said_there() -> None:
+    sources = [path for ending in ("py", "j2", "js") for path in (ROOT / "backend/src/hhh").rglob(f"*.{ending}")]
+    said = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    quoted = re.findall(r'"([^"]+)"', prose(DOCS / "console.md"))
+
+    # What differs stands as `…`, which texts of the console have as well.
+    parts = [part.strip() for each in quoted for part in ([each] if each in said else each.split("…"))]
+    assert len(quoted) > 5
+    assert [part for part in parts if part not in said] == []
+
+
 # -------------------------------------------------------------------------------------------------- links, files
 
 
