@@ -21,3 +21,11 @@ def fresh_console(tmp_path: Path) -> Iterator[Console]:
     """One of an empty service, for a test that needs it so, or changes what others rely on."""
     with a_console(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def browser(console: Console) -> Console:
+    """Somebody who is signed in, in a browser that no other test uses."""
+    browser = console.another_browser()
+    browser.sign_in()
+    return browser
