@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from hhh.artifacts.encryption import Recipients
@@ -94,7 +94,6 @@ class FirstBackup:
 class FirstProof:
     """The fifth: a proof, and that both go on by themselves."""
 
-    state: State
     #: What can be proven.
     backup: BackupResource | None
     #: The newest verification of that.
@@ -104,6 +103,13 @@ class FirstProof:
     #: Whether it is encrypted, and nobody here can open it.
     needs_identity: bool
     has_schedule: bool
+
+    @property
+    def state(self) -> State:
+        """How far it is."""
+        if self.proof is not None:
+            return "done" if self.has_schedule else "to do"
+        return "in your way" if self.needs_identity or self.failed is not None else "to do"
 
     @property
     def running(self) -> VerificationResource | None:
@@ -162,11 +168,8 @@ def first_steps(services: Services, *, tested: Tested | None = None, made: str =
 
 def _databases(services: Services, tested: TestedTarget | None, *, is_backed_up: bool) -> Databases:
     shown, count = services.targets.page("", limit=_NAMED, offset=0)
-    state: State = "to do"
-    if any(each.problem for each in shown) or (tested is not None and not tested.ok):
-        state = "in your way"
-    elif is_backed_up or count > 1 or tested is not None:
-        state = "done"
+    has_problem = any(each.problem for each in shown)
+    state = _state_of_tried(tested, has_problem=has_problem, is_known=is_backed_up or count > 1)
     return Databases(state, shown, count - len(shown), tested)
 
 
@@ -174,12 +177,15 @@ def _stores(
     services: Services, targets: Sequence[ListedTarget], tested: TestedStorage | None, *, has_backups: bool
 ) -> Stores:
     stores = services.stores.list()
-    state: State = "to do"
-    if any(each.problem for each in stores) or (tested is not None and not tested.ok):
-        state = "in your way"
-    elif has_backups or tested is not None:
-        state = "done"
+    state = _state_of_tried(tested, has_problem=any(each.problem for each in stores), is_known=has_backups)
     return Stores(state, stores, shares_a_disk(targets, [each.url for each in stores]), tested)
+
+
+def _state_of_tried(tested: TestedTarget | TestedStorage | None, *, has_problem: bool, is_known: bool) -> State:
+    """Of a step that is done once a test went well, or something else tells as much."""
+    if has_problem or (tested is not None and not tested.ok):
+        return "in your way"
+    return "done" if is_known or tested is not None else "to do"
 
 
 def _key(settings: Settings, made: str) -> Key:
@@ -206,21 +212,13 @@ def _proof(services: Services, good: BackupResource | None, key: Key) -> FirstPr
     # Where many machines work, one of them may have it that answers nobody.
     alone = not services.settings.jobs_database_url.get_secret_value()
     needs_identity = alone and good is not None and _is_encrypted(good) and not key.has_identity
-    found = FirstProof(
-        state="to do",
+    return FirstProof(
         backup=good,
         newest=of_good[0] if of_good else None,
         proof=proven[0] if proven else None,
         needs_identity=needs_identity and not proven,
         has_schedule=bool(services.schedules.page(target=proven[0].target if proven else None, limit=1)),
     )
-    return replace(found, state=_state_of(found))
-
-
-def _state_of(found: FirstProof) -> State:
-    if found.proof is not None:
-        return "done" if found.has_schedule else "to do"
-    return "in your way" if found.needs_identity or found.failed is not None else "to do"
 
 
 def _is_encrypted(backup: BackupResource) -> bool:

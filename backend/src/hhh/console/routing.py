@@ -16,7 +16,7 @@ from hhh.console.session import SignInNeededError, page_admin
 from hhh.web import cookies
 from hhh.web.state import settings
 
-SIGN_IN = "/sign-in"
+SIGN_IN, FIRST_STEPS = "/sign-in", "/first-steps"
 #: Characters of a path to come back to; more than any page of ours has.
 _LONGEST_PATH = 2000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -193,9 +193,3 @@ _TOLD: Mapping[str, Callable[[Services], str]] = {
     "age_recipients": _counted_keys(lambda settings: settings.age_recipients),
     "cookie_secure": lambda services: _plain(services.settings.cookies_are_secure),
 }
-
-
-def names() -> Iterator[str]:
-    """The names of all settings that are told."""
-    for group in GROUPS.values():
-        yield from group

@@ -16,6 +16,7 @@ from hhh.schemas.schedule import ScheduleResource
 from hhh.schemas.target import TestedTarget
 from hhh.services.container import Services
 from hhh.services.policies import TargetPolicy, resolved
+from hhh.services.repair import MOST_COUNTED
 from hhh.services.targets import APP, ListedTarget
 
 #: Targets on one page of the list.
@@ -56,11 +57,16 @@ class TargetPage:
     policy: Sequence[tuple[str, str]]
     backups: Sequence[BackupResource]
     schedules: Sequence[ScheduleResource]
-    #: How many copies of its backups are to be made again; at most `hhh.services.repair.MOST_COUNTED`.
+    #: How many copies of its backups are to be made again; at most `MOST_COUNTED` are counted.
     missing: int
     history: HistoryView
     #: None unless it was just tried.
     tested: TestedTarget | None = None
+
+    @property
+    def more_are_missing(self) -> bool:
+        """Whether there may be more missing copies than were counted."""
+        return self.missing >= MOST_COUNTED
 
     @property
     def is_own(self) -> bool:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from hhh.console.rendering import page
-from hhh.console.routing import SIGN_IN, local_path, page_router, redirect
+from hhh.console.routing import FIRST_STEPS, SIGN_IN, local_path, page_router, redirect
 from hhh.console.session import SignInNeededError, begin_session, end_session, page_user
 from hhh.console.words import seconds_in_words
 from hhh.core.errors import HHHError, InvalidCredentials, RateLimited
@@ -36,7 +36,6 @@ async def _turn() -> AsyncIterator[None]:
 
 #: As for the API's sign-in: it costs memory and a core on purpose.
 _AT_ONCE = 2
-FIRST_STEPS = "/first-steps"
 
 
 @router.get(SIGN_IN)

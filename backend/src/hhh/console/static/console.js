@@ -29,9 +29,6 @@ function tellTimes(within) {
   }
 }
 
-// Days, and times that are typed, are told in this zone by the server as well.
-document.cookie = `hhh_zone=${new Intl.DateTimeFormat().resolvedOptions().timeZone}; path=/; max-age=31536000; samesite=lax`;
-
 function openDialogs(event) {
   const opener = event.target.closest("[data-opens]");
   if (opener) document.getElementById(opener.dataset.opens).showModal();
@@ -125,8 +122,6 @@ function follow(box) {
   });
 }
 
-// What is told of now is asked for again; a page that can't be is marked, so that nobody believes what it says.
-let unanswered = null;
 // What was opened, and where somebody was, stays so.
 function renew(part, fresh) {
   if (part.querySelector("dialog[open], input:focus, textarea:focus, select:focus")) return;
@@ -142,6 +137,8 @@ function renew(part, fresh) {
   reachable(fresh)[place]?.focus({ preventScroll: true });
 }
 
+// What is told of now is asked for again; a page that can't be is marked, so that nobody believes what it says.
+let unanswered = null;
 async function refresh() {
   if (document.hidden) return;
   const banner = document.querySelector("[data-offline]");
@@ -169,6 +166,9 @@ if (here.searchParams.has("done")) {
   here.searchParams.delete("done");
   history.replaceState(null, "", here);
 }
+
+// Days, and times that are typed, are told in this zone by the server as well.
+document.cookie = `hhh_zone=${new Intl.DateTimeFormat().resolvedOptions().timeZone}; path=/; max-age=31536000; samesite=lax`;
 
 tellTimes(document);
 document.addEventListener("click", openDialogs);
