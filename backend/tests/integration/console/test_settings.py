@@ -10,8 +10,8 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Message
 
-from hhh.console import settings_view
-from hhh.console.examination import ROWS, SUM, Examination
+from hhh.console.views import settings_view
+from hhh.console.views.examination import ROWS, SUM, Examination
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.services.container import assemble

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from hhh.console.store_form import KINDS
+from hhh.console.views.store_form import KINDS
 from hhh.storages.options import OPTIONS
 from support.console import Console
 from support.pages import Seen

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from hhh.console import charts
+from hhh.console.views import charts
 
 FLAT = (0.0, 0.0, 0.0)
 

@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from hhh.console.recovery_line import line_of
-from hhh.console.restore_view import MOST_TABLES, receipt_view
+from hhh.console.views.recovery_line import line_of
+from hhh.console.views.restore_view import MOST_TABLES, receipt_view
 from hhh.console.words import with_sizes
 from hhh.engines.base import EngineKind
 from hhh.schemas.facts import TableFacts

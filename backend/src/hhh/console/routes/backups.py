@@ -9,11 +9,11 @@ from fastapi import Query, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from hhh.console import backup_list, backup_view
 from hhh.console.links import link
 from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
 from hhh.console.session import PageAdmin
+from hhh.console.views import backup_list, backup_view
 from hhh.core.errors import BackupInProgress, BackupProtected, HHHError, InvalidInput
 from hhh.models import JobKind
 from hhh.schemas.backup import BackupPage

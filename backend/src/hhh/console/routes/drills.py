@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from fastapi import Query, Request
 from starlette.responses import Response
 
-from hhh.console import drill_view
-from hhh.console.drill_view import LEVELS, STATES
 from hhh.console.links import link
 from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
+from hhh.console.views import drill_view
+from hhh.console.views.drill_view import LEVELS, STATES
 from hhh.core.errors import InvalidInput, NotFound
 from hhh.models import JobKind, VerificationStatus
 from hhh.schemas.verification import LEVELS as KNOWN_LEVELS

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastapi import Request
 from starlette.responses import Response
 
-from hhh.console.first_steps_view import Tested, first_steps
 from hhh.console.links import link
 from hhh.console.rendering import page
 from hhh.console.routing import FIRST_STEPS, page_router, redirect
 from hhh.console.session import PageAdmin
+from hhh.console.views.first_steps_view import Tested, first_steps
 from hhh.services.encryption_key import EncryptionKey, is_recipient, key_of, make_key
 from hhh.web.forms import Form
 from hhh.web.state import queue, services, settings
@@ -82,7 +84,11 @@ def prove(request: Request, fields: Form, admin: PageAdmin) -> Response:
 
 
 def _drawn(request: Request, *, tested: Tested | None = None, made: str = "") -> Response:
-    return page(request, "first_steps", {"steps": first_steps(services(request), tested=tested, made=made)})
+    return page(
+        request,
+        "first_steps",
+        {"steps": first_steps(services(request), tested=tested, made=made), "dotenv": Path(".env").absolute()},
+    )
 
 
 def _shown(request: Request, key: EncryptionKey, *, error: str = "") -> Response:
@@ -90,6 +96,6 @@ def _shown(request: Request, key: EncryptionKey, *, error: str = "") -> Response
     return page(
         request,
         "first_steps_key",
-        {"key": key, "recipients": recipients, "error": error},
+        {"key": key, "recipients": recipients, "error": error, "dotenv": Path(".env").absolute()},
         status=422 if error else 200,
     )

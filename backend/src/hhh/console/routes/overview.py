@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import Query, Request
 from starlette.responses import Response
 
-from hhh.console.overview_view import Asked, overview_of
 from hhh.console.rendering import page
 from hhh.console.routing import page_router
+from hhh.console.views.overview_view import Asked, overview_of
 from hhh.web.state import services
 
 router = page_router()

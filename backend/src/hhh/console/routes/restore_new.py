@@ -10,12 +10,12 @@ from fastapi import Request
 from starlette.responses import Response
 
 from hhh.console.links import link
-from hhh.console.recovery_line import line_of, look_of
 from hhh.console.rendering import page
-from hhh.console.restore_form import RestoreForm
 from hhh.console.routing import page_router, redirect
 from hhh.console.session import PageAdmin
-from hhh.console.table_choice import boxes
+from hhh.console.views.recovery_line import line_of, look_of
+from hhh.console.views.restore_form import RestoreForm
+from hhh.console.views.table_choice import boxes
 from hhh.console.zone import typed_moment, zone_of
 from hhh.core.clock import utcnow
 from hhh.core.errors import ConfigurationError, HHHError, InvalidInput, NotFound

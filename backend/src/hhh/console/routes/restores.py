@@ -6,10 +6,10 @@ from fastapi import Request
 from starlette.responses import Response
 
 from hhh.console.rendering import page
-from hhh.console.restore_form import order_of
-from hhh.console.restore_view import RestoreView, mode_in_words, view_of
 from hhh.console.routing import page_router, redirect
 from hhh.console.session import PageAdmin
+from hhh.console.views.restore_form import order_of
+from hhh.console.views.restore_view import RestoreView, mode_in_words, view_of
 from hhh.core.clock import utcnow
 from hhh.core.errors import BackupInProgress, HHHError, InvalidInput, RestoreUnsafe
 from hhh.models import JobKind

@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import Query, Request
 from starlette.responses import Response
 
-from hhh.console import retention_form, retention_view
 from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
 from hhh.console.typed import Typed, WrongFieldsError
+from hhh.console.views import retention_form, retention_view
 from hhh.schemas.retention import Retention
 from hhh.services.pruning import Decided
 from hhh.web.forms import Fields, Form

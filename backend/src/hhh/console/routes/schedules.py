@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import Query, Request
 from starlette.responses import Response
 
-from hhh.console import schedule_form, schedule_view
 from hhh.console.rendering import page
 from hhh.console.routing import local_path, page_router, redirect
 from hhh.console.typed import Typed, WrongFieldsError
+from hhh.console.views import schedule_form, schedule_view
 from hhh.console.zone import zone_of
 from hhh.core.errors import NotFound
 from hhh.schemas.schedule import ScheduleChange, ScheduleResource

@@ -6,10 +6,10 @@ from fastapi import Request
 from markupsafe import Markup
 from starlette.responses import Response
 
-from hhh.console import examination, settings_view
-from hhh.console.examination import Examination
 from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
+from hhh.console.views import examination, settings_view
+from hhh.console.views.examination import Examination
 from hhh.services.recovery_kit import recovery_kit
 from hhh.web.state import queue, services
 

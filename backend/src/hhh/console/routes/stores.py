@@ -7,10 +7,10 @@ from typing import cast
 from fastapi import Request
 from starlette.responses import Response
 
-from hhh.console import store_form, store_view
 from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
 from hhh.console.typed import Typed, WrongFieldsError, refusal
+from hhh.console.views import store_form, store_view
 from hhh.core.errors import HHHError, InvalidInput
 from hhh.schemas.storage import CopiesOfStore, TestedStorage
 from hhh.services.stores import DEFAULT_STORE

@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import Query, Request
 from starlette.responses import Response
 
-from hhh.console import target_form, target_view
 from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
-from hhh.console.target_address import SSL_MODES
-from hhh.console.target_form import Asked
 from hhh.console.typed import Typed, WrongFieldsError, refusal
+from hhh.console.views import target_form, target_view
+from hhh.console.views.target_address import SSL_MODES
+from hhh.console.views.target_form import Asked
 from hhh.core.errors import HHHError, InvalidInput
 from hhh.engines.base import EngineKind
 from hhh.schemas.target import TestedTarget

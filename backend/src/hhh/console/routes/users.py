@@ -8,11 +8,11 @@ from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
-from hhh.console import user_view
 from hhh.console.rendering import page
 from hhh.console.routing import SIGN_IN, page_router, redirect
 from hhh.console.session import PageAdmin, end_session
 from hhh.console.typed import Typed, WrongFieldsError, typed_again
+from hhh.console.views import user_view
 from hhh.core.errors import InvalidInput
 from hhh.models import Role, User
 from hhh.services import users

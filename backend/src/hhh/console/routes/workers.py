@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import Request
 from starlette.responses import Response
 
-from hhh.console import workers_view
 from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
+from hhh.console.views import workers_view
 from hhh.web.state import services, settings
 
 router = page_router()

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hhh.console.history_view import HistoryView, history_of
 from hhh.console.links import link, pages
+from hhh.console.views.history_view import HistoryView, history_of
 from hhh.schemas.recoverability import Recoverability
 from hhh.services.container import Services
 from hhh.services.recovery_state import STATES

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from hhh.console.history_view import HistoryView, history_of
 from hhh.console.links import pages
+from hhh.console.views.history_view import HistoryView, history_of
 from hhh.core.text import counted
 from hhh.schemas.backup import BackupFilter, BackupResource
 from hhh.schemas.policy import ProofFields

@@ -8,9 +8,9 @@ from datetime import date
 from itertools import islice
 
 from hhh.console.links import link
-from hhh.console.retention_calendar import DROPPED, KINDS, Calendar, calendar_of, kind_of
-from hhh.console.retention_form import TRY, sent_of, starts
 from hhh.console.typed import Typed
+from hhh.console.views.retention_calendar import DROPPED, KINDS, Calendar, calendar_of, kind_of
+from hhh.console.views.retention_form import TRY, sent_of, starts
 from hhh.services.pruning import Decided
 from hhh.services.retention import Verdict
 

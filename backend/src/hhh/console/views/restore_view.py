@@ -39,7 +39,7 @@ class ReceiptView:
     """A receipt, what is wrong first."""
 
     #: What was counted on both sides: what, in the backup, restored.
-    numbers: Sequence[tuple[str, object, object]]
+    numbers: Sequence[tuple[str, str | None, str | None]]
     differing: Sequence[ComparedTable]
     #: Differences of other things than rows.
     others: Sequence[Difference]
@@ -198,7 +198,7 @@ def _table_of(difference: str) -> str | None:
 
 
 def _alike(table: TableFacts) -> ComparedTable:
-    name, rows = full_name(table.schema_name, table.name), str(table.rows)
+    name, rows = full_name(table.schema_name, table.name), f"{table.rows:,}"
     if table.root is not None:
         return ComparedTable(name, None, rows, f"a partition, compared as part of {full_name(*table.root)}")
     if table.extension is not None:
@@ -206,6 +206,10 @@ def _alike(table: TableFacts) -> ComparedTable:
     return ComparedTable(name, rows, rows)
 
 
-def _numbers(receipt: Receipt) -> Sequence[tuple[str, object, object]]:
+def _numbers(receipt: Receipt) -> Sequence[tuple[str, str | None, str | None]]:
     names: Collection[str] = dict.fromkeys([*receipt.source, *receipt.restored])
-    return [(name.replace("_", " "), receipt.source.get(name), receipt.restored.get(name)) for name in names]
+    return [(name.replace("_", " "), _grouped(receipt.source.get(name)), _grouped(receipt.restored.get(name))) for name in names]
+
+
+def _grouped(number: int | None) -> str | None:
+    return None if number is None else f"{number:,}"

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from urllib.parse import quote
 
-from hhh.console import charts, words
-from hhh.console.charts import Bars
+from hhh.console import words
+from hhh.console.views import charts
+from hhh.console.views.charts import Bars
 from hhh.services.container import Services
 from hhh.services.history import Figures, Outcomes, TargetHistory
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from hhh.artifacts.encryption import Recipients
 from hhh.artifacts.identities import Identities
-from hhh.console.one_disk import shares_a_disk
+from hhh.console.views.one_disk import shares_a_disk
 from hhh.core.config import Settings
 from hhh.core.errors import ConfigurationError
 from hhh.models import BackupStatus, VerificationStatus

@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from hhh.artifacts.naming import valid_target_name
-from hhh.console.target_address import BY_URL, SECRETS, fields_of, typed_url, without_password
 from hhh.console.typed import Typed, WrongFieldsError, said_of, typed_again
+from hhh.console.views.target_address import BY_URL, SECRETS, fields_of, typed_url, without_password
 from hhh.core.text import statements
 from hhh.engines.base import EngineKind
 from hhh.schemas.policy import PolicyFields
