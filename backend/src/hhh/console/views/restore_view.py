@@ -208,7 +208,10 @@ def _alike(table: TableFacts) -> ComparedTable:
 
 def _numbers(receipt: Receipt) -> Sequence[tuple[str, str | None, str | None]]:
     names: Collection[str] = dict.fromkeys([*receipt.source, *receipt.restored])
-    return [(name.replace("_", " "), _grouped(receipt.source.get(name)), _grouped(receipt.restored.get(name))) for name in names]
+    return [
+        (name.replace("_", " "), _grouped(receipt.source.get(name)), _grouped(receipt.restored.get(name)))
+        for name in names
+    ]
 
 
 def _grouped(number: int | None) -> str | None:
