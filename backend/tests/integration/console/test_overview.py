@@ -158,7 +158,7 @@ def test_many_databases_are_on_several_pages(fresh_console: Console) -> None:
     first = fresh_console.get("/")
     assert (len(names(first)), "Page 1 of 2" in first.text) == (24, True)
     second = fresh_console.get(first.links["Next"])
-    assert (len(names(second)), second.links["Back"]) == (7, "/")
+    assert (len(names(second)), second.links["Before"]) == (7, "/")
     assert not {*names(first)} & {*names(second)}
     assert len(second.table("What became").one("tbody").all("tr")) == 7
 

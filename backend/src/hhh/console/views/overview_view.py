@@ -79,6 +79,16 @@ class Overview:
     pages: int
     history: HistoryView
 
+    @property
+    def before(self) -> str:
+        """Where the page before is; empty where there is none."""
+        return self.asked.href(page=self.asked.page - 1) if self.asked.page > 1 else ""
+
+    @property
+    def after(self) -> str:
+        """Where the next page is; empty where there is none."""
+        return self.asked.href(page=self.asked.page + 1) if self.asked.page < self.pages else ""
+
 
 def overview_of(services: Services, asked: Asked) -> Overview:
     """How all targets stand, and those of one page in detail."""

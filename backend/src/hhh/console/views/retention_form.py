@@ -24,6 +24,7 @@ COUNTS = (
     ("yearly", "Years"),
 )
 UNITS: Mapping[str, int] = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+UNIT_CHOICES = [(unit, unit) for unit in UNITS]
 #: Says that rules are tried, and not those of the target.
 TRY = "try"
 _SIZE, _UNIT = "maximum_size", "unit"

@@ -106,7 +106,9 @@ class RetentionPage:
         return link(self.path, self.carried)
 
     def months_from(self, key: str) -> str:
-        """The page whose calendar begins with a month."""
+        """The page whose calendar begins with a month; empty where there is no such month."""
+        if not key:
+            return ""
         return f"{link(self.path, {**self.carried, 'until': key})}#calendar"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from hhh.console.links import pages
+from hhh.console.links import link, pages
 from hhh.console.views.history_view import HistoryView, history_of
 from hhh.core.text import counted
 from hhh.schemas.backup import BackupFilter, BackupResource
@@ -46,6 +46,19 @@ class TargetList:
     page: int
     pages: int
     found: int
+
+    @property
+    def before(self) -> str:
+        """Where the page before is; empty where there is none."""
+        return self._path(self.page - 1) if 1 < self.page <= self.pages else ""
+
+    @property
+    def after(self) -> str:
+        """Where the next page is; empty where there is none."""
+        return self._path(self.page + 1) if self.page < self.pages else ""
+
+    def _path(self, page: int) -> str:
+        return link("/targets", {"search": self.search, "page": page})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
+from hhh.console.links import link
 from hhh.console.typed import WrongFieldsError
 from hhh.core.errors import InvalidInput
 from hhh.core.security import new_token
@@ -46,7 +47,7 @@ class ShownUsers:
     users: list[ShownUser]
     #: The e-mail that this page comes after.
     after: str
-    #: The e-mail that the next one comes after; empty: there is none.
+    #: Where the next one is; empty: there is none.
     next: str
 
 
@@ -54,7 +55,7 @@ def listed(session: Session, admin: Principal, after: str) -> ShownUsers:
     """A page of users, by e-mail."""
     found = users.page(session, after=after, limit=_PER_PAGE + 1)
     shown = [shown_user(each, admin) for each in found[:_PER_PAGE]]
-    return ShownUsers(shown, after, shown[-1].email if len(found) > _PER_PAGE else "")
+    return ShownUsers(shown, after, link("/users", {"after": shown[-1].email}) if len(found) > _PER_PAGE else "")
 
 
 def shown_user(user: User, admin: Principal) -> ShownUser:
