@@ -14,7 +14,7 @@ from hhh.core.database import Database, shown
 from hhh.core.errors import ConfigurationError, HHHError
 from hhh.core.files import needed, readable_by_others
 from hhh.core.scratch import scratch_folder
-from hhh.core.text import listed
+from hhh.core.text import counted, listed
 from hhh.engines.base import Workplace
 from hhh.models import JobState
 from hhh.repositories import sweeping as rows
@@ -115,7 +115,7 @@ def _encryption(settings: Settings) -> str:
     recipients = Recipients(settings.age_recipients)
     if not recipients:
         return "off: backups are stored in clear; set HHH_AGE_RECIPIENTS to encrypt them"
-    return f"age, for {len(settings.age_recipients)} recipient(s)"
+    return f"age, for {counted(len(settings.age_recipients), 'recipient', 'recipients')}"
 
 
 def _store(services: Services, name: str) -> Iterator[Finding]:

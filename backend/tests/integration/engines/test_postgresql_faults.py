@@ -375,8 +375,9 @@ def test_a_missing_database_and_a_closed_port_are_unreachable(any_postgres: Post
     workplace = Workplace(scratch, any_postgres.bin_dir)
     with pytest.raises(TargetUnreachable, match='database "nowhere" does not exist'):
         PostgresqlEngine().inspect(any_postgres.url("nowhere"), workplace)
-    with pytest.raises(TargetUnreachable, match="Connection refused"):
+    with pytest.raises(TargetUnreachable, match=r"^No connection: connection to .* Connection refused") as caught:
         PostgresqlEngine().inspect("postgresql://u@127.0.0.1:1/d", workplace)
+    assert caught.value.hint == "no PostgreSQL answers there: start it, or correct the host and the port"
 
 
 @pytest.fixture

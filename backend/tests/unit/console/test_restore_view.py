@@ -19,8 +19,8 @@ NOW = datetime(2025, 1, 31, 3, 0, tzinfo=UTC)
 
 def receipt(tables: list[TableFacts], differences: list[Difference]) -> Receipt:
     return Receipt(
-        source={"tables": 3, "rows": 30},
-        restored={"tables": 2, "rows": 25},
+        source={"tables": 3, "rows": 3000},
+        restored={"tables": 2, "rows": 2500},
         tables=tables,
         differences=differences,
         errors=[],
@@ -72,7 +72,7 @@ def test_tables_that_differ_stand_apart_from_those_that_do_not() -> None:
     ]
     assert [each.name for each in seen.others] == ["sequence public.ids"]
     assert [each.name for each in seen.alike] == ["public.people"]
-    assert seen.numbers == [("tables", 3, 2), ("rows", 30, 25)]
+    assert seen.numbers == [("tables", "3", "2"), ("rows", "3,000", "2,500")]
 
 
 def test_of_a_table_that_was_not_compared_by_itself_no_rows_of_the_backup_are_told() -> None:

@@ -39,7 +39,7 @@ class ReceiptView:
     """A receipt, what is wrong first."""
 
     #: What was counted on both sides: what, in the backup, restored.
-    numbers: Sequence[tuple[str, str | None, str | None]]
+    numbers: Sequence[tuple[str, object, object]]
     differing: Sequence[ComparedTable]
     #: Differences of other things than rows.
     others: Sequence[Difference]
@@ -178,7 +178,7 @@ def receipt_view(receipt: Receipt) -> ReceiptView:
         if name is None:
             others.append(each)
         else:
-            differing.append(ComparedTable(name, each.expected, each.found))
+            differing.append(ComparedTable(name, _readable(each.expected), _readable(each.found)))
     names = {each.name for each in differing}
     alike = [_alike(each) for each in receipt.tables if full_name(each.schema_name, each.name) not in names]
     return ReceiptView(
@@ -188,6 +188,10 @@ def receipt_view(receipt: Receipt) -> ReceiptView:
         alike=alike[:MOST_TABLES],
         left_out=max(0, len(alike) - MOST_TABLES),
     )
+
+
+def _readable(found: str) -> str:
+    return f"{int(found):,}" if found.isdecimal() else found
 
 
 def _table_of(difference: str) -> str | None:
@@ -206,7 +210,7 @@ def _alike(table: TableFacts) -> ComparedTable:
     return ComparedTable(name, rows, rows)
 
 
-def _numbers(receipt: Receipt) -> Sequence[tuple[str, str | None, str | None]]:
+def _numbers(receipt: Receipt) -> Sequence[tuple[str, object, object]]:
     names: Collection[str] = dict.fromkeys([*receipt.source, *receipt.restored])
     return [
         (name.replace("_", " "), _grouped(receipt.source.get(name)), _grouped(receipt.restored.get(name)))
@@ -214,5 +218,5 @@ def _numbers(receipt: Receipt) -> Sequence[tuple[str, str | None, str | None]]:
     ]
 
 
-def _grouped(number: int | None) -> str | None:
-    return None if number is None else f"{number:,}"
+def _grouped(number: object) -> object:
+    return f"{number:,}" if isinstance(number, int) else number

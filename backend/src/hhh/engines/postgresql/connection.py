@@ -193,7 +193,8 @@ def _last_line(error: psycopg.Error) -> str:
         return error.diag.message_primary
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line[0].isspace()]
     from_server = [line for line in lines if "FATAL:" in line or "ERROR:" in line]
-    return (from_server or lines or [type(error).__name__])[-1]
+    # psycopg's own beginning says what libpq says right after it.
+    return (from_server or lines or [type(error).__name__])[-1].removeprefix("connection failed: ")
 
 
 def _mapped(doing: str, error: psycopg.Error) -> EngineError:
@@ -212,7 +213,9 @@ def _mapped(doing: str, error: psycopg.Error) -> EngineError:
 
 def _connection_advice(message: str) -> str | None:
     if "password authentication failed" in message:
-        return "check the user and the password of the target's URL; characters such as @ : / are written %40 %3A %2F"
+        return "check the user and the password; within a URL, characters such as @ : / are written %40 %3A %2F"
+    if "Connection refused" in message:
+        return "no PostgreSQL answers there: start it, or correct the host and the port"
     return None
 
 
