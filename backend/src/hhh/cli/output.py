@@ -15,6 +15,8 @@ from rich.console import Console, ConsoleRenderable, RenderHook
 from rich.filesize import decimal
 from rich.text import Text
 
+from hhh.core.text import harmless
+
 #: The option that every command has which prints data.
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -25,20 +27,12 @@ problems = Console(stderr=True, highlight=False, soft_wrap=True)
 _MINUTE = 60
 _TWO_DAYS = 48
 
-#: A database may be somebody else's, and its names and messages stand in errors: none of them commands the operator's
-#: terminal, or turns the direction of what is read. Line breaks and tabs stay.
-_HARMLESS = (
-    {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}
-    | {0x7F: 0x2421}
-    | dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
-)
-
 
 class _Harmless(RenderHook):
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         for each in renderables:
             if isinstance(each, Text):
-                each.plain = each.plain.translate(_HARMLESS)
+                each.plain = harmless(each.plain)
         return renderables
 
 

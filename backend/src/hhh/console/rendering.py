@@ -47,6 +47,7 @@ def environment() -> Environment:
         loader=PackageLoader("hhh.console"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=words.shown,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,

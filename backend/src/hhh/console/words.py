@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from markupsafe import Markup, escape
 
 from hhh.core.clock import utcnow
-from hhh.core.text import counted
+from hhh.core.text import counted, harmless
 
 _UNITS = ("kB", "MB", "GB", "TB", "PB")
 _STEP = 1000
@@ -117,7 +117,8 @@ def short_hash(digest: str | None) -> Markup:
 
 def sentence(told: str) -> Markup:
     """A message with its full stop; what it has in back quotes is code."""
-    parts = told.strip().split("`") if told.count("`") % 2 == 0 else [told.strip()]
+    told = harmless(told).strip()
+    parts = told.split("`") if told.count("`") % 2 == 0 else [told]
     quoted = (Markup("<code>{}</code>").format(each) if at % 2 else escape(each) for at, each in enumerate(parts))
     whole = Markup().join(quoted)
     return whole if not told or told.endswith((".", "?", "!", "…")) else whole + "."
@@ -131,11 +132,21 @@ def advice(told: str) -> Markup:
 
 def with_sizes(text: str) -> Markup:
     """A message of the service with its bytes as `size` tells them."""
-    told, end = Markup(), 0
+    text, told, end = harmless(text), Markup(), 0
     for found in _BYTES_IN_TEXT.finditer(text):
         told += escape(text[end : found.start()]) + size(int(found[1]))
         end = found.end()
     return told + escape(text[end:])
+
+
+def shown(value: object) -> object:
+    """What is written of a value before it is escaped; what is escaped already is as it should be."""
+    return value if hasattr(value, "__html__") else harmless(str(value))
+
+
+def exact(value: object) -> Markup:
+    """A value that is to come back as it is: that of a field."""
+    return escape("" if value is None else value)
 
 
 def or_none(value: object) -> object:
@@ -165,6 +176,7 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "ago": ago,
     "short_hash": short_hash,
     "or_none": or_none,
+    "exact": exact,
     "with_sizes": with_sizes,
     "sentence": sentence,
     "advice": advice,

@@ -94,6 +94,15 @@ class Database:
         self.engine.dispose()
 
 
+_NO_ROOM = "make room on its disk; nothing of what was asked for was done"
+#: By what a driver says: what SQLite, and what PostgreSQL says where nothing can be written.
+_HINTS = (
+    ("disk is full", _NO_ROOM),
+    ("No space left on device", _NO_ROOM),
+    ("readonly database", "let the service write its file and the folder that it is in: see HHH_DATA_DIR"),
+)
+
+
 @contextlib.contextmanager
 def mapped_errors() -> Iterator[None]:
     """Turns SQLAlchemy's errors of reaching or using the database into `DatabaseUnavailable`.
@@ -105,9 +114,9 @@ def mapped_errors() -> Iterator[None]:
     except (IntegrityError, DataError):
         raise
     except (DBAPIError, PoolTimeout) as error:
-        raise DatabaseUnavailable(
-            f"The service's own database failed: {last_line(error)}", hint="see `hhh doctor`"
-        ) from error
+        told = last_line(error)
+        hint = next((hint for words, hint in _HINTS if words in told), "see `hhh doctor`")
+        raise DatabaseUnavailable(f"The service's own database failed: {told}", hint=hint) from error
 
 
 def last_line(error: Exception) -> str:

@@ -5,6 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _SHOWN = 8
+#: A database may be somebody else's, and its names and messages stand in what is told of it: none of them commands a
+#: terminal, or turns the direction of what is read. Line breaks and tabs stay.
+_HARMLESS = (
+    {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}
+    | {0x7F: 0x2421}
+    | dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
+)
+
+
+def harmless(text: str) -> str:
+    """A text as people may be shown it, with a visible sign for each character that is none of its own."""
+    return text if text.isprintable() else text.translate(_HARMLESS)
 
 
 def counted(count: int, one: str, more: str) -> str:

@@ -1,7 +1,9 @@
 """The console against whoever means harm: every route of the router, so that none can be forgotten."""
 
 import re
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from urllib.parse import quote, urlencode, urlsplit
@@ -15,7 +17,7 @@ from hhh.console.routes import ROUTERS
 from hhh.models import Role
 from hhh.services import users
 from support.console import Console
-from support.pages import Seen
+from support.pages import Seen, parse
 from support.sign_in import PASSWORD, expire_access_token, make_user
 
 #: What anybody may ask for: nothing of the service is in it.
@@ -261,6 +263,60 @@ def test_what_a_browser_says_of_itself_is_on_no_page_and_leads_nowhere(world: Wo
         for client in (world.console.client, _nobody(world).client):
             answer = client.get(path, headers={header: said})
             assert "evil" not in answer.text + answer.headers.get("Location", ""), path
+
+
+# ------------------------------------------------------------------------------------ what others have written
+
+NAMES = [
+    "<script>alert(1)</script>",
+    "\"'><img src=x>",
+    "a\x1b[31m\x9b31m",
+    "txt.\u202ecod",
+    "a\r\nb",
+    "{{ 7 * 7 }}",
+    "x" * 2000,
+]
+
+
+def test_names_in_a_database_of_somebody_else_are_shown_as_names(world: World) -> None:
+    console = world.console
+    with closing(sqlite3.connect(console.add_target("strange"))) as database, database:
+        for name in NAMES:
+            quoted = '"' + name.replace('"', '""') + '"'
+            database.execute(f"CREATE TABLE {quoted} ({quoted} TEXT DEFAULT '{{{{ 8 * 8 }}}}')")
+    backup = console.back_up("strange")
+    drill = console.send(f"/backups/{backup}/verify", level="proven").location.partition("?")[0]
+    console.ended(f"/api/v1/verifications/{drill.rpartition('/')[2]}")
+
+    contents, proof = (console.client.get(path).text for path in (f"/backups/{backup}/contents", drill))
+
+    assert parse(proof).one("h1").text.startswith("Drill of")
+    assert "Proven restorable" in proof
+    shown = parse(contents).one("table").text
+    for told in (
+        "<script>alert(1)</script>",
+        "\"'><img src=x>",
+        "{{ 7 * 7 }}",
+        "txt.\ufffdcod",
+        "a␛[31m\ufffd31m",
+        "a␍ b",
+    ):
+        assert told in shown
+    for page in (contents, proof):
+        assert not {"\x1b", "\x9b", "\u202e", "\r"} & set(page)
+
+
+def test_what_was_typed_comes_back_as_it_was(world: World) -> None:
+    path = "no/path\u202e\x1b\x9b"
+
+    page = world.console.client.post(
+        "/new-target",
+        content=urlencode({"csrf_token": world.console.csrf_token, "name": "x", "engine": "sqlite", "path": path}),
+        headers=FORM,
+    )
+
+    field = next(each for each in parse(page.text).all("input") if each.get("name") == "path")
+    assert field.get("value") == path
 
 
 # ------------------------------------------------------------------------------------------------ odd input

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from hhh.core.database import Database, normalise, shown
-from hhh.core.errors import ConfigurationError
+from hhh.core.errors import ConfigurationError, DatabaseUnavailable
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,19 @@ def test_a_sqlite_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     file.touch(0o640)
     Database(f"sqlite:///{file}").close()
     assert file.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"), [("max_page_count = 1", "make room on its disk"), ("query_only = 1", "let the service write")]
+)
+def test_where_nothing_can_be_written_it_is_told_what_to_do(tmp_path: Path, limit: str, told: str) -> None:
+    def write(database: Database) -> None:
+        with database.transaction() as session:
+            session.execute(text(f"PRAGMA {limit}"))
+            session.execute(text("CREATE TABLE t (x)"))
+
+    with contextlib.closing(Database(f"sqlite:///{tmp_path}/hhh.db")) as database:
+        with pytest.raises(DatabaseUnavailable) as refused:
+            write(database)
+
+    assert str(refused.value.hint).startswith(told)
