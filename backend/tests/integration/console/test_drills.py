@@ -185,7 +185,7 @@ def test_one_that_runs_is_followed_and_cancelled(fresh_console: Console) -> None
     page = console.get(f"/drills/{drill}")
     cancelled = console.press(page, "Cancel")
 
-    assert (row["State"], row["Progress"]) == ("running", "restore 40 %")
+    assert (row["State"], row["Progress"]) == ("running", "restoring 40 %")
     followed = page.root.where(lambda each: "data-follow" in each.attributes)
     assert [each.get("data-follow") for each in followed] == [f"/api/v1/verifications/{drill}/events"]
     assert cancelled.notices == ["It was asked to stop, and does so within seconds."]

@@ -73,7 +73,7 @@ def test_what_runs_leads_to_what_it_makes_and_tells_how_far_it_is(fresh_console:
 
     running = {row["Job"]: row for row in page.rows("Running")}
     assert page.links["Drill"] == f"/drills/{drill}"
-    assert (running["Drill"]["Worker"], running["Drill"]["Progress"]) == ("prover", "restore 40 %")
+    assert (running["Drill"]["Worker"], running["Drill"]["Progress"]) == ("prover", "restoring 40 %")
     assert (running["Sweep"]["Of"], running["Sweep"]["Worker"]) == ("all stores", "one that is gone")
     assert "Drill of shop" in {row["Worker"]: row["Runs"] for row in page.rows("Workers")}["prover"]
 
