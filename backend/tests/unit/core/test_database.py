@@ -63,8 +63,8 @@ def test_where_nothing_can_be_written_it_is_told_what_to_do(tmp_path: Path, limi
             session.execute(text(f"PRAGMA {limit}"))
             session.execute(text("CREATE TABLE t (x)"))
 
-    with contextlib.closing(Database(f"sqlite:///{tmp_path}/hhh.db")) as database:
-        with pytest.raises(DatabaseUnavailable) as refused:
-            write(database)
+    database = Database(f"sqlite:///{tmp_path}/hhh.db")
+    with contextlib.closing(database), pytest.raises(DatabaseUnavailable) as refused:
+        write(database)
 
     assert str(refused.value.hint).startswith(told)
