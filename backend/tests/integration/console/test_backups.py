@@ -107,7 +107,7 @@ def test_one_that_runs_shows_its_progress(console: Console) -> None:
     running(console, "slow")
     [told] = rows(console, "target=slow")
 
-    assert told["State"] == "running stream 25 %"
+    assert told["State"] == "running storing 25 %"
 
 
 def test_the_list_is_narrowed_and_its_fields_show_to_what(console: Console) -> None:
