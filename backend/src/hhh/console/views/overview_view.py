@@ -14,7 +14,7 @@ from hhh.services.recovery_state import STATES
 from hhh.services.totals import Totals, totals
 
 #: Targets on one page.
-PAGE = 24
+PAGE = 12
 
 
 @dataclass(frozen=True, slots=True)
