@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated
 
 import typer
@@ -17,8 +17,9 @@ from hhh.cli.session import opened_services
 from hhh.jobs import runtime
 from hhh.jobs.worker import Worker, working
 from hhh.services.container import Services
-from hhh.services.doctor import examine, examine_upkeep, swept
-from hhh.services.doctor_findings import Finding, attempted, store_that_is_down
+from hhh.services.doctor import examine_all
+from hhh.services.doctor_findings import Finding
+from hhh.services.sweep_report import SweepReport
 
 #: Of findings that are alike so many are printed; `--json` has more, the log all.
 _SHOWN = 20
@@ -46,18 +47,13 @@ def doctor(
 
 
 def _examined(services: Services, *, repair: bool) -> Iterator[Finding]:
-    # A store that is down is told once, and not waited for again.
-    down = set()
-    for finding in examine(services):
-        yield finding
-        if (store := store_that_is_down(finding)) is not None:
-            down.add(store)
-    if services.settings.jobs_database_url.get_secret_value():
-        yield attempted("jobs database", lambda: _jobs_database(services))
-    with working(services) as worker:
-        report = services.sweep.look(repair=repair, tidy=lambda: _tidy(services, worker), without=down, believe=repair)
-    yield from swept(report)
-    yield from examine_upkeep(services)
+    def sweep(down: Collection[str]) -> SweepReport:
+        with working(services) as worker:
+            return services.sweep.look(
+                repair=repair, tidy=lambda: _tidy(services, worker), without=down, believe=repair
+            )
+
+    return examine_all(services, check_jobs=lambda: _check_jobs(services), sweep=sweep)
 
 
 def _tidy(services: Services, worker: Worker) -> None:
@@ -69,12 +65,11 @@ def _tidy(services: Services, worker: Worker) -> None:
         worker.tidy()
 
 
-def _jobs_database(services: Services) -> str:
+def _check_jobs(services: Services) -> None:
     from hhh.jobs import procrastinate_schema
 
     runtime.check(services)
     procrastinate_schema.ensure(services.settings.jobs_database_url.get_secret_value())
-    return "it can be reached, and has the queue's tables; keys are those of the other machines"
 
 
 def _printed(found: Iterator[Finding]) -> list[Finding]:

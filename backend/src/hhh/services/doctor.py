@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from hhh.models import JobState
 from hhh.repositories import sweeping as rows
 from hhh.services import doctor_proof
 from hhh.services.container import Services
-from hhh.services.doctor_findings import STORE, Finding, attempted
+from hhh.services.doctor_findings import STORE, Finding, attempted, store_that_is_down
 from hhh.services.policies import resolved
 from hhh.services.sweep_report import SweepReport
 
@@ -29,6 +29,31 @@ _FIRST_BACKUP = timedelta(days=1)
 #: After so long without a sweep nobody seems to work.
 _LAST_SWEEP = timedelta(days=3)
 _SCHEDULES_AT_ONCE = 500
+
+
+def examine_all(
+    services: Services, *, check_jobs: Callable[[], None], sweep: Callable[[Collection[str]], SweepReport]
+) -> Iterator[Finding]:
+    """Looks at everything, what others depend on first; each finding is given as soon as it is known.
+
+    Args:
+        services: of the installation.
+        check_jobs: opens the jobs' own database, where there is one.
+        sweep: looks for what was left over, but not in these stores: one that is down is told once, and not waited for
+            again.
+
+    Raises:
+        DatabaseUnavailable: the own database does not answer.
+    """
+    down = set[str]()
+    for finding in examine(services):
+        yield finding
+        if (store := store_that_is_down(finding)) is not None:
+            down.add(store)
+    if services.settings.jobs_database_url.get_secret_value():
+        yield attempted("jobs database", lambda: _jobs_database(check_jobs))
+    yield from _swept(sweep(down))
+    yield from examine_upkeep(services)
 
 
 def examine(services: Services) -> Iterator[Finding]:
@@ -69,7 +94,12 @@ def examine_upkeep(services: Services) -> Iterator[Finding]:
     yield from doctor_proof.takers(services)
 
 
-def swept(report: SweepReport) -> Iterator[Finding]:
+def _jobs_database(check: Callable[[], None]) -> str:
+    check()
+    return "it can be reached, and has the queue's tables; keys are those of the other machines"
+
+
+def _swept(report: SweepReport) -> Iterator[Finding]:
     """What a sweep found, as findings."""
     for each in report.findings:
         where = f" in {each.store}" if each.store else ""

@@ -20,8 +20,8 @@ from hhh.core.errors import Cancelled, HHHError
 from hhh.core.run import Progress
 from hhh.jobs import runtime
 from hhh.services.container import Services
-from hhh.services.doctor import examine, examine_upkeep, swept
-from hhh.services.doctor_findings import Finding, attempted, store_that_is_down
+from hhh.services.doctor import examine_all
+from hhh.services.doctor_findings import Finding
 
 #: Where in the page the findings go, and what they come to.
 ROWS, SUM = "<!-- findings -->", "<!-- sum -->"
@@ -115,20 +115,11 @@ def _guarded(services: Services, run: _Watched) -> Iterator[Finding]:
 
 
 def _examined(services: Services, run: _Watched) -> Iterator[Finding]:
-    down = set()
-    for finding in examine(services):
-        yield finding
-        if (store := store_that_is_down(finding)) is not None:
-            down.add(store)
-    if services.settings.jobs_database_url.get_secret_value():
-        yield attempted("jobs database", lambda: _jobs_database(services))
-    yield from swept(services.sweep.look(repair=False, run=run, without=down))
-    yield from examine_upkeep(services)
-
-
-def _jobs_database(services: Services) -> str:
-    runtime.check(services)
-    return "it can be reached, and has the queue's tables; keys are those of the other machines"
+    return examine_all(
+        services,
+        check_jobs=lambda: runtime.check(services),
+        sweep=lambda down: services.sweep.look(repair=False, run=run, without=down),
+    )
 
 
 def _without_steps(found: Iterator[Finding]) -> Iterator[Finding]:
