@@ -20,8 +20,8 @@ def harmless(text: str) -> str:
 
 
 def counted(count: int, one: str, more: str) -> str:
-    """A number of things: ``1 copy``, ``2 copies``."""
-    return f"{count} {one if count == 1 else more}"
+    """A number of things: ``1 copy``, ``2,000 copies``."""
+    return f"{count:,} {one if count == 1 else more}"
 
 
 def listed(names: Sequence[str]) -> str:

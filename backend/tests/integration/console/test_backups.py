@@ -81,7 +81,7 @@ def test_a_row_tells_state_copies_sizes_and_what_is_proven(console: Console, sho
 
     assert told["State"] == "success"
     assert told["Copies"] == "1 of 1"
-    assert told["Proven"] == "not yet"
+    assert told["Verified"] == "not yet"
     assert told["Ratio"].endswith("×")
     assert told["Stored"].endswith(("bytes", "kB"))
     assert told["Took"].endswith(" s")

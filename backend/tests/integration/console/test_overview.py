@@ -204,13 +204,13 @@ def test_every_chart_has_its_figures_in_a_table(fresh_console: Console) -> None:
         "app",
         age=2 * DAY,
         backup_size=5_000_000,
-        raw_size=20_000_000,
-        finished_at=begun + timedelta(seconds=10),
+        raw_size=80_000_000,
+        finished_at=begun + timedelta(seconds=40),  # A moment less from when its row is made.
     )
     page = fresh_console.get("/")
     told = f"{begun:%Y-%m-%d}"
     assert page.rows("Stored a day") == [{"Day (UTC)": told, "Stored a day": "5.0 MB"}]
-    assert page.rows("Duration of a backup")[0]["Duration of a backup"] == "10 s"
+    assert page.rows("Duration of a backup")[0]["Duration of a backup"] == "40 s"
     assert page.rows("Rate of a backup")[0]["Rate of a backup"] == "2.0 MB/s"
 
 
