@@ -10,7 +10,7 @@ from starlette.responses import Response
 from hhh.console.rendering import page
 from hhh.console.routing import SIGN_IN, came_from, hand_out, to_sign_in
 from hhh.console.session import SignInNeededError, page_user
-from hhh.core.errors import CsrfInvalid, HHHError, NotFound, SuperAdminRequired
+from hhh.core.errors import CsrfInvalid, HHHError, NotFound, RestoreUnsafe, SuperAdminRequired
 from hhh.web import cookies
 from hhh.web.errors import Answer
 from hhh.web.state import request_id
@@ -36,6 +36,7 @@ _HINTS: Mapping[str, str] = {
     CsrfInvalid.code: "Nothing was changed. Go back, load the page again, and repeat what you did: the page was open "
     "while you signed in or out somewhere else, or cookies are switched off.",
     "ERR_METHOD_NOT_ALLOWED": "Only forms are sent here. Nothing was changed. Begin at the overview.",
+    RestoreUnsafe.code: "Nothing was changed. Go back, and load the page again: it tells how things are now.",
     NotFound.code: "It may have been removed. Go back, or begin at the overview.",
 }
 #: From here on it may be the database that fails: it is not asked again who is signed in.

@@ -151,6 +151,8 @@ def test_a_restore_in_place_needs_the_name_and_is_undone_and_that_as_well(consol
     assert "It was taken back" in taken_back.text
     assert console.get(taken_back.links["this undo"]).heading == "Undo of notes"
     assert "It was undone already" in console.get(f"{undone.links['the restore']}/undo").text
+    again = console.send(f"{undone.links['the restore']}/undo")
+    assert (again.status, "It was undone already. Nothing was changed." in again.text) == (409, True)
 
     again = ended(console, console.press(console.get(undone.links["Undo this undo…"]), "Undo it", follow=False))
     assert (again.heading, content(notes)) == ("Undo of notes", then)
