@@ -68,6 +68,8 @@ def _because(error: str | None) -> str:
     if not lines:
         return ""
     last = lines[-1].removesuffix(".")
+    if len(last) > _LONGEST and last.endswith(")"):  # what to do stands in the reasons
+        last = last.partition(" (")[0]
     return f": {last}" if len(last) <= _LONGEST else f": {last[: _LONGEST - 1].rstrip()}…"
 
 

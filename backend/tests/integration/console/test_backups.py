@@ -307,7 +307,7 @@ def test_it_is_pinned_and_unpinned(console: Console, shop: str) -> None:
     assert shop in ids(console, "pinned=yes")
 
     unpinned = console.press(pinned, "Unpin")
-    assert unpinned.facts["Kept"] == "as the rules of shop say"
+    assert unpinned.facts["Kept"] == "what is kept of shop"
 
 
 @pytest.mark.parametrize("form", ["stored", "plain"])
