@@ -8,6 +8,7 @@ from hhh.services import users
 from hhh.services.tokens import AccessTokens
 from support.console import Console
 from support.pages import Seen
+from support.sign_in import PASSWORD
 
 #: The browser's name for this host.
 HERE = "http://testserver"
@@ -34,7 +35,7 @@ def users_of(console: Console) -> set[str]:
 
 def add_user(browser: Console, email: str, **headers: str) -> Seen:
     """Has a user added by a form, with further headers."""
-    fields = {"csrf_token": browser.csrf_token, "email": email, "role": "MEMBER", "make": "yes"}
-    answer = browser.client.post("/new-user", data=fields, headers=headers)
+    fields = {"email": email, "role": "MEMBER", "make": "yes", "present_password": PASSWORD}
+    answer = browser.client.post("/new-user", data={"csrf_token": browser.csrf_token, **fields}, headers=headers)
     is_page = answer.headers.get("Content-Type", "").startswith("text/html")
     return Seen(answer.status_code, answer.text, location=answer.headers.get("Location", ""), is_page=is_page)

@@ -28,6 +28,9 @@ _FROM_CODE = "Value error, "
 class WrongFieldsError(Exception):
     """What was typed can't be used; by the field's name, why."""
 
+    status = InvalidInput.status
+    headers: Mapping[str, str] = {}
+
     def __init__(self, errors: Mapping[str, str]) -> None:
         super().__init__(", ".join(errors))
         self.errors = errors

@@ -76,13 +76,9 @@ def sign_in(
         RateLimited: too many failures of this account or from this address.
     """
     now = now or utcnow()
-    email = normalise_email(email)
-    attempt = count_attempt(database, settings, email=email, address=address, now=now)
-    with database.snapshot() as session:
-        # What can't be an e-mail is nobody's; PostgreSQL would refuse some of it with an error.
-        user = user_rows.by_email(session, email) if email.isprintable() else None
-    matches, better_hash = verify_password(password, user.password_hash if user else None)
-    if user is None or not matches:
+    attempt = count_attempt(database, settings, email=normalise_email(email), address=address, now=now)
+    user, better_hash = _verified(database, email, password)
+    if user is None:
         log.warning("sign-in failed", address=address)
         raise _wrong()
     with database.transaction() as session:
@@ -90,6 +86,26 @@ def sign_in(
         failure_rows.forget(session, attempt)
     log.info("signed in", email=user.email, address=address, session=signed_in.principal.session_id)
     return signed_in
+
+
+def confirm_password(
+    database: Database, settings: Settings, *, email: str, password: str, address: str, now: datetime | None = None
+) -> None:
+    """Has whoever is signed in show that they know their password, before what a stolen session must not do.
+
+    Counted and timed like a sign-in, in short transactions of its own: not to be called within one.
+
+    Raises:
+        InvalidCredentials: it is another one.
+        RateLimited: as by `sign_in`, whose failures count here, and these there.
+    """
+    attempt = count_attempt(database, settings, email=normalise_email(email), address=address, now=now or utcnow())
+    user, _ = _verified(database, email, password)
+    if user is None:
+        log.warning("password not confirmed", email=email, address=address)
+        raise InvalidCredentials("This is not your password")
+    with database.transaction() as session:
+        failure_rows.forget(session, attempt)
 
 
 def refresh(
@@ -181,6 +197,16 @@ def session_of_refresh_token(session: Session, token: str | None) -> str | None:
     """The id of the session that a refresh token, used or not, belongs to."""
     found = session_rows.of_token(session, hash_token(token)) if token else None
     return found[0].id if found else None
+
+
+def _verified(database: Database, email: str, password: str) -> tuple[User | None, str | None]:
+    """Whose e-mail and password it is, and a better hash where there is one; None: nobody's."""
+    email = normalise_email(email)
+    with database.snapshot() as session:
+        # What can't be an e-mail is nobody's; PostgreSQL would refuse some of it with an error.
+        user = user_rows.by_email(session, email) if email.isprintable() else None
+    matches, better_hash = verify_password(password, user.password_hash if user else None)
+    return (user, better_hash) if matches else (None, None)
 
 
 def _start(session: Session, settings: Settings, verified: User, better_hash: str | None, now: datetime) -> SignedIn:

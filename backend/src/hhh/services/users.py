@@ -24,6 +24,8 @@ from hhh.services.cursors import is_id
 DEFAULT_ADMIN_EMAIL = "admin@localhost"
 SHORTEST_PASSWORD = 12
 LONGEST_EMAIL = 254
+#: Who does what the log tells, where it is nobody who is signed in.
+_BY_CLI, _BY_SETTINGS = "cli", "settings"
 
 log = structlog.get_logger(__name__)
 
@@ -33,8 +35,15 @@ def normalise_email(email: str) -> str:
     return unicodedata.normalize("NFC", email.strip().casefold())
 
 
-def create_user(session: Session, *, email: str, password: str, role: Role) -> User:
+def create_user(session: Session, *, email: str, password: str, role: Role, by: str = _BY_CLI) -> User:
     """Makes a user.
+
+    Args:
+        session: a transaction.
+        email: to sign in with.
+        password: to sign in with.
+        role: what they may do.
+        by: the e-mail of who asks for it, for the log; else the operator does, on the server.
 
     Raises:
         InvalidInput: the e-mail is none or taken, or the password is too short or too long.
@@ -50,7 +59,7 @@ def create_user(session: Session, *, email: str, password: str, role: Role) -> U
         user_rows.add(session, user)
     except IntegrityError:
         raise InvalidInput(f"There is a user {user.email} already") from None
-    log.info("user created", email=user.email, role=str(role))
+    log.info("user created", email=user.email, role=str(role), by=by)
     return user
 
 
@@ -76,8 +85,8 @@ def get(session: Session, user_id: str) -> User:
     return user
 
 
-def set_role(session: Session, *, email: str, role: Role) -> User:
-    """Gives a user another role; it counts from the next request on.
+def set_role(session: Session, *, email: str, role: Role, by: str = _BY_CLI) -> User:
+    """Gives a user another role; it counts from the next request on. `by` is as for `create_user`.
 
     Raises:
         NotFound: nobody has that e-mail.
@@ -88,12 +97,12 @@ def set_role(session: Session, *, email: str, role: Role) -> User:
     if role != Role.SUPER_ADMIN:
         _refuse_last(super_admins, user)
     user.role = role
-    log.info("role set", email=user.email, role=str(role))
+    log.info("role set", email=user.email, role=str(role), by=by)
     return user
 
 
-def set_password(session: Session, *, email: str, password: str) -> User:
-    """Gives a user another password and ends all their sessions.
+def set_password(session: Session, *, email: str, password: str, by: str = _BY_CLI) -> User:
+    """Gives a user another password and ends all their sessions. `by` is as for `create_user`.
 
     Raises:
         NotFound: nobody has that e-mail.
@@ -103,17 +112,17 @@ def set_password(session: Session, *, email: str, password: str) -> User:
     user = _existing(session, email)
     user.password_hash = hashed
     session_rows.end_all_of(session, user.id)
-    log.info("password set", email=user.email)
+    log.info("password set", email=user.email, by=by)
     return user
 
 
-def remove(session: Session, *, email: str, by: str | None = None) -> User:
+def remove(session: Session, *, email: str, by: str = _BY_CLI) -> User:
     """Removes a user; their sessions end. What they asked for stays, and names them.
 
     Args:
         session: a transaction.
         email: of the user.
-        by: the id of who asks for it, who can't remove themselves; None: the operator, on the server.
+        by: as for `create_user`; nobody can remove themselves.
 
     Raises:
         NotFound: nobody has that e-mail.
@@ -121,11 +130,11 @@ def remove(session: Session, *, email: str, by: str | None = None) -> User:
     """
     super_admins = user_rows.lock_super_admins(session)
     user = _existing(session, email)
-    if user.id == by:
+    if user.email == by:
         raise InvalidInput("Nobody removes themselves", hint="another super admin can")
     _refuse_last(super_admins, user)
     user_rows.remove(session, user)
-    log.info("user removed", email=user.email)
+    log.info("user removed", email=user.email, by=by)
     return user
 
 
@@ -148,10 +157,10 @@ def ensure_first_super_admin(settings: Settings, session: Session) -> str | None
     password = given or new_token()
     try:
         if user_rows.by_email(session, normalise_email(email)) is None:
-            create_user(session, email=email, password=password, role=Role.SUPER_ADMIN)
+            create_user(session, email=email, password=password, role=Role.SUPER_ADMIN, by=_BY_SETTINGS)
         else:
-            set_role(session, email=email, role=Role.SUPER_ADMIN)
-            set_password(session, email=email, password=password)
+            set_role(session, email=email, role=Role.SUPER_ADMIN, by=_BY_SETTINGS)
+            set_password(session, email=email, password=password, by=_BY_SETTINGS)
     except InvalidInput as error:
         # Another worker, started at the same moment, may have been first.
         if user_rows.has_super_admin(session):

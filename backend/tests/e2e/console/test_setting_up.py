@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from support.browser import Tab, Tabs
-from support.service import Service
+from support.service import ADMIN_PASSWORD, Service
 from support.session import current_session
 from support.sqlite_data import make_sqlite_database
 
@@ -142,6 +142,7 @@ def test_somebody_gets_a_password_that_is_shown_once(tabs: Tabs) -> None:
     page = tab.go("/new-user")
     page.get_by_label("E-mail").fill("new@example.com")
     page.get_by_label("Role").select_option("SUPER_ADMIN")
+    page.get_by_label("Your password").fill(ADMIN_PASSWORD)
     page.get_by_role("button", name="Add, and make a password").click()
     password = page.locator("pre code").inner_text()
 
@@ -155,6 +156,7 @@ def test_somebody_gets_a_password_that_is_shown_once(tabs: Tabs) -> None:
     tab.go("/users")
     page.get_by_role("link", name="new@example.com").click()
     page.get_by_text("Remove this user").click()
+    page.locator("details").get_by_label("Your password").fill(ADMIN_PASSWORD)
     page.get_by_role("button", name="Remove the user").click()
     is_done(page, "The user is removed")
     theirs.go("/users")

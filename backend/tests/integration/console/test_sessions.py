@@ -85,6 +85,7 @@ def test_a_form_whose_session_has_ended_leads_back_to_its_page(browser: Console)
 
 def test_a_form_that_is_no_form_is_refused(browser: Console) -> None:
     fields = {"csrf_token": browser.csrf_token, "email": "x@example.com", "role": "MEMBER", "make": "yes"}
+    fields["present_password"] = PASSWORD
 
     as_json = browser.client.post("/new-user", json=fields)
     as_files = browser.client.post("/new-user", files={name: (None, value) for name, value in fields.items()})

@@ -209,20 +209,20 @@ def test_a_removed_user_is_gone_with_their_sessions(own_database: Database, sett
 
 
 def test_neither_the_last_super_admin_nor_who_asks_is_removed(own_database: Database) -> None:
-    root = make_user(own_database)
+    make_user(own_database)
     make_user(own_database, email="ann@example.com", role=Role.ADMIN)
 
     with own_database.transaction() as session, pytest.raises(InvalidInput, match="last super admin"):
         users.remove(session, email=EMAIL)
     make_user(own_database, email="zoe@example.com")
     with own_database.transaction() as session, pytest.raises(InvalidInput, match="themselves"):
-        users.remove(session, email=EMAIL, by=root.id)
+        users.remove(session, email=EMAIL, by=EMAIL)
 
     assert set(roles(own_database)) == {EMAIL, "ann@example.com", "zoe@example.com"}
 
 
 def test_of_two_super_admins_who_remove_each_other_one_stays(own_database: Database) -> None:
-    ids = [make_user(own_database, email=email).id for email in ("ann@example.com", "zoe@example.com")]
+    both = [make_user(own_database, email=email).email for email in ("ann@example.com", "zoe@example.com")]
     both_are_there = threading.Barrier(2)
 
     def remove(email: str, by: str) -> bool:
@@ -235,7 +235,7 @@ def test_of_two_super_admins_who_remove_each_other_one_stays(own_database: Datab
         return True
 
     with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(remove, ("zoe@example.com", "ann@example.com"), ids))
+        done = list(pool.map(remove, reversed(both), both))
 
     assert sorted(done) == [False, True]
     assert len(roles(own_database)) == 1

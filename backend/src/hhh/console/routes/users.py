@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fastapi import Request
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from hhh.console import own_password
 from hhh.console.rendering import page
 from hhh.console.routing import SIGN_IN, page_router, redirect
 from hhh.console.session import PageAdmin, end_session
@@ -22,8 +24,7 @@ from hhh.web.forms import Form
 
 router = page_router()
 
-_SECRETS = frozenset({"password", "again", "csrf_token"})
-_NO_ERRORS: Mapping[str, str] = {}
+_SECRETS = frozenset({"password", "again", own_password.FIELD, "csrf_token"})
 _NOTHING = Typed({"role": [Role.SUPER_ADMIN]})
 
 
@@ -40,14 +41,15 @@ def new(request: Request) -> Response:
 
 
 @router.post("/new-user")
-def add(request: Request, fields: Form, session: Transaction) -> Response:
+def add(request: Request, fields: Form, admin: PageAdmin, session: Transaction) -> Response:
     """Makes a user; a password that was made for them is shown in the answer, and never again."""
     try:
         email, role = user_view.email_of(fields), user_view.role_of(fields)
         password, is_made = user_view.password_of(fields)
-        user = _created(session, email, password, role)
+        own_password.confirm(request, admin, fields)
+        user = _created(session, email, password, role, by=admin.email)
     except WrongFieldsError as error:
-        return _new(request, typed_again(fields, secrets=_SECRETS, errors=error.errors), status=422)
+        return _new(request, typed_again(fields, secrets=_SECRETS, errors=error.errors), error)
     if is_made:
         return _shown_once(request, user, password, is_you=False)
     return redirect("/users", done="user-added")
@@ -56,31 +58,30 @@ def add(request: Request, fields: Form, session: Transaction) -> Response:
 @router.get("/users/{user_id}")
 def show(request: Request, user_id: str, admin: PageAdmin, session: Snapshot) -> Response:
     """One user, and what can be changed."""
-    return _user(request, session, admin, user_id)
+    return _user(request, admin, users.get(session, user_id))
 
 
 @router.post("/users/{user_id}/role")
 def set_role(request: Request, user_id: str, fields: Form, admin: PageAdmin, session: Transaction) -> Response:
     """Gives a user another role."""
-    user = users.get(session, user_id)
     try:
-        users.set_role(session, email=user.email, role=user_view.role_of(fields))
+        role = user_view.role_of(fields)
+        own_password.confirm(request, admin, fields)
+        _given_role(session, users.get(session, user_id).email, role, by=admin.email)
     except WrongFieldsError as error:
-        return _user(request, session, admin, user_id, error.errors)
-    except InvalidInput as error:
-        return _user(request, session, admin, user_id, {"role": str(error)})
+        return _user(request, admin, users.get(session, user_id), _Refused("role", error, fields.text("role")))
     return redirect("/users", done="role-set")
 
 
 @router.post("/users/{user_id}/password")
 def set_password(request: Request, user_id: str, fields: Form, admin: PageAdmin, session: Transaction) -> Response:
     """Gives a user another password, which ends their sessions; one that was made is shown in the answer."""
-    user = users.get(session, user_id)
     try:
         password, is_made = user_view.password_of(fields)
+        own_password.confirm(request, admin, fields)
     except WrongFieldsError as error:
-        return _user(request, session, admin, user_id, error.errors)
-    users.set_password(session, email=user.email, password=password)
+        return _user(request, admin, users.get(session, user_id), _Refused("password", error))
+    user = users.set_password(session, email=users.get(session, user_id).email, password=password, by=admin.email)
     is_you = user.id == admin.id
     if is_you:
         request.state.principal = None  # so that the page has no menu: every link of it would lead to the sign-in
@@ -94,29 +95,59 @@ def set_password(request: Request, user_id: str, fields: Form, admin: PageAdmin,
 
 
 @router.post("/users/{user_id}/remove")
-def remove(user_id: str, admin: PageAdmin, session: Transaction) -> Response:
+def remove(request: Request, user_id: str, fields: Form, admin: PageAdmin, session: Transaction) -> Response:
     """Removes a user."""
-    users.remove(session, email=users.get(session, user_id).email, by=admin.id)
+    try:
+        own_password.confirm(request, admin, fields)
+    except WrongFieldsError as error:
+        return _user(request, admin, users.get(session, user_id), _Refused("remove", error))
+    users.remove(session, email=users.get(session, user_id).email, by=admin.email)
     return redirect("/users", done="user-removed")
 
 
-def _created(session: Session, email: str, password: str, role: Role) -> User:
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """What could not be done on the page of a user."""
+
+    form: str
+    error: WrongFieldsError
+    #: The role that was chosen, in the form of it.
+    role: str = ""
+
+
+def _created(session: Session, email: str, password: str, role: Role, *, by: str) -> User:
     try:
-        return users.create_user(session, email=email, password=password, role=role)
+        return users.create_user(session, email=email, password=password, role=role, by=by)
     except InvalidInput as error:
         raise WrongFieldsError({"email": error.message}) from None
 
 
-def _new(request: Request, typed: Typed, *, status: int = 200) -> Response:
-    return page(request, "user_new", {"typed": typed, "roles": [*user_view.ROLES.items()]}, status=status)
+def _given_role(session: Session, email: str, role: Role, *, by: str) -> None:
+    try:
+        users.set_role(session, email=email, role=role, by=by)
+    except InvalidInput as error:
+        raise WrongFieldsError({"role": str(error)}) from None
 
 
-def _user(
-    request: Request, session: Session, admin: Principal, user_id: str, errors: Mapping[str, str] = _NO_ERRORS
-) -> Response:
-    shown = user_view.shown_user(users.get(session, user_id), admin)
-    context = {"shown": shown, "roles": [*user_view.ROLES.items()], "errors": errors}
-    return page(request, "user", context, status=422 if errors else 200)
+def _new(request: Request, typed: Typed, error: WrongFieldsError | None = None) -> Response:
+    return _drawn(request, "user_new", {"typed": typed}, error)
+
+
+def _user(request: Request, admin: Principal, user: User, refused: _Refused | None = None) -> Response:
+    shown = user_view.shown_user(user, admin)
+    context = {
+        "shown": shown,
+        "role": (refused and refused.role) or shown.role,
+        "errors": {refused.form: refused.error.errors} if refused else {},
+    }
+    return _drawn(request, "user", context, refused.error if refused else None)
+
+
+def _drawn(request: Request, template: str, context: Mapping[str, object], error: WrongFieldsError | None) -> Response:
+    status = error.status if error else 200
+    response = page(request, template, {**context, "roles": [*user_view.ROLES.items()]}, status=status)
+    response.headers.update(error.headers if error else {})
+    return response
 
 
 def _shown_once(request: Request, user: User, password: str, *, is_you: bool) -> Response:

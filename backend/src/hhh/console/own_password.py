@@ -1,0 +1,55 @@
+"""The present password of whoever is signed in, which forms ask for that a stolen session must not send."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import Request
+
+from hhh.console.typed import WrongFieldsError
+from hhh.console.words import seconds_in_words
+from hhh.core.errors import InvalidCredentials, RateLimited
+from hhh.schemas.auth import LONGEST_PASSWORD
+from hhh.services import auth
+from hhh.services.auth import Principal
+from hhh.web.forms import Fields
+from hhh.web.state import client_address, own_database, settings
+
+#: The name of the field; `user_parts.html.j2` draws it.
+FIELD: Final = "present_password"
+
+
+class TooManyTriesError(WrongFieldsError):
+    """Nobody looks at the password for a while."""
+
+    status = RateLimited.status
+
+    def __init__(self, error: RateLimited) -> None:
+        super().__init__({FIELD: f"{error.message}: try again in {seconds_in_words(error.retry_after)}"})
+        self.headers = error.headers
+
+
+def confirm(request: Request, admin: Principal, fields: Fields) -> None:
+    """Sees to it that the form has the present password of who sends it; to be called before the route's transaction.
+
+    Raises:
+        WrongFieldsError: it has none, or another.
+        TooManyTriesError: too many were wrong.
+    """
+    password = fields.get(FIELD, "")
+    if not password:
+        raise WrongFieldsError({FIELD: "Type your password, to show that it is you"})
+    if len(password) > LONGEST_PASSWORD:
+        raise WrongFieldsError({FIELD: "This is not your password"})
+    try:
+        auth.confirm_password(
+            own_database(request),
+            settings(request),
+            email=admin.email,
+            password=password,
+            address=client_address(request),
+        )
+    except RateLimited as error:
+        raise TooManyTriesError(error) from None
+    except InvalidCredentials as error:
+        raise WrongFieldsError({FIELD: error.message}) from None
