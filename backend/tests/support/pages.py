@@ -285,6 +285,10 @@ def _wrong_attribute(name: str, value: str, root: Element) -> Iterator[str]:
         yield from (f"names {one!r}, which is not there" for one in value.split() if one not in known)
 
 
+def _is_among_buttons(element: Element) -> bool:
+    return element.parent is not None and "actions" in element.parent.get("class").split()
+
+
 def _is_labelled(element: Element, root: Element) -> bool:
     if element.get("aria-label") or element.get("aria-labelledby") or element.within("label") is not None:
         return True
@@ -299,6 +303,7 @@ _RULES: tuple[tuple[Callable[[Element, Element], bool], str], ...] = (
         "has no label",
     ),
     (lambda each, _: each.tag in ("button", "a", "summary") and not _name(each), "has no text"),
+    (lambda each, _: "state" in each.get("class").split() and _is_among_buttons(each), "would not be printed"),
     (lambda each, _: each.tag == "img" and "alt" not in each.attributes, "has no alt"),
     (lambda each, _: each.tag == "th" and each.get("scope") not in _SCOPES, "has no scope"),
     (lambda each, _: each.tag == "table" and not _table_name(each, _), "has no caption or label"),
