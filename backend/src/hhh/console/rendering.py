@@ -27,7 +27,14 @@ POLICY = (
 _NOTHING: Mapping[str, object] = {}
 
 
-def page(request: Request, template: str, context: Mapping[str, object] = _NOTHING, *, status: int = 200) -> Response:
+def page(
+    request: Request,
+    template: str,
+    context: Mapping[str, object] = _NOTHING,
+    *,
+    status: int = 200,
+    has_ended: bool = False,
+) -> Response:
     """Draws a page.
 
     Args:
@@ -35,8 +42,11 @@ def page(request: Request, template: str, context: Mapping[str, object] = _NOTHI
         template: its name without ``.html.j2``.
         context: what the template shows.
         status: of HTTP.
+        has_ended: whether it is of a job that has; then nothing is told of its beginning.
     """
-    drawn = environment().get_template(f"{template}.html.j2").render({**_common(request), **context})
+    drawn = (
+        environment().get_template(f"{template}.html.j2").render({**_common(request, has_ended=has_ended), **context})
+    )
     return HTMLResponse(drawn, status, {"Content-Security-Policy": POLICY})
 
 
@@ -57,13 +67,13 @@ def environment() -> Environment:
     return made
 
 
-def _common(request: Request) -> dict[str, object]:
+def _common(request: Request, *, has_ended: bool) -> dict[str, object]:
     user = getattr(request.state, "principal", None)
     return {
         "user": user,
         "admin": user if user is not None and user.role == Role.SUPER_ADMIN else None,
         "csrf_token": csrf_token(request),
-        "done": told.DONE.get(request.query_params.get("done", "")),
+        "done": told.of(request.query_params.get("done", ""), has_ended=has_ended),
         "now": utcnow(),
         "path": request.scope["path"],
     }

@@ -35,3 +35,12 @@ DONE: Mapping[str, str] = {
     "prune-queued": "Pruning was asked for. What is being removed is told below.",
     "sweep-queued": "A sweep with repair was asked for. It stands below, and what it repaired in the service's log.",
 }
+#: What is told on the page of a job while it is on its way: without a script the address keeps the name to its end.
+_ON_ITS_WAY = frozenset(
+    {"backup-queued", "verify-queued", "restore-checking", "restore-queued", "undo-queued", "cancelling"}
+)
+
+
+def of(name: str, *, has_ended: bool = False) -> str | None:
+    """What is told by that name; None: nothing, such as of a beginning where it has ended."""
+    return None if has_ended and name in _ON_ITS_WAY else DONE.get(name)

@@ -51,6 +51,13 @@ def proven(console: Console) -> tuple[str, str]:
     return backup_id, verify(console, backup_id, "proven")
 
 
+def test_that_a_drill_was_asked_for_is_told_until_it_has_ended(console: Console) -> None:
+    runs, is_over = record(console, VerificationStatus.RUNNING), record(console, VerificationStatus.SUCCESS)
+
+    assert console.get(f"/drills/{runs}?done=verify-queued").notices[0].startswith("The verification was asked for.")
+    assert console.get(f"/drills/{is_over}?done=verify-queued").notices == []
+
+
 def test_without_any_drill_the_page_tells_what_to_do(fresh_console: Console) -> None:
     page = fresh_console.get("/drills")
 

@@ -65,7 +65,9 @@ def ended(console: Console, answer: Seen) -> Seen:
     assert answer.location.startswith("/restores/"), answer
     path = answer.location.partition("?")[0]
     console.ended(f"/api/v1{path}")
-    return console.get(path)
+    page = console.get(answer.location)
+    assert not [each for each in page.notices if "this page follows it" in each.lower()], "a beginning told at its end"
+    return page
 
 
 def checked(console: Console, **chosen: str) -> Seen:

@@ -73,7 +73,7 @@ def show(request: Request, backup_id: str) -> Response:
         "levels": backup_view.LEVELS,
         "found": backup_view.found,
     }
-    return page(request, "backup", context)
+    return page(request, "backup", context, has_ended=shown.is_over)
 
 
 @router.post("/backups/{backup_id}/cancel")

@@ -51,14 +51,15 @@ def show(request: Request, verification_id: str) -> Response:
     """One drill, followed while it runs, with all that it found once it has ended."""
     known = services(request)
     found = known.verifications.get(verification_id)
+    drill = drill_view.drill_view(found, has_backup=_is_there(known.catalogue, found.backup_id))
     context = {
-        "drill": drill_view.drill_view(found, has_backup=_is_there(known.catalogue, found.backup_id)),
+        "drill": drill,
         "lines": known.job_logs.of(verification_id),
         "at_most": drill_view.at_most,
         "asked_by": drill_view.asked_by,
         "differs": drill_view.differs,
     }
-    return page(request, "drill", context)
+    return page(request, "drill", context, has_ended=drill.verdict is not None)
 
 
 @router.post("/drills/{verification_id}/cancel")

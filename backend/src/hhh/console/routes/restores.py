@@ -113,7 +113,7 @@ def _drawn(
         "undo_days": services(request).settings.restore_undo_days,
         "lines": services(request).job_logs.of(restore_id),
     }
-    return page(request, "restore", context, status=status)
+    return page(request, "restore", context, status=status, has_ended=view.restore.finished_at is not None)
 
 
 def _view(request: Request, restore_id: str, *, refused: RestoreUnsafe | None = None) -> RestoreView:
