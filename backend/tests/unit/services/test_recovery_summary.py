@@ -75,8 +75,8 @@ def test_a_failure_is_told_with_the_last_line_of_the_tool_and_no_more() -> None:
     long = told(known(failed=backup(HOUR, "x" * 5000)))
     assert len(long) <= 120 + len("Last backup failed: ")
     assert long.endswith("x…")
-    advice = "no server answers there: start it, or correct the host and the port " * 3
-    assert told(known(failed=backup(HOUR, f"connection refused ({advice})"))) == "Last backup failed: connection refused"
+    advised = f"connection refused ({'start it, or correct the host and the port; ' * 4})"
+    assert told(known(failed=backup(HOUR, advised))) == "Last backup failed: connection refused"
 
 
 def test_a_lost_backup_and_one_that_is_not_good_are_told_as_such() -> None:
