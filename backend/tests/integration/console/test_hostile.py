@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import MetaData, select
 
 from hhh.console.routes import ROUTERS
-from hhh.models import Role
+from hhh.models import JobKind, Role
 from hhh.services import users
 from support.console import Console
 from support.pages import Seen, parse
@@ -25,6 +25,8 @@ PUBLIC = {"/static/{name}", "/sign-in", "/sign-out"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 #: Written by time alone, whatever anybody asks for.
 _BEATS = {"workers"}
+#: Begun by itself.
+_UPKEEP = {str(kind) for kind in JobKind} - {"backup", "restore", "verify"}
 _PLACES = re.compile(r"\{[^}]*\}")
 _IDS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b(app|shop|default)\b")
 
@@ -60,7 +62,8 @@ class World:
             known.reflect(session.get_bind())
             for table in known.sorted_tables:
                 if table.name not in _BEATS:
-                    found[table.name] = {tuple(map(str, row)) for row in session.execute(select(table))}
+                    rows = {tuple(map(str, row)) for row in session.execute(select(table))}
+                    found[table.name] = {row for row in rows if _UPKEEP.isdisjoint(row)}
         return found
 
 
