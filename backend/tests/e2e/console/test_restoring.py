@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from support.browser import Tab, Tabs
 from support.restoring import change, content
@@ -79,7 +79,7 @@ def test_without_a_script_all_of_it_works_by_loading_pages_again(tabs: Tabs, sho
     page.get_by_role("button", name="Sign in").click()
     tab.is_at("/backups")
     page.get_by_label("Database to back up").select_option(shop.stem)
-    page.get_by_role("button", name="Back up now").click()
+    press(page, "Back up now")
     wait_for_the_end(tab)
     expect(page.locator(".state").first).to_contain_text("success")
     then = content(shop)
@@ -88,19 +88,25 @@ def test_without_a_script_all_of_it_works_by_loading_pages_again(tabs: Tabs, sho
 
     tab.go(f"/restores/new?target={shop.stem}")
     page.get_by_label("In the place of the live one").check()
-    page.get_by_role("button", name="Check it (dry run)").click()
+    press(page, "Check it (dry run)")
     wait_for_the_end(tab)
     page.get_by_label("Type").fill(shop.stem)
-    page.get_by_role("button", name="Replace it now").click()
+    press(page, "Replace it now")
     wait_for_the_end(tab)
     expect(page.get_by_role("heading", name="Receipt")).to_be_visible()
     assert content(shop) == then
 
     page.get_by_role("link", name="Undo…").click()
-    page.get_by_role("button", name="Undo it").click()
+    press(page, "Undo it")
     wait_for_the_end(tab)
     expect(page.get_by_text("is in its place again")).to_be_visible()
     assert content(shop) == changed
+
+
+def press(page: Page, button: str) -> None:
+    """Sends a form, and waits for the page that it leads to."""
+    with page.expect_navigation():
+        page.get_by_role("button", name=button).click()
 
 
 def wait_for_the_end(tab: Tab) -> None:
@@ -109,5 +115,6 @@ def wait_for_the_end(tab: Tab) -> None:
     for _ in range(500):
         if again.count() == 0:
             return
-        again.click()
+        with tab.page.expect_navigation():
+            again.click()
     raise AssertionError(f"{tab.page.url} does not end: {tab.page.get_by_role('main').inner_text()}")
