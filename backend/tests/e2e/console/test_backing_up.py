@@ -79,6 +79,26 @@ def test_progress_is_live_survives_a_reload_and_ends_in_the_backup(tabs: Tabs, h
         expect(each.page.locator(".state").first).to_contain_text("success")
 
 
+def test_who_follows_a_backup_is_told_that_the_service_is_away(tab: Tab, held: HeldDumps) -> None:
+    back_up(tab.page)
+    held.wait_until_held()
+    away = tab.page.locator("[data-offline]")
+    tab.page.clock.install()
+    tab.page.route("**/events", lambda route: route.abort("connectionrefused"))
+    with tab.page.expect_event("requestfailed"):
+        tab.page.reload()
+    expect(away).to_be_hidden()
+
+    tab.page.clock.run_for(16_000)
+    expect(away).to_contain_text("The service does not answer since", timeout=15_000)
+
+    tab.page.unroute("**/events")
+    expect(away).to_be_hidden(timeout=15_000)
+    is_under_way(tab.page)
+    assert all("net::ERR_CONNECTION_REFUSED" in problem for problem in tab.problems)
+    tab.problems.clear()
+
+
 def test_a_backup_under_way_is_cancelled(tab: Tab, held: HeldDumps) -> None:
     back_up(tab.page)
     is_under_way(tab.page)

@@ -84,6 +84,16 @@ function preview(box) {
   });
 }
 
+// A page that can't be asked for again is marked, so that nobody believes what it says.
+let unanswered = null;
+function tellAway(isAway, patience = 0) {
+  const banner = document.querySelector("[data-offline]");
+  unanswered = isAway ? (unanswered ?? new Date()) : null;
+  banner.hidden = !isAway || (banner.hidden && new Date() - unanswered < patience);
+  banner.querySelector("span").textContent = isAway ? local.format(unanswered) : "";
+  document.body.classList.toggle("stale", !banner.hidden);
+}
+
 function follow(box) {
   const part = (name) => box.querySelector(`[data-${name}]`);
   const source = new EventSource(box.dataset.follow);
@@ -112,12 +122,14 @@ function follow(box) {
     source.close();
     location.reload();
   });
+  source.addEventListener("open", () => tellAway(false));
   source.addEventListener("error", async () => {
+    tellAway(true, ANSWER_MS);
     if (source.readyState !== EventSource.CLOSED) return;
     // The access token ran out: the session is carried on, or it has ended and the page leads to the sign-in.
     const answer = await fetch("/session", { redirect: "manual" }).catch(() => null);
     if (answer?.status === 204) setTimeout(follow, 1000, box);
-    else if (answer) location.reload();
+    else if (answer && answer.status < 500) location.reload();
     else setTimeout(follow, 3000, box);
   });
 }
@@ -137,11 +149,9 @@ function renew(part, fresh) {
   reachable(fresh)[place]?.focus({ preventScroll: true });
 }
 
-// What is told of now is asked for again; a page that can't be is marked, so that nobody believes what it says.
-let unanswered = null;
+// What is told of now is asked for again.
 async function refresh() {
   if (document.hidden) return;
-  const banner = document.querySelector("[data-offline]");
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(ANSWER_MS) });
     if (!answer.ok) throw new Error(answer.statusText);
@@ -151,13 +161,10 @@ async function refresh() {
     document.querySelectorAll("[data-live]").forEach((part, index) => {
       if (fresh[index]) renew(part, fresh[index]);
     });
-    unanswered = null;
+    tellAway(false);
   } catch {
-    unanswered ??= new Date();
-    banner.querySelector("span").textContent = local.format(unanswered);
+    tellAway(true);
   }
-  banner.hidden = unanswered === null;
-  document.body.classList.toggle("stale", unanswered !== null);
 }
 
 // What was done is told once: not after a reload, nor to whom the address is sent.
