@@ -55,9 +55,11 @@ def get(session: Session, restore_id: str) -> Restore | None:
     return session.get(Restore, restore_id)
 
 
-def page_before(session: Session, *, position: Position | None, limit: int) -> Sequence[Restore]:
-    """Restores older than a position, newest first."""
+def page_before(session: Session, *, dry_run: bool | None, position: Position | None, limit: int) -> Sequence[Restore]:
+    """Restores older than a position, newest first; with `dry_run` only those that are, or are not."""
     statement = select(Restore)
+    if dry_run is not None:
+        statement = statement.where(Restore.dry_run.is_(dry_run))
     if position is not None:
         statement = statement.where(
             tuple_(Restore.created_at, Restore.id)

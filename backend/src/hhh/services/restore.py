@@ -63,9 +63,9 @@ class RestoreService:
         """See `RestoreRecords.get`."""
         return self._records.get(restore_id)
 
-    def page(self, *, cursor: str | None, limit: int) -> RestorePage:
+    def page(self, *, dry_run: bool | None = None, cursor: str | None, limit: int) -> RestorePage:
         """See `RestoreRecords.page`."""
-        return self._records.page(cursor=cursor, limit=limit)
+        return self._records.page(dry_run=dry_run, cursor=cursor, limit=limit)
 
     def history(
         self, *, dry_run: bool | None, cursor: str | None, limit: int

@@ -41,15 +41,15 @@ class RestoreRecords:
         with self._database.snapshot() as session:
             return _resource(row_of(session, restore_id), job_rows.get(session, restore_id))
 
-    def page(self, *, cursor: str | None, limit: int) -> RestorePage:
-        """One page of restores, running ones included, newest first.
+    def page(self, *, dry_run: bool | None = None, cursor: str | None, limit: int) -> RestorePage:
+        """One page of restores, running ones included, newest first; `dry_run` narrows it.
 
         Raises:
             InvalidInput: the cursor is not one that a page handed out.
         """
         position = cursors.decode(cursor) if cursor else None
         with self._database.snapshot() as session:
-            found = rows.page_before(session, position=position, limit=limit + 1)
+            found = rows.page_before(session, dry_run=dry_run, position=position, limit=limit + 1)
             page = found[:limit]
             jobs = {job.id: job for job in job_rows.active_among(session, [row.id for row in page])}
         return RestorePage(
@@ -60,7 +60,7 @@ class RestoreRecords:
     def history(
         self, *, dry_run: bool | None, cursor: str | None, limit: int
     ) -> tuple[Sequence[PastRestore], str | None]:
-        """As `page`, without plans and receipts, and the cursor of the next one; `dry_run` narrows it.
+        """As `page`, without plans and receipts, and the cursor of the next one.
 
         Raises:
             InvalidInput: the cursor is not one that a page handed out.

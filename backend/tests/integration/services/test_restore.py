@@ -443,3 +443,14 @@ def test_pages_are_newest_first(bench: RestoreBench, tmp_path: Path) -> None:
     assert second.next_cursor is None
     with pytest.raises(InvalidInput, match="cursor"):
         bench.services.restores.page(cursor="none", limit=2)
+
+
+def test_dry_runs_and_restores_are_listed_apart(bench: RestoreBench, tmp_path: Path) -> None:
+    backup_id = bench.backup()
+    looked = [bench.restore(backup_id, destination=f"{tmp_path}/{name}.db", dry_run=True).id for name in "ab"]
+    restored = bench.restore(backup_id, destination=f"{tmp_path}/c.db").id
+    first = bench.services.restores.page(dry_run=True, cursor=None, limit=1)
+    second = bench.services.restores.page(dry_run=True, cursor=first.next_cursor, limit=1)
+    others = bench.services.restores.page(dry_run=False, cursor=None, limit=9)
+    assert [row.id for row in (*first.items, *second.items)] == looked[::-1]
+    assert ([row.id for row in others.items], second.next_cursor) == ([restored], None)

@@ -25,9 +25,17 @@ def restore(request: Request, response: Response, body: RestoreRequest, admin: S
 
 
 @router.get("")
-def page(request: Request, cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> RestorePage:
-    """Restores, running ones included, newest first; hand `next_cursor` back as `cursor` for the next page."""
-    return services(request).restores.page(cursor=cursor, limit=limit)
+def page(
+    request: Request,
+    dry_run: bool | None = None,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> RestorePage:
+    """Restores, running ones included, newest first; hand `next_cursor` back as `cursor` for the next page.
+
+    `dry_run` leaves what only looked (true), or what restored (false).
+    """
+    return services(request).restores.page(dry_run=dry_run, cursor=cursor, limit=limit)
 
 
 @router.get("/{restore_id}")
