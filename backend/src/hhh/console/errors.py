@@ -39,6 +39,8 @@ _HINTS: Mapping[str, str] = {
     RestoreUnsafe.code: "Nothing was changed. Go back, and load the page again: it tells how things are now.",
     NotFound.code: "It may have been removed. Go back, or begin at the overview.",
 }
+#: The rooms with a list of what was not found in them.
+_LISTS = frozenset({"backups", "drills", "restores", "schedules", "stores", "targets", "users"})
 #: From here on it may be the database that fails: it is not asked again who is signed in.
 _SERVER_ERRORS = 500
 _ANY_HINT = "Go back and try again. If it stays like this, the service's log has more under the id below."
@@ -57,12 +59,19 @@ def error_page(request: Request, answer: Answer) -> Response:
         "code": answer.code,
         "request_id": request_id(request),
         "back": came_from(request),
+        "whole_list": _list_of(request) if answer.code == NotFound.code else None,
         "is_of_another_role": answer.code == SuperAdminRequired.code,
     }
     response = page(request, "error", context, status=answer.status)
     response.headers.update(answer.headers)
     hand_out(request, response)
     return response
+
+
+def _list_of(request: Request) -> tuple[str, str] | None:
+    """Where all of that kind are, with the words for it."""
+    room, _, one = str(request.scope["path"])[1:].partition("/")
+    return (f"/{room}", f"All {room}") if one and room in _LISTS else None
 
 
 def _has_lost_its_session(request: Request, answer: Answer) -> bool:

@@ -57,6 +57,19 @@ def test_the_page_of_an_error_leads_back_to_where_its_form_was(browser: Console)
     assert Seen(404, answer.text).links["Go back"] == "/backups?target=app"
 
 
+@pytest.mark.parametrize("room", ["backups", "drills", "restores", "schedules", "stores", "targets", "users"])
+def test_what_is_not_found_offers_the_list_of_all(console: Console, room: str) -> None:
+    nothing = f"/{room}/00000000-0000-0000-0000-000000000000"
+    page = console.get(f"{nothing}/edit" if room == "schedules" else nothing)
+
+    assert (page.status, page.links[f"All {room}"]) == (404, f"/{room}")
+    assert console.get(f"/{room}").status == 200
+
+
+def test_a_page_of_no_room_offers_no_list(console: Console) -> None:
+    assert not [name for name in console.get("/nowhere/x").links if name.startswith("All ")]
+
+
 @pytest.mark.parametrize("path", ["/api/nowhere", ME, STATS, "/api/v1/backups/x"])
 def test_what_the_api_answers_is_never_a_page(console: Console, path: str) -> None:
     answer = console.another_browser().client.get(path)
