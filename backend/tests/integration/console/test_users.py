@@ -74,7 +74,9 @@ def test_a_user_is_added_with_a_password_that_is_typed_twice(console: Console) -
     console.secrets.add(ANOTHER)
     form = console.get("/new-user")
 
-    page = console.press(form, "Add the user", **MINE, email=" Bob@Example.com", password=ANOTHER, again=ANOTHER)
+    page = console.press(
+        form, "Add the user", present_password=PASSWORD, email=" Bob@Example.com", password=ANOTHER, again=ANOTHER
+    )
 
     assert page.notices == ["The user is added, and can sign in."]
     assert role_of(console.database, "bob@example.com") == Role.SUPER_ADMIN
@@ -84,7 +86,9 @@ def test_a_user_is_added_with_a_password_that_is_typed_twice(console: Console) -
 def test_a_password_that_is_made_is_shown_once(console: Console) -> None:
     form = console.get("/new-user")
 
-    page = console.press(form, "Add, and make a password", **MINE, email="made@example.com", role="MEMBER")
+    page = console.press(
+        form, "Add, and make a password", present_password=PASSWORD, email="made@example.com", role="MEMBER"
+    )
 
     password = page.main.one("code").text
     assert (page.status, page.heading) == (200, "A password, shown once")
@@ -132,7 +136,9 @@ def test_an_email_that_looks_like_markup_is_shown_as_it_is(console: Console) -> 
 def test_another_role_counts_at_once(console: Console) -> None:
     make_user(console.database, email="dora@example.com", role=Role.MEMBER)
 
-    page = console.press(page_of(console, "dora@example.com"), "Change the role", **MINE, role="SUPER_ADMIN")
+    page = console.press(
+        page_of(console, "dora@example.com"), "Change the role", present_password=PASSWORD, role="SUPER_ADMIN"
+    )
 
     assert page.notices == ["The role is changed; it counts at once."]
     assert role_of(console.database, "dora@example.com") == Role.SUPER_ADMIN
@@ -141,7 +147,9 @@ def test_another_role_counts_at_once(console: Console) -> None:
 def test_the_last_super_admin_stays_one(fresh_console: Console) -> None:
     make_user(fresh_console.database, email="member@example.com", role=Role.MEMBER)
 
-    page = fresh_console.press(page_of(fresh_console, EMAIL), "Change the role", **MINE, role="ADMIN", follow=False)
+    page = fresh_console.press(
+        page_of(fresh_console, EMAIL), "Change the role", present_password=PASSWORD, role="ADMIN", follow=False
+    )
 
     assert page.status == 422
     assert "is the last super admin (make somebody else one first)" in page.wrong["role"]
@@ -153,7 +161,11 @@ def test_a_password_that_is_set_ends_the_sessions_of_its_user(console: Console) 
     console.secrets.add(ANOTHER)
 
     page = console.press(
-        page_of(console, "eve@example.com"), "Set the password", **MINE, password=ANOTHER, again=ANOTHER
+        page_of(console, "eve@example.com"),
+        "Set the password",
+        present_password=PASSWORD,
+        password=ANOTHER,
+        again=ANOTHER,
     )
 
     assert page.notices == ["The password is set, and all their sessions have ended."]
@@ -166,7 +178,7 @@ def test_ones_own_password_leads_to_the_sign_in(fresh_console: Console) -> None:
     fresh_console.secrets.add(ANOTHER)
 
     page = fresh_console.press(
-        page_of(fresh_console, EMAIL), "Set the password", **MINE, password=ANOTHER, again=ANOTHER
+        page_of(fresh_console, EMAIL), "Set the password", present_password=PASSWORD, password=ANOTHER, again=ANOTHER
     )
 
     assert page.heading == "Sign in"
@@ -176,7 +188,7 @@ def test_ones_own_password_leads_to_the_sign_in(fresh_console: Console) -> None:
 
 
 def test_ones_own_password_that_is_made_is_shown_before_signing_in_again(fresh_console: Console) -> None:
-    page = fresh_console.press(page_of(fresh_console, EMAIL), "Make one, and show it once", **MINE)
+    page = fresh_console.press(page_of(fresh_console, EMAIL), "Make one, and show it once", present_password=PASSWORD)
 
     assert page.links["Sign in"] == "/sign-in"
     assert page.root.where(lambda each: each.get("id") == "menu") == []
@@ -187,7 +199,12 @@ def test_a_password_that_does_not_do_changes_nothing(console: Console) -> None:
     make_user(console.database, email="finn@example.com")
 
     page = console.press(
-        page_of(console, "finn@example.com"), "Set the password", **MINE, password="short", again="short", follow=False
+        page_of(console, "finn@example.com"),
+        "Set the password",
+        present_password=PASSWORD,
+        password="short",
+        again="short",
+        follow=False,
     )
 
     assert (page.status, [*page.wrong]) == (422, ["password"])
@@ -197,7 +214,7 @@ def test_a_password_that_does_not_do_changes_nothing(console: Console) -> None:
 def test_a_removed_user_can_sign_in_no_more_and_their_sessions_are_over(console: Console) -> None:
     theirs = signed_in(console, "gone@example.com")
 
-    page = console.press(page_of(console, "gone@example.com"), "Remove the user", **MINE)
+    page = console.press(page_of(console, "gone@example.com"), "Remove the user", present_password=PASSWORD)
 
     assert page.notices == ["The user is removed, and their sessions have ended."]
     assert role_of(console.database, "gone@example.com") is None
@@ -283,11 +300,13 @@ def test_wrong_passwords_of_a_session_are_counted_with_those_of_signing_in(fresh
 
 
 def test_the_log_names_who_changed_whom(console: Console, log: Log) -> None:
-    console.press(console.get("/new-user"), "Add, and make a password", email="logged@example.com", **MINE)
+    console.press(
+        console.get("/new-user"), "Add, and make a password", email="logged@example.com", present_password=PASSWORD
+    )
     path = f"/users/{id_of(console.database, 'logged@example.com')}"
-    console.press(console.get(path), "Change the role", role="MEMBER", **MINE)
-    console.press(console.get(path), "Make one, and show it once", **MINE)
-    console.press(console.get(path), "Remove the user", **MINE)
+    console.press(console.get(path), "Change the role", role="MEMBER", present_password=PASSWORD)
+    console.press(console.get(path), "Make one, and show it once", present_password=PASSWORD)
+    console.press(console.get(path), "Remove the user", present_password=PASSWORD)
 
     for event in ("user created", "role set", "password set", "user removed"):
         assert [(line["email"], line["by"]) for line in log.lines(event)] == [("logged@example.com", EMAIL)]
