@@ -269,9 +269,16 @@ def test_who_has_only_a_session_changes_nobody(console: Console, button: str, ty
 
 def test_who_has_only_a_session_adds_nobody_and_what_was_typed_stays(console: Console) -> None:
     console.secrets |= {ANOTHER, "another wrong one"}
-    typed = {"email": "ghost@example.com", "role": "ADMIN", "password": ANOTHER, "again": ANOTHER}
 
-    page = console.press(console.get("/new-user"), "Add the user", **typed, present_password="another wrong one")
+    page = console.press(
+        console.get("/new-user"),
+        "Add the user",
+        email="ghost@example.com",
+        role="ADMIN",
+        password=ANOTHER,
+        again=ANOTHER,
+        present_password="another wrong one",
+    )
 
     assert (page.status, page.wrong) == (422, {"present_password": "This is not your password."})
     assert (page.form("Add the user").fields["email"], page.form("Add the user").fields["role"]) == (
