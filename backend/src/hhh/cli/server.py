@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 from types import FrameType
@@ -45,6 +46,10 @@ def run(loaded: Settings, database: Database, listener: socket.socket, *, works:
     # uvicorn raises the signal again when it is done. Python's own handler of SIGINT would make an exception of it, and
     # at its usual end the interpreter joins the threads of jobs, of which one may hang in a store that does not answer.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # What is loaded lives as long as the process. To look through it again and again, as the collector would, takes a
+    # tenth of a second of whatever request is unlucky.
+    gc.collect()
+    gc.freeze()
     _Server(config, app.state.jobs).run(sockets=[listener])
 
 
