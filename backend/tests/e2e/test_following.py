@@ -47,6 +47,7 @@ PROGRESS = {
     "percent",
     "seconds_left",
     "attempt",
+    "doing",
 }
 
 

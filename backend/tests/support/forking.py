@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -42,7 +42,8 @@ class Running(Protocol):
 
 @dataclass(frozen=True)
 class _Start:
-    arguments: Sequence[str]
+    #: What it does; found again by its name, as `pickle` does.
+    work: Callable[[], object]
     folder: Path
     environment: Mapping[str, str]
     #: Files for standard input, output and error; what they hold is kept.
@@ -80,17 +81,29 @@ def fork_hhh(
     arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], stdout: Path, stderr: Path
 ) -> Forked:
     """Starts `hhh` with these arguments; what it writes is added to the files."""
-    return Forked(_Start(arguments, folder, environment, (Path(os.devnull), stdout, stderr)))
+    return Forked(_Start(_command(arguments), folder, environment, (Path(os.devnull), stdout, stderr)))
 
 
 def run_hhh(
     arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], stdin: str = "", seconds: float = 60
 ) -> "subprocess.CompletedProcess[str]":
     """Runs `hhh` to its end; `subprocess.TimeoutExpired`, and it is killed, after so many seconds."""
+    return run(_command(arguments), folder=folder, environment=environment, stdin=stdin, seconds=seconds)
+
+
+def run(
+    work: Callable[[], object],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    stdin: str = "",
+    seconds: float = 60,
+) -> "subprocess.CompletedProcess[str]":
+    """Does some work in a process of its own, as `run_hhh` does."""
     with tempfile.TemporaryDirectory() as scratch:
         files = (Path(scratch, "stdin"), Path(scratch, "stdout"), Path(scratch, "stderr"))
         files[0].write_text(stdin, encoding="utf-8")
-        process = Forked(_Start(arguments, folder, environment, files))
+        process = Forked(_Start(work, folder, dict(environment), files))
         try:
             code = process.wait(seconds)
         except BaseException:
@@ -98,7 +111,7 @@ def run_hhh(
             process.wait()
             raise
         texts = [file.read_text(encoding="utf-8") for file in files[1:]]
-    return subprocess.CompletedProcess(["hhh", *arguments], code, *texts)
+    return subprocess.CompletedProcess([repr(work)], code, *texts)
 
 
 @functools.cache
@@ -115,11 +128,19 @@ def _become(start: _Start) -> None:
     os.environ.update(start.environment)
     time.tzset()
     _open(start.files)
-    sys.argv = ["hhh", *start.arguments]
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
+    start.work()
+
+
+def _command(arguments: Sequence[str]) -> Callable[[], object]:
+    return functools.partial(_hhh, tuple(arguments))
+
+
+def _hhh(arguments: Sequence[str]) -> None:
     from hhh.cli import main
 
+    sys.argv = ["hhh", *arguments]
     main()
 
 

@@ -1,10 +1,9 @@
 """What tests of restores ask for again and again, below the API and through it."""
 
-import json
+import functools
+import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from hhh.models import Job, JobState
 from hhh.schemas.policy import Fingerprint
 from hhh.schemas.restore import RestoreRequest, RestoreResource
 from hhh.services.container import Services
-from support import restoring_process
+from support import forking, restoring_process
 from support.waiting import wait_until
 
 _CHUNK = 1 << 20
@@ -82,14 +81,8 @@ class RestoreBench:
             "database": self.services.database.url.render_as_string(hide_password=False),
             "environment": environment,
         }
-        done = subprocess.run(
-            [sys.executable, "-P", restoring_process.__file__],
-            input=json.dumps(order),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        work = functools.partial(restoring_process.restore, order)
+        done = forking.run(work, folder=Path.cwd(), environment=os.environ)
         assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
     def clear_up(self) -> None:

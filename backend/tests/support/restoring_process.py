@@ -1,10 +1,10 @@
 """A worker in a process of its own that kills itself when its restore has come to a certain stage."""
 
-import json
 import os
 import signal
-import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session
@@ -31,8 +31,8 @@ def die_while_recording(session: Session, *_: object) -> None:
         die()
 
 
-if __name__ == "__main__":
-    order = json.load(sys.stdin)
+def restore(order: Mapping[str, Any]) -> None:
+    """Does as it is told, to its end or to its death."""
     stages: list[str] = []
 
     def observe(progress: Progress) -> None:
