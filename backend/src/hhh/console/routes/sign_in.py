@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
@@ -25,17 +24,9 @@ from hhh.web.database import OwnDatabase, Transaction
 from hhh.web.forms import Fields, Form
 from hhh.web.session import access_token
 from hhh.web.state import client_address, own_database, services, settings
+from hhh.web.turns import SIGN_IN_TURN
 
 router = page_router(for_everybody=True)
-
-
-async def _turn() -> AsyncIterator[None]:
-    """Waits on the event loop, not in one of the threads that all other routes share."""
-    yield
-
-
-#: As for the API's sign-in: it costs memory and a core on purpose.
-_AT_ONCE = 2
 
 
 @router.get(SIGN_IN)
@@ -48,7 +39,7 @@ def show(request: Request, ended: str = "", onward: Annotated[str, Query(alias="
     return redirect(local_path(onward))
 
 
-@router.post(SIGN_IN, dependencies=[Depends(_turn, scope="function", max_concurrency=_AT_ONCE)])
+@router.post(SIGN_IN, dependencies=[SIGN_IN_TURN])
 def sign_in(request: Request, fields: Form, database: OwnDatabase) -> Response:
     """Starts a session, and goes on to where they were on their way to."""
     onward = fields.text("next")

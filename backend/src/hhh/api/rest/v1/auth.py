@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-from fastapi import APIRouter, Depends, Request, Response, status
+from fastapi import APIRouter, Request, Response, status
 
 from hhh.core.errors import DatabaseUnavailable
 from hhh.schemas.auth import HealthResponse, LoginRequest, UserResponse
@@ -15,20 +13,12 @@ from hhh.web.csrf import CsrfTokens
 from hhh.web.database import OwnDatabase, Transaction
 from hhh.web.session import CurrentUser, access_token, session_id
 from hhh.web.state import client_address, settings
+from hhh.web.turns import SIGN_IN_TURN
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
 
-async def _turn() -> AsyncIterator[None]:
-    """Waits on the event loop, not in one of the threads that all other routes share."""
-    yield
-
-
-#: A sign-in costs memory and a core on purpose: a flood of them must not take the service down.
-_AT_ONCE = 2
-
-
-@router.post("/login", dependencies=[Depends(_turn, scope="function", max_concurrency=_AT_ONCE)])
+@router.post("/login", dependencies=[SIGN_IN_TURN])
 def login(body: LoginRequest, request: Request, response: Response, database: OwnDatabase) -> UserResponse:
     """Starts a session."""
     signed_in = auth.sign_in(
