@@ -13,6 +13,7 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from hhh.core.actor import ActorKind, actor
 from hhh.core.errors import SessionExpired, SuperAdminRequired
 from hhh.models import Role
 from hhh.services import auth
@@ -89,4 +90,5 @@ def _carried_on(request: Request) -> Principal:
     except SessionExpired:
         raise SignInNeededError(ended=True) from None
     request.state.carried_on = carried_on
+    actor().identify(ActorKind.USER, carried_on.principal.email)
     return carried_on.principal

@@ -9,6 +9,7 @@
   x SessionExpired
   x RateLimited
   x SuperAdminRequired
+  x ScopeMissing
   x CsrfInvalid
   x BackupInProgress
   x AlreadyEnded
@@ -162,6 +163,13 @@ class SuperAdminRequired(HHHError):
 
     def __init__(self, *, hint: str | None = None) -> None:
         super().__init__("Super Admin access required", hint=hint)
+
+
+class ScopeMissing(HHHError):
+    """The request came with a token that is not good for what it asks."""
+
+    code = "ERR_SCOPE_MISSING"
+    status = 403
 
 
 class CsrfInvalid(HHHError):

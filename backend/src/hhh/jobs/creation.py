@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from hhh.core.actor import Actor, ActorKind, actor
 from hhh.models import Job, JobState
 from hhh.repositories import jobs as rows
 from hhh.services.work import NewJob
@@ -39,6 +40,7 @@ def insert(session: Session, new: NewJob, now: datetime, *, worker: str, lease_e
             retries_left=new.retries,
             time_limit_seconds=new.time_limit_seconds,
             schedule_id=new.schedule_id,
+            asked_by=_asked_by(new),
             cancel_requested=False,
             version=0,
             created_at=now,
@@ -46,3 +48,10 @@ def insert(session: Session, new: NewJob, now: datetime, *, worker: str, lease_e
     )
     new.write(session, job_id, now)
     return job_id
+
+
+def _asked_by(new: NewJob) -> dict[str, str | None]:
+    asking = actor()
+    if asking.kind == ActorKind.SERVICE and new.schedule_id is not None:
+        asking = Actor(ActorKind.SCHEDULE, new.schedule_id)
+    return asking.told()

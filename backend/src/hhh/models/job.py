@@ -104,6 +104,8 @@ class Job(Base):
     time_limit_seconds: Mapped[int | None] = mapped_column(Integer)
     #: The schedule that asked for it.
     schedule_id: Mapped[str | None] = mapped_column(String(36))
+    #: Who asked for it: `hhh.core.actor.Actor` as a mapping; None: the service did.
+    asked_by: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     #: `hhh.core.run.Progress` as a mapping.
     progress: Mapped[dict[str, Any] | None] = mapped_column(JSON)

@@ -21,6 +21,11 @@ class UserSession(Base):
     created_at: Mapped[datetime]
     #: A refresh does not prolong it.
     expires_at: Mapped[datetime]
+    #: Where it was begun, and with what (`User-Agent`); of sessions of versions that did not note it, nothing.
+    address: Mapped[str | None] = mapped_column(String(64))
+    client: Mapped[str | None] = mapped_column(String(254))
+    #: When a request came with it last, to a few minutes.
+    last_seen_at: Mapped[datetime | None]
 
 
 class RefreshToken(Base):
@@ -52,3 +57,15 @@ class LoginFailure(Base):
     #: The client's address, of IPv6 its /64.
     address: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
+
+
+class RecoveryCode(Base):
+    """A code that stands in for the second factor once."""
+
+    __tablename__ = "recovery_codes"
+    __table_args__ = (Index("ix_recovery_codes_user_id", "user_id"),)
+
+    #: SHA-256, hexadecimal.
+    code_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    used_at: Mapped[datetime | None]

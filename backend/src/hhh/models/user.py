@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, String, Text
+from sqlalchemy import BigInteger, CheckConstraint, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hhh.core.database import Base
@@ -32,3 +32,9 @@ class User(Base):
     password_hash: Mapped[str] = mapped_column(Text)
     role: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime]
+    #: The shared secret of the second factor (RFC 6238), sealed; None: there is none, or it is being set up.
+    sealed_totp: Mapped[str | None] = mapped_column(Text)
+    #: Since when it is asked for; None while it is being set up.
+    totp_since: Mapped[datetime | None]
+    #: The newest time step that was used: none is good twice.
+    totp_step: Mapped[int | None] = mapped_column(BigInteger)

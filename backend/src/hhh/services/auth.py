@@ -19,7 +19,7 @@ from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import CsrfInvalid, InvalidCredentials, SessionExpired
 from hhh.core.security import hash_token, new_token, verify_password
-from hhh.models import RefreshToken, Role, User, UserSession
+from hhh.models import RefreshToken, Role, Scope, User, UserSession
 from hhh.repositories import login_failures as failure_rows
 from hhh.repositories import sessions as session_rows
 from hhh.repositories import users as user_rows
@@ -40,7 +40,14 @@ class Principal:
     id: str
     email: str
     role: Role
+    #: Of who is signed in; of a program with a token, the token's id.
     session_id: str
+    #: What a token may be used for; None: it is somebody who is signed in, and may do what their role may.
+    scopes: frozenset[Scope] | None = None
+
+    def may(self, scope: Scope) -> bool:
+        """Whether what they came with is good for that."""
+        return self.scopes is None or scope in self.scopes or Scope.ADMIN in self.scopes
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hhh.core.actor import Actor, ActorKind, acting
+
 REQUEST_ID = "X-Request-ID"
 #: What may stand in a log line as it is; any other id is replaced by one of ours.
 _ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -54,7 +56,8 @@ class RequestContext:
             await send(message)
 
         begun = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=identifier):
+        asking = Actor(ActorKind.NOBODY, address=_client(scope), request_id=identifier)
+        with structlog.contextvars.bound_contextvars(request_id=identifier), acting(asking):
             try:
                 await self._app(scope, receive, completed)
             finally:
@@ -71,7 +74,6 @@ def _request_id(sent: str) -> str:
 
 
 def _log_request(scope: Scope, status: int, seconds: float) -> None:
-    client = scope.get("client")
     log.info(
         "request",
         method=scope["method"],
@@ -79,5 +81,10 @@ def _log_request(scope: Scope, status: int, seconds: float) -> None:
         path=quote(scope["path"]),
         status=status or None,
         milliseconds=round(seconds * 1000, 1),
-        client=client[0] if client else None,
+        client=_client(scope),
     )
+
+
+def _client(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None

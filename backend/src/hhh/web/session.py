@@ -6,14 +6,16 @@ a route that waits for an hour holds no connection for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection, Request
 
+from hhh.core.actor import ActorKind, actor
 from hhh.core.clock import utcnow
-from hhh.core.errors import InvalidCredentials, SuperAdminRequired
-from hhh.models import Role
+from hhh.core.errors import InvalidCredentials, ScopeMissing, SuperAdminRequired
+from hhh.models import Role, Scope
 from hhh.services import auth
 from hhh.services.auth import Principal
 from hhh.services.tokens import AccessToken, AccessTokens
@@ -75,6 +77,23 @@ CurrentUser = Annotated[Principal, Depends(current_user)]
 SuperAdmin = Annotated[Principal, Depends(super_admin)]
 
 
+def allowed(scope: Scope) -> Callable[[Request], Principal]:
+    """A dependency: the super admin who is signed in, or whose token has that scope.
+
+    Raises (the dependency):
+        SuperAdminRequired, SessionExpired: as `super_admin`.
+        ScopeMissing: the token has not.
+    """
+
+    def checked(request: Request) -> Principal:
+        principal = super_admin(request)
+        if not principal.may(scope):
+            raise ScopeMissing(f"The token has not the scope {scope}", hint="hhh tokens create --scope …")
+        return principal
+
+    return checked
+
+
 def signed_in(request: HTTPConnection) -> Principal | None:
     """Who is signed in; None: nobody.
 
@@ -87,4 +106,6 @@ def signed_in(request: HTTPConnection) -> Principal | None:
     if access is None:
         return None
     with database.snapshot() as session:
-        return auth.principal(session, access)
+        principal = auth.principal(session, access)
+    actor().identify(ActorKind.USER, principal.email)
+    return principal

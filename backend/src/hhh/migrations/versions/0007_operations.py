@@ -1,0 +1,138 @@
+"""Operations: API tokens, second factors, the audit log, alerts."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+_MOMENT = sa.DateTime(timezone=True)
+
+
+def upgrade() -> None:
+    op.add_column("jobs", sa.Column("asked_by", sa.JSON))
+    _create_tokens()
+    _create_second_factor()
+    _create_audit_log()
+    _create_alerts()
+
+
+def _create_tokens() -> None:
+    op.create_table(
+        "api_tokens",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("user_id", sa.String(36), sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("token_hash", sa.String(64), nullable=False, unique=True),
+        sa.Column("prefix", sa.String(16), nullable=False),
+        sa.Column("scopes", sa.String(100), nullable=False),
+        sa.Column("networks", sa.Text, nullable=False),
+        sa.Column("created_at", _MOMENT, nullable=False),
+        sa.Column("expires_at", _MOMENT),
+        sa.Column("last_used_at", _MOMENT),
+        sa.Column("last_used_address", sa.String(64)),
+        sa.Column("revoked_at", _MOMENT),
+    )
+    op.create_index("ix_api_tokens_user_id", "api_tokens", ["user_id"])
+
+
+def _create_second_factor() -> None:
+    op.add_column("users", sa.Column("sealed_totp", sa.Text))
+    op.add_column("users", sa.Column("totp_since", _MOMENT))
+    op.add_column("users", sa.Column("totp_step", sa.BigInteger))
+    op.add_column("sessions", sa.Column("address", sa.String(64)))
+    op.add_column("sessions", sa.Column("client", sa.String(254)))
+    op.add_column("sessions", sa.Column("last_seen_at", _MOMENT))
+    op.create_table(
+        "recovery_codes",
+        sa.Column("code_hash", sa.String(64), primary_key=True),
+        sa.Column("user_id", sa.String(36), sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("used_at", _MOMENT),
+    )
+    op.create_index("ix_recovery_codes_user_id", "recovery_codes", ["user_id"])
+
+
+def _create_audit_log() -> None:
+    op.create_table(
+        "audit_events",
+        sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("at", _MOMENT, nullable=False),
+        sa.Column("actor_kind", sa.String(16), nullable=False),
+        sa.Column("actor", sa.String(254), nullable=False),
+        sa.Column("token", sa.String(100)),
+        sa.Column("address", sa.String(64)),
+        sa.Column("action", sa.String(32), nullable=False),
+        sa.Column("subject", sa.String(254), nullable=False),
+        sa.Column("result", sa.String(16), nullable=False),
+        sa.Column("request_id", sa.String(64)),
+        sa.Column("detail", sa.Text, nullable=False),
+        sa.Column("previous_hash", sa.String(64), nullable=False),
+        sa.Column("hash", sa.String(64), nullable=False),
+    )
+    op.create_index("ix_audit_events_at", "audit_events", ["at"])
+    for column in ("actor", "action", "subject"):
+        op.create_index(f"ix_audit_events_{column}", "audit_events", [column, "seq"])
+    op.create_table(
+        "audit_head",
+        sa.Column("singleton", sa.Integer, primary_key=True),
+        sa.Column("seq", sa.BigInteger, nullable=False),
+        sa.Column("hash", sa.String(64), nullable=False),
+        sa.CheckConstraint("singleton = 1", name="ck_audit_head_singleton"),
+    )
+    op.execute(sa.text("INSERT INTO audit_head (singleton, seq, hash) VALUES (1, 0, '')"))
+
+
+def _create_alerts() -> None:
+    op.create_table(
+        "alert_channels",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("name", sa.String(63), nullable=False, unique=True),
+        sa.Column("sealed_url", sa.Text, nullable=False),
+        sa.Column("kinds", sa.JSON),
+        sa.Column("targets", sa.JSON),
+        sa.Column("enabled", sa.Boolean, nullable=False),
+        sa.Column("created_at", _MOMENT, nullable=False),
+        sa.Column("last_delivered_at", _MOMENT),
+        sa.Column("last_failed_at", _MOMENT),
+        sa.Column("last_error", sa.Text),
+    )
+    op.create_table(
+        "alert_troubles",
+        sa.Column("kind", sa.String(32), primary_key=True),
+        sa.Column("subject", sa.String(254), primary_key=True),
+        sa.Column("fingerprint", sa.String(64), nullable=False),
+        sa.Column("message", sa.JSON, nullable=False),
+        sa.Column("since", _MOMENT, nullable=False),
+        sa.Column("told_at", _MOMENT, nullable=False),
+    )
+    op.create_table(
+        "alert_deliveries",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("channel_id", sa.String(36), sa.ForeignKey("alert_channels.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("kind", sa.String(32), nullable=False),
+        sa.Column("subject", sa.String(254), nullable=False),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("body", sa.Text, nullable=False),
+        sa.Column("created_at", _MOMENT, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
+        sa.Column("next_try_at", _MOMENT),
+        sa.Column("delivered_at", _MOMENT),
+        sa.Column("error", sa.Text),
+    )
+    op.create_index("ix_alert_deliveries_due", "alert_deliveries", ["next_try_at"])
+
+
+def downgrade() -> None:
+    for table in ("alert_deliveries", "alert_troubles", "alert_channels", "audit_head", "audit_events"):
+        op.drop_table(table)
+    for table in ("recovery_codes", "api_tokens"):
+        op.drop_table(table)
+    for column in ("address", "client", "last_seen_at"):
+        op.drop_column("sessions", column)
+    for column in ("sealed_totp", "totp_since", "totp_step"):
+        op.drop_column("users", column)
+    op.drop_column("jobs", "asked_by")
