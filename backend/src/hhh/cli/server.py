@@ -16,6 +16,7 @@ from hhh.core.database import Database
 from hhh.jobs.embedded import ENDING
 from hhh.jobs.runtime import Jobs
 from hhh.main import create_app
+from hhh.web.patience import PatientProtocol
 
 #: Seconds for the last answers, once all jobs have ended.
 _ANSWERING = 2.0
@@ -40,6 +41,7 @@ def run(loaded: Settings, database: Database, listener: socket.socket, *, works:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        http=PatientProtocol,
         # Whoever waits for a backup still hears how it ended.
         timeout_graceful_shutdown=round(loaded.drain_seconds + ENDING + _ANSWERING),
     )
