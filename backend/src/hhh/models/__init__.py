@@ -1,7 +1,7 @@
 """The tables of the service's own database."""
 
 from hhh.core.database import Base
-from hhh.models.alert import AlertChannel, AlertDelivery, AlertKind, Trouble
+from hhh.models.alert import AlertChannel, AlertDelivery, AlertEvent, AlertKind, AlertWatch, LostWorker, Trouble
 from hhh.models.audit import Action, AuditEvent, AuditHead, Result
 from hhh.models.backup_log import BackupCopy, BackupLog, BackupStatus, BackupTotals, CopyStatus
 from hhh.models.installation import Installation
@@ -23,7 +23,9 @@ __all__ = [
     "Action",
     "AlertChannel",
     "AlertDelivery",
+    "AlertEvent",
     "AlertKind",
+    "AlertWatch",
     "ApiToken",
     "AuditEvent",
     "AuditHead",
@@ -39,6 +41,7 @@ __all__ = [
     "JobLog",
     "JobState",
     "LoginFailure",
+    "LostWorker",
     "Policy",
     "RecoveryCode",
     "RefreshToken",

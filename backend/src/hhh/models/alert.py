@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hhh.core.database import Base
@@ -44,6 +44,8 @@ class AlertChannel(Base):
     last_delivered_at: Mapped[datetime | None]
     last_failed_at: Mapped[datetime | None]
     last_error: Mapped[str | None] = mapped_column(Text)
+    #: Until then somebody is believed to be sending to it; nobody else does meanwhile.
+    sending_until: Mapped[datetime | None]
 
 
 class Trouble(Base):
@@ -54,12 +56,22 @@ class Trouble(Base):
     kind: Mapped[str] = mapped_column(String(32), primary_key=True)
     #: The target, store or worker.
     subject: Mapped[str] = mapped_column(String(254), primary_key=True)
+    #: The target that it is about, where it is about one; by it messages are routed.
+    target: Mapped[str | None] = mapped_column(String(63))
     #: What is the same while the same is wrong.
     fingerprint: Mapped[str] = mapped_column(String(64))
     #: What was told.
     message: Mapped[dict[str, Any]] = mapped_column(JSON)
     since: Mapped[datetime]
     told_at: Mapped[datetime]
+
+
+class AlertEvent(StrEnum):
+    """What became of a trouble."""
+
+    BEGUN = "begun"
+    CHANGED = "changed"
+    ENDED = "ended"
 
 
 class AlertDelivery(Base):
@@ -70,8 +82,11 @@ class AlertDelivery(Base):
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     channel_id: Mapped[str] = mapped_column(ForeignKey("alert_channels.id", ondelete="CASCADE"))
+    #: `AlertKind`, or ``several``: what came at once, in one message.
     kind: Mapped[str] = mapped_column(String(32))
     subject: Mapped[str] = mapped_column(String(254))
+    #: `AlertEvent`.
+    event: Mapped[str] = mapped_column(String(16))
     title: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime]
@@ -80,3 +95,28 @@ class AlertDelivery(Base):
     next_try_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
+
+
+class AlertWatch(Base):
+    """The one row of whoever looks for troubles: what was found counts only if nobody wrote since it was looked for."""
+
+    __tablename__ = "alert_watch"
+    __table_args__ = (CheckConstraint("singleton = 1", name="ck_alert_watch_singleton"),)
+
+    singleton: Mapped[int] = mapped_column(Integer, primary_key=True, default=1)
+    #: How many rounds there were.
+    rounds: Mapped[int] = mapped_column(BigInteger)
+    #: When the last one was; None: there was none.
+    looked_at: Mapped[datetime | None]
+
+
+class LostWorker(Base):
+    """A worker that ended without a word. Its own row goes sooner, so that nobody takes it for alive."""
+
+    __tablename__ = "lost_workers"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    name: Mapped[str] = mapped_column(String(254))
+    host: Mapped[str] = mapped_column(String(254))
+    heartbeat_at: Mapped[datetime]
+    lost_at: Mapped[datetime]

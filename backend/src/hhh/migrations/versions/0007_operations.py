@@ -67,14 +67,16 @@ def _create_audit_log() -> None:
         sa.Column("address", sa.String(64)),
         sa.Column("action", sa.String(32), nullable=False),
         sa.Column("subject", sa.String(254), nullable=False),
+        sa.Column("target", sa.String(63)),
         sa.Column("result", sa.String(16), nullable=False),
         sa.Column("request_id", sa.String(64)),
         sa.Column("detail", sa.Text, nullable=False),
         sa.Column("previous_hash", sa.String(64), nullable=False),
         sa.Column("hash", sa.String(64), nullable=False),
+        sa.Column("signature", sa.String(88), nullable=False),
     )
     op.create_index("ix_audit_events_at", "audit_events", ["at"])
-    for column in ("actor", "action", "subject"):
+    for column in ("actor", "action", "subject", "target"):
         op.create_index(f"ix_audit_events_{column}", "audit_events", [column, "seq"])
     op.create_table(
         "audit_head",
@@ -84,6 +86,70 @@ def _create_audit_log() -> None:
         sa.CheckConstraint("singleton = 1", name="ck_audit_head_singleton"),
     )
     op.execute(sa.text("INSERT INTO audit_head (singleton, seq, hash) VALUES (1, 0, '')"))
+    statements = _POSTGRESQL_RULES if op.get_bind().dialect.name == "postgresql" else _SQLITE_RULES
+    for statement in statements:
+        op.execute(statement)
+
+
+#: What is written stays, and what is added follows on it; of the head, too. Nobody but who takes the triggers away can
+#: do otherwise, and the chain tells of that.
+_SQLITE_RULES = (
+    """
+    CREATE TRIGGER audit_events_no_update BEFORE UPDATE ON audit_events
+    BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
+    """,
+    """
+    CREATE TRIGGER audit_events_no_delete BEFORE DELETE ON audit_events
+    BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
+    """,
+    # Before a row is replaced by INSERT OR REPLACE as well, for which no trigger of a deletion runs.
+    """
+    CREATE TRIGGER audit_events_in_order BEFORE INSERT ON audit_events
+    WHEN NEW.seq <> (SELECT COALESCE(MAX(seq), 0) + 1 FROM audit_events)
+    BEGIN SELECT RAISE(ABORT, 'the audit log has no gaps'); END
+    """,
+    """
+    CREATE TRIGGER audit_head_forwards BEFORE UPDATE ON audit_head WHEN NEW.seq <= OLD.seq
+    BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
+    """,
+    """
+    CREATE TRIGGER audit_head_no_delete BEFORE DELETE ON audit_head
+    BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
+    """,
+)
+_POSTGRESQL_RULES = (
+    """
+    CREATE FUNCTION hhh_audit_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$
+    """,
+    """
+    CREATE FUNCTION hhh_audit_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_TABLE_NAME = 'audit_head' THEN
+            IF NEW.seq <= OLD.seq THEN RAISE EXCEPTION 'the audit log is append-only'; END IF;
+        ELSIF NEW.seq <> (SELECT COALESCE(MAX(seq), 0) + 1 FROM audit_events) THEN
+            RAISE EXCEPTION 'the audit log has no gaps';
+        END IF;
+        RETURN NEW;
+    END $$
+    """,
+    """
+    CREATE TRIGGER audit_events_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_events
+    FOR EACH STATEMENT EXECUTE FUNCTION hhh_audit_append_only()
+    """,
+    """
+    CREATE TRIGGER audit_events_in_order BEFORE INSERT ON audit_events
+    FOR EACH ROW EXECUTE FUNCTION hhh_audit_in_order()
+    """,
+    """
+    CREATE TRIGGER audit_head_forwards BEFORE UPDATE ON audit_head
+    FOR EACH ROW EXECUTE FUNCTION hhh_audit_in_order()
+    """,
+    """
+    CREATE TRIGGER audit_head_no_delete BEFORE DELETE OR TRUNCATE ON audit_head
+    FOR EACH STATEMENT EXECUTE FUNCTION hhh_audit_append_only()
+    """,
+)
 
 
 def _create_alerts() -> None:
@@ -99,11 +165,13 @@ def _create_alerts() -> None:
         sa.Column("last_delivered_at", _MOMENT),
         sa.Column("last_failed_at", _MOMENT),
         sa.Column("last_error", sa.Text),
+        sa.Column("sending_until", _MOMENT),
     )
     op.create_table(
         "alert_troubles",
         sa.Column("kind", sa.String(32), primary_key=True),
         sa.Column("subject", sa.String(254), primary_key=True),
+        sa.Column("target", sa.String(63)),
         sa.Column("fingerprint", sa.String(64), nullable=False),
         sa.Column("message", sa.JSON, nullable=False),
         sa.Column("since", _MOMENT, nullable=False),
@@ -115,6 +183,7 @@ def _create_alerts() -> None:
         sa.Column("channel_id", sa.String(36), sa.ForeignKey("alert_channels.id", ondelete="CASCADE"), nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),
         sa.Column("subject", sa.String(254), nullable=False),
+        sa.Column("event", sa.String(16), nullable=False),
         sa.Column("title", sa.Text, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),
@@ -124,11 +193,30 @@ def _create_alerts() -> None:
         sa.Column("error", sa.Text),
     )
     op.create_index("ix_alert_deliveries_due", "alert_deliveries", ["next_try_at"])
+    op.create_table(
+        "alert_watch",
+        sa.Column("singleton", sa.Integer, primary_key=True),
+        sa.Column("rounds", sa.BigInteger, nullable=False),
+        sa.Column("looked_at", _MOMENT),
+        sa.CheckConstraint("singleton = 1", name="ck_alert_watch_singleton"),
+    )
+    op.execute(sa.text("INSERT INTO alert_watch (singleton, rounds) VALUES (1, 0)"))
+    op.create_table(
+        "lost_workers",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("name", sa.String(254), nullable=False),
+        sa.Column("host", sa.String(254), nullable=False),
+        sa.Column("heartbeat_at", _MOMENT, nullable=False),
+        sa.Column("lost_at", _MOMENT, nullable=False),
+    )
 
 
 def downgrade() -> None:
-    for table in ("alert_deliveries", "alert_troubles", "alert_channels", "audit_head", "audit_events"):
+    for table in ("lost_workers", "alert_watch", "alert_deliveries", "alert_troubles", "alert_channels", "audit_head", "audit_events"):
         op.drop_table(table)
+    if op.get_bind().dialect.name == "postgresql":
+        for function in ("hhh_audit_append_only", "hhh_audit_in_order"):
+            op.execute(f"DROP FUNCTION {function}()")
     for table in ("recovery_codes", "api_tokens"):
         op.drop_table(table)
     for column in ("address", "client", "last_seen_at"):
