@@ -81,6 +81,8 @@ class Settings(BaseModel):
     restore_undo_days: Annotated[float, Field(ge=0, le=3650)] = 7
     trusted_keys: CommaSeparated = []
     cookie_secure: bool | None = None
+    #: Whether what is registered may not be reached over loopback, link-local addresses or Unix sockets.
+    refuse_local_addresses: bool = False
     cors_origins: CommaSeparated = []
     auto_migrate: bool = True
 

@@ -10,9 +10,11 @@ from datetime import datetime
 import structlog
 
 from hhh.artifacts.publication import Destination
+from hhh.core.config import Settings
 from hhh.core.errors import HHHError
 from hhh.models import Store
 from hhh.services import store_options
+from hhh.services.local_addresses import refuse_local_store
 from hhh.services.sealing import Sealing
 from hhh.storages.registry import open_storage
 
@@ -30,7 +32,8 @@ class _Opened:
 class OpenedStores:
     """Opens stores, and keeps them. Thread-safe."""
 
-    def __init__(self, sealing: Sealing) -> None:
+    def __init__(self, settings: Settings, sealing: Sealing) -> None:
+        self._settings = settings
         self._sealing = sealing
         self._lock = threading.Lock()
         self._known: dict[str, _Opened] = {}
@@ -60,6 +63,7 @@ class OpenedStores:
 
     def _open(self, row: Store) -> Destination:
         options = store_options.opened(self._sealing, row)
+        refuse_local_store(self._settings, options)
         destination = Destination(row.name, open_storage(row.url, options=options, must_exist=True))
         self._known[row.name] = _Opened(row.id, row.updated_at, destination)
         return destination

@@ -33,6 +33,7 @@ from hhh.repositories import stores as rows
 from hhh.repositories.stores import CopyCounts
 from hhh.schemas.storage import CopiesOfStore, RemovedStorage, StorageResource, StorageStep, TestedStorage
 from hhh.services import store_options
+from hhh.services.local_addresses import refuse_local_store
 from hhh.services.opened_stores import OpenedStores
 from hhh.services.sealing import Sealing
 from hhh.storages.base import Storage
@@ -79,7 +80,7 @@ class StoreService:
         self._database = database
         self._default = Destination(DEFAULT_STORE, default)
         self._sealing = Sealing(settings)
-        self._opened = OpenedStores(self._sealing)
+        self._opened = OpenedStores(settings, self._sealing)
 
     def all(self) -> Sequence[Destination]:
         """`DEFAULT_STORE`, then every registered one that can be opened; one that can't is logged."""
@@ -137,7 +138,7 @@ class StoreService:
                 f"{name!r} is no name for a store",
                 hint="lower-case letters, digits, '-', '_' and '.', beginning with a letter or digit, at most 63",
             )
-        _refuse_unusable(url, options)
+        self._refuse_unusable(url, options)
         taken = InvalidInput(f"A store named {name!r} exists already", hint="choose another name")
         if name == DEFAULT_STORE:
             raise taken
@@ -169,7 +170,7 @@ class StoreService:
             row = self._row(session, name)
             known, url = self._known_options(row), change.url or row.url
             options = store_options.merged(row, known or NONE, url, change.options, whole=change.whole)
-            _refuse_unusable(url, options)
+            self._refuse_unusable(url, options)
             moved = self._is_moved(row, known, url, options)
             if moved:
                 self._refuse_taken(session, name, identity(url, options))
@@ -228,7 +229,7 @@ class StoreService:
             InvalidInput: the URL or the options can't be used.
             ConfigurationError: as for `add`.
         """
-        _refuse_unusable(url, options)
+        self._refuse_unusable(url, options)
         return _tried(name, lambda: open_storage(url, options=options, retry_seconds=_TEST_PATIENCE))
 
     def try_change(self, name: str, change: StoreChange) -> TestedStorage:
@@ -244,7 +245,7 @@ class StoreService:
             row = self._row(session, name)
         url = change.url or row.url
         options = store_options.merged(row, self._known_options(row) or NONE, url, change.options, whole=change.whole)
-        _refuse_unusable(url, options)
+        self._refuse_unusable(url, options)
         there = url == row.url or change.objects_moved
         return _tried(name, lambda: open_storage(url, options=options, retry_seconds=_TEST_PATIENCE, must_exist=there))
 
@@ -257,7 +258,15 @@ class StoreService:
         if row is None:
             return open_storage(self._settings.default_storage_url, retry_seconds=_TEST_PATIENCE)
         options = store_options.opened(self._sealing, row)
+        refuse_local_store(self._settings, options)
         return open_storage(row.url, options=options, retry_seconds=_TEST_PATIENCE, must_exist=True)
+
+    def _refuse_unusable(self, url: str, options: Options) -> None:
+        try:
+            open_storage(url, options=options)
+        except StorageUnavailable as error:  # nobody was asked yet: it is what was given
+            raise InvalidInput(error.message, hint=error.hint) from None
+        refuse_local_store(self._settings, options)
 
     def _row(self, session: Session, name: str) -> Store:
         # Another name may hold what no database takes as a text.
@@ -328,13 +337,6 @@ def _tried(name: str, opened: Callable[[], Storage]) -> TestedStorage:
     failed = next((step.detail for step in steps if not step.ok), None)
     shown = [StorageStep(name=step.name, ok=step.ok, detail=step.detail) for step in steps]
     return TestedStorage(name=name, ok=failed is None, steps=shown, error=failed)
-
-
-def _refuse_unusable(url: str, options: Options) -> None:
-    try:
-        open_storage(url, options=options)
-    except StorageUnavailable as error:  # nobody was asked yet: it is what was given
-        raise InvalidInput(error.message, hint=error.hint) from None
 
 
 def _make_folder(name: str, url: str) -> None:

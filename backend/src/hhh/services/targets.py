@@ -31,6 +31,7 @@ from hhh.schemas.target import RemovedSchedule, RemovedTarget, TargetResource, T
 from hhh.schemas.verification import Level
 from hhh.services import policies
 from hhh.services.jobs_database import refuse_as_target
+from hhh.services.local_addresses import refuse_local_target
 from hhh.services.sealing import Sealing, target_owner
 from hhh.services.target_urls import with_kept_password
 
@@ -92,10 +93,15 @@ class TargetService:
 
         Raises:
             NotFound: there is none.
+            InvalidInput: ``HHH_REFUSE_LOCAL_ADDRESSES`` forbids where it is.
         """
         with self._database.snapshot() as session:
             row = self._row(session, name, locked=False)
-        return self._app() if row is None else self._opened(row)
+        if row is None:
+            return self._app()
+        target = self._opened(row)
+        refuse_local_target(self._settings, target.url)
+        return target
 
     def get(self, name: str) -> ListedTarget:
         """The target of that name as it may be shown, also one that can't be opened.
@@ -236,7 +242,7 @@ class TargetService:
         """
         try:
             target = self.find(name)
-        except ConfigurationError as error:
+        except (ConfigurationError, InvalidInput) as error:
             return _failed(name, error)
         return self._tried(name, target.url)
 
@@ -267,6 +273,7 @@ class TargetService:
     def _checked_url(self, url: str) -> str:
         normal = engine_for(url).validate(url)
         refuse_as_target(self._settings, normal)
+        refuse_local_target(self._settings, normal)
         return normal
 
     def _write_url(self, session: Session, row: TargetRow, url: str) -> None:

@@ -16,7 +16,7 @@ _CLOSE = {"Connection": "close"}
 
 
 class BodyLimit:
-    """The ASGI layer: answers 413 to a larger body, before it is read where the client tells its size; 408 to a slow one.
+    """The ASGI layer: answers 413 to a larger body, unread where the client tells its size, and 408 to a slow one.
 
     Args:
         app: what is behind it.

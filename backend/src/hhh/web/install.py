@@ -17,6 +17,17 @@ from hhh.web.csrf import CsrfProtection
 from hhh.web.errors import LastResort, add_error_handlers
 from hhh.web.headers import REQUEST_ID, RequestContext
 
+_HEADERS_OF_CLIENTS = (
+    "Authorization",
+    "Content-Type",
+    "Prefer",
+    "Range",
+    "If-Range",
+    "If-None-Match",
+    CSRF_HEADER,
+    REQUEST_ID,
+)
+
 
 def install(app: FastAPI, settings: Settings) -> None:
     """Error handler, CSRF protection, a limit for bodies, CORS, security headers, request ids and trusted proxies.
@@ -38,7 +49,7 @@ def install(app: FastAPI, settings: Settings) -> None:
             allow_origins=[_checked_origin(origin) for origin in settings.cors_origins],
             allow_credentials=True,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Content-Type", "Prefer", "Range", "If-Range", "If-None-Match", CSRF_HEADER, REQUEST_ID],
+            allow_headers=_HEADERS_OF_CLIENTS,
             expose_headers=["Location", "Retry-After", "ETag", "Content-Range", "Content-Disposition", REQUEST_ID],
         )
     app.add_middleware(RequestContext, https_only=settings.cookies_are_secure)
