@@ -19,7 +19,7 @@ LOCAL_DATABASES = [
     "postgresql://u:p@169.254.169.254/shop",
     "postgresql://u:p@db.example.com/shop?hostaddr=127.0.0.1",
     "postgresql://u:p@[::ffff:127.0.0.1]/shop",
-    "postgresql:///shop?host=/run/postgresql",
+    "postgresql://u:p@/shop?host=/run/postgresql",
 ]
 LOCAL_SERVERS = ["http://127.0.0.1:9000", "http://169.254.169.254", "http://[::1]:9000", "http://0x7f.1"]
 
