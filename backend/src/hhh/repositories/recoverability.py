@@ -5,12 +5,13 @@ Every query finds in an index what it looks for: the newest backups of a target,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, NamedTuple, TypeAlias, TypeVarTuple
 
-from sqlalchemy import CTE, ColumnElement, ScalarSelect, case, exists, func, literal, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, String, case, cast, exists, func, literal, select
 from sqlalchemy.orm import Session
 
 from hhh.core.database import UtcDateTime
@@ -19,6 +20,12 @@ from hhh.models.verification import CONCLUDED
 from hhh.repositories.batches import as_table
 from hhh.repositories.retention import IS_REFUTED, PROVEN
 
+_Columns = TypeVarTuple("_Columns")
+_Conditions: TypeAlias = Sequence[ColumnElement[bool]]
+
+#: Stands in no moment and in no id.
+_BETWEEN = "/"
+_STORED = BackupLog.status == BackupStatus.SUCCESS
 _IN_A_STORE = exists().where(BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED)
 
 
@@ -31,6 +38,22 @@ class Known(NamedTuple):
     created_at: datetime
     finished_at: datetime | None
     error: str | None
+
+
+class Begun(NamedTuple):
+    """A backup, as far as a state follows from it."""
+
+    id: str
+    created_at: datetime
+
+
+class NewestBegun(NamedTuple):
+    """As `Newest`, without those that no state follows from."""
+
+    stored: Begun | None
+    good: Begun | None
+    proven: Begun | None
+    failed: Begun | None
 
 
 class Planned(NamedTuple):
@@ -92,27 +115,56 @@ def newest(session: Session, targets: Collection[str], *, until: datetime) -> Ma
         targets: their names.
         until: a backup that is dated later counts as none.
     """
-    there = BackupLog.deleted_at.is_(None)
-    past = BackupLog.created_at <= literal(until, UtcDateTime())
-    success = BackupLog.status == BackupStatus.SUCCESS
-    # Not `success` as well, which SQLite would look up instead: among all that are stored.
-    proven = BackupLog.verified_level == PROVEN
-    asked = as_table(session, targets).cte("asked")
-    statement = select(
-        asked.c.value,
-        _newest(asked, success, there, past),
-        _newest(asked, success, there, past, _IN_A_STORE),
-        _newest(asked, proven, there, past, _IN_A_STORE, ~IS_REFUTED),
-        _newest(asked, BackupLog.status == BackupStatus.FAILED, there, past),
-        _newest(asked, BackupLog.finished_at.is_not(None), there, past),
-        _newest(asked, success, there, ~past),
+    past = _past(until)
+    kinds = *_of_states(past), (BackupLog.finished_at.is_not(None), past), (_STORED, ~past)
+    found = _newest(session, targets, BackupLog.id, kinds)
+    return {name: Newest(*ids) for name, *ids in found}
+
+
+def newest_for_states(session: Session, targets: Collection[str], *, until: datetime) -> Mapping[str, NewestBegun]:
+    """As `newest`; of backups it reads indexes alone, and no state follows from what else their rows hold."""
+    begun = cache(_begun)  # one backup is most often the newest of its target in more than one way
+    found = _newest(session, targets, _dated_id(session), _of_states(_past(until)))
+    return {name: NewestBegun(*map(begun, each)) for name, *each in found}
+
+
+def _past(until: datetime) -> ColumnElement[bool]:
+    return BackupLog.created_at <= literal(until, UtcDateTime())
+
+
+def _of_states(past: ColumnElement[bool]) -> Sequence[_Conditions]:
+    return (
+        (_STORED, past),
+        (_STORED, past, _IN_A_STORE),
+        # Not `_STORED` as well, which SQLite would look up instead: among all that are stored.
+        (BackupLog.verified_level == PROVEN, past, _IN_A_STORE, ~IS_REFUTED),
+        (BackupLog.status == BackupStatus.FAILED, past),
     )
-    return {name: Newest(*ids) for name, *ids in session.execute(statement)}
 
 
-def _newest(asked: CTE, *conditions: ColumnElement[bool]) -> ScalarSelect[str]:
-    found = select(BackupLog.id).where(BackupLog.target == asked.c.value, *conditions)
-    return found.order_by(BackupLog.created_at.desc(), BackupLog.id.desc()).limit(1).scalar_subquery()
+def _newest(
+    session: Session, targets: Collection[str], told: SQLColumnExpression[str], kinds: Sequence[_Conditions]
+) -> Sequence[Any]:
+    """By target: what is told of its newest backup of each kind."""
+    asked = as_table(session, targets).cte("asked")
+    of_it = select(told).where(BackupLog.target == asked.c.value, BackupLog.deleted_at.is_(None))
+    newest_first = of_it.order_by(BackupLog.created_at.desc(), BackupLog.id.desc()).limit(1)
+    return _rows(session, select(asked.c.value, *(newest_first.where(*kind).scalar_subquery() for kind in kinds)))
+
+
+def _dated_id(session: Session) -> ColumnElement[str]:
+    """When a backup was begun, and its id: a subquery answers one value."""
+    begun: ColumnElement[str] = cast(BackupLog.created_at, String)
+    if session.get_bind().dialect.name == "postgresql":
+        begun = func.to_char(func.timezone("UTC", BackupLog.created_at), "YYYY-MM-DD HH24:MI:SS.US", type_=String())
+    return begun + _BETWEEN + BackupLog.id
+
+
+def _begun(dated_id: str | None) -> Begun | None:
+    if dated_id is None:
+        return None
+    moment, _, backup_id = dated_id.partition(_BETWEEN)
+    return Begun(backup_id, datetime.fromisoformat(moment).replace(tzinfo=UTC))
 
 
 def backups(session: Session, ids: Collection[str]) -> Mapping[str, Known]:
@@ -125,7 +177,7 @@ def backups(session: Session, ids: Collection[str]) -> Mapping[str, Known]:
         BackupLog.finished_at,
         BackupLog.error,
     )
-    found = session.execute(select(*columns).where(BackupLog.id.in_(as_table(session, ids))))
+    found = _rows(session, select(*columns).where(BackupLog.id.in_(as_table(session, ids))))
     return {row.id: row for row in map(Known._make, found)}
 
 
@@ -141,10 +193,14 @@ def lacking_copies(session: Session, backup_ids: Collection[str]) -> Collection[
     return {*session.scalars(select(BackupCopy.backup_id).where(among, BackupCopy.status != CopyStatus.STORED))}
 
 
+def faulted(session: Session, backup_ids: Collection[str]) -> Collection[str]:
+    """Those of the given backups that failed a verification, whatever was found out later."""
+    among = Verification.backup_id.in_(as_table(session, backup_ids))
+    return {*session.scalars(select(Verification.backup_id).where(among, _is_one_of(VerificationStatus.FAILED)))}
+
+
 def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Conclusion]:
     """The newest verification of each backup, level and result, but for those that were cancelled."""
-    # Not those that are: by their states, SQLite would look at every verification that there ever was.
-    concluded = Verification.status.not_in([each for each in VerificationStatus if each not in CONCLUDED])
     # What was found may be large: only rows that are answered are opened.
     place = func.row_number().over(
         partition_by=(Verification.backup_id, Verification.level, Verification.status, Verification.refuted),
@@ -152,7 +208,7 @@ def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Concl
     )
     ranked = (
         select(Verification.id, place.label("place"))
-        .where(Verification.backup_id.in_(as_table(session, backup_ids)), concluded)
+        .where(Verification.backup_id.in_(as_table(session, backup_ids)), _is_one_of(*CONCLUDED))
         .subquery()
     )
     statement = (
@@ -171,8 +227,12 @@ def conclusions(session: Session, backup_ids: Collection[str]) -> Sequence[Concl
         .join(ranked, ranked.c.id == Verification.id)
         .where(ranked.c.place == 1)
     )
-    found: Iterable[Any] = session.execute(statement)
-    return [Conclusion(*row) for row in found]
+    return [Conclusion(*row) for row in _rows(session, statement)]
+
+
+def _is_one_of(*states: VerificationStatus) -> ColumnElement[bool]:
+    # Said of the others: by the states themselves SQLite would look at every verification that there ever was.
+    return Verification.status.not_in([each for each in VerificationStatus if each not in states])
 
 
 def _of_proofs(name: str) -> ColumnElement[float | None]:
@@ -185,5 +245,10 @@ def schedules_of_backups(session: Session, targets: Collection[str]) -> Sequence
     """The schedules of targets that have something planned, but for those of verifications."""
     columns = Schedule.target, Schedule.cron, Schedule.time_zone, Schedule.jitter_seconds, Schedule.created_at
     planned = Schedule.planned_at.is_not(None) & Schedule.verify_level.is_(None)
-    found = session.execute(select(*columns).where(Schedule.target.in_(as_table(session, targets)), planned))
+    found = _rows(session, select(*columns).where(Schedule.target.in_(as_table(session, targets)), planned))
     return [Planned._make(row) for row in found]
+
+
+def _rows(session: Session, statement: Select[*_Columns]) -> Sequence[Any]:
+    # By the connection: the session looks at each row for objects that it knows.
+    return session.connection().execute(statement).all()

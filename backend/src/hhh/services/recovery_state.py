@@ -5,7 +5,7 @@ Only moments that are written down count, and now: what did not happen while the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import get_args
@@ -78,17 +78,17 @@ class Known:
         return self.proven.created_at + timedelta(days=self.demands.proven_within_days)
 
 
+def state_of(known: Known) -> RecoverabilityState:
+    """The worst state that there is a reason for; of any number of reasons it looks for one."""
+    return next((state for state, reasons in _REASONS if next(reasons(known), None) is not None), "healthy")
+
+
 def judged(known: Known) -> tuple[RecoverabilityState, Sequence[str]]:
     """The state, and why it is not healthy, the worst reason first, each with what to do."""
-    found: Sequence[tuple[RecoverabilityState, Sequence[str]]] = (
-        ("failing", [*_failing(known)]),
-        ("late", [*_late(known)]),
-        ("unproven", [*_unproven(known)]),
-    )
-    state = next((state for state, reasons in found if reasons), None)
-    if state is None:
-        return "healthy", []
-    return state, [*(reason for _, reasons in found for reason in reasons), *_asides(known)]
+    state = state_of(known)
+    if state == "healthy":
+        return state, []
+    return state, [*(reason for _, reasons in _REASONS for reason in reasons(known)), *_asides(known)]
 
 
 def _failing(known: Known) -> Iterator[str]:
@@ -137,6 +137,14 @@ def _unproven(known: Known) -> Iterator[str]:
             f"The newest proven backup, {known.proven.backup_file}, is {old} old, and one at most "
             f"{counted(days, 'day', 'days')} old is demanded. {prove}"
         )
+
+
+#: What gives a reason for which state, the worst first.
+_REASONS: Sequence[tuple[RecoverabilityState, Callable[[Known], Iterator[str]]]] = (
+    ("failing", _failing),
+    ("late", _late),
+    ("unproven", _unproven),
+)
 
 
 def _asides(known: Known) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hhh.schemas.policy import ProofFields
-from hhh.services.recovery_state import STATES, Known, Seen, Verified, judged
+from hhh.services.recovery_state import STATES, Known, Seen, Verified, judged, state_of
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -31,7 +31,8 @@ def never(**more: Any) -> Known:
 
 
 def state(what: Known) -> str:
-    return judged(what)[0]
+    assert state_of(what) == judged(what)[0]
+    return state_of(what)
 
 
 def said(what: Known) -> str:

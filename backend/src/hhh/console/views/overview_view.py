@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hhh.console.links import link, pages
@@ -92,30 +92,31 @@ class Overview:
 
 def overview_of(services: Services, asked: Asked) -> Overview:
     """How all targets stand, and those of one page in detail."""
-    everything = services.recoverability.all()
-    found = [each for each in everything if _is_asked_for(each, asked)]
+    everything = services.recoverability.states()
+    found = [target for target, state in everything.items() if _is_asked_for(target, state, asked)]
     last = pages(len(found), PAGE)
     asked = Asked(asked.state if asked.state in STATES else "", asked.search, min(max(asked.page, 1), last))
     shown = found[(asked.page - 1) * PAGE : asked.page * PAGE]
+    details = services.recoverability.among(shown)
     return Overview(
         asked=asked,
-        headline=_headline(everything),
-        worst=everything[0].state,
-        states=_states(everything, asked),
+        headline=_headline([*everything.values()]),
+        worst=next(iter(everything.values())),
+        states=_states(everything.values(), asked),
         totals=totals(services.database),
-        cards=[Card(each, _steps(each)) for each in shown],
+        cards=[Card(details[target], _steps(details[target])) for target in shown],
         found=len(found),
         pages=last,
-        history=history_of(services, [each.target for each in shown]),
+        history=history_of(services, shown),
     )
 
 
-def _is_asked_for(each: Recoverability, asked: Asked) -> bool:
-    return (asked.state not in STATES or each.state == asked.state) and asked.search.lower() in each.target
+def _is_asked_for(target: str, state: str, asked: Asked) -> bool:
+    return (asked.state not in STATES or state == asked.state) and asked.search.lower() in target
 
 
-def _headline(everything: Sequence[Recoverability]) -> str:
-    total, needy = len(everything), sum(each.state != "healthy" for each in everything)
+def _headline(states: Sequence[str]) -> str:
+    total, needy = len(states), sum(state != "healthy" for state in states)
     if not needy:
         return "Your database can be got back" if total == 1 else f"All {total} databases can be got back"
     if total == 1:
@@ -123,8 +124,8 @@ def _headline(everything: Sequence[Recoverability]) -> str:
     return f"{needy} of {total} databases {'needs' if needy == 1 else 'need'} you"
 
 
-def _states(everything: Sequence[Recoverability], asked: Asked) -> Sequence[StateCount]:
-    counts = Counter(each.state for each in everything)
+def _states(states: Iterable[str], asked: Asked) -> Sequence[StateCount]:
+    counts = Counter(states)
     return [
         StateCount(
             state,
