@@ -54,6 +54,13 @@ def _create_second_factor() -> None:
         sa.Column("used_at", _MOMENT),
     )
     op.create_index("ix_recovery_codes_user_id", "recovery_codes", ["user_id"])
+    op.create_table(
+        "known_places",
+        sa.Column("user_id", sa.String(36), sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("address", sa.String(64), primary_key=True),
+        sa.Column("seen_at", _MOMENT, nullable=False),
+    )
+    op.create_index("ix_known_places_seen_at", "known_places", ["seen_at"])
 
 
 def _create_audit_log() -> None:
@@ -212,12 +219,14 @@ def _create_alerts() -> None:
 
 
 def downgrade() -> None:
-    for table in ("lost_workers", "alert_watch", "alert_deliveries", "alert_troubles", "alert_channels", "audit_head", "audit_events"):
+    for table in ("lost_workers", "alert_watch", "alert_deliveries", "alert_troubles", "alert_channels"):
+        op.drop_table(table)
+    for table in ("audit_head", "audit_events"):
         op.drop_table(table)
     if op.get_bind().dialect.name == "postgresql":
         for function in ("hhh_audit_append_only", "hhh_audit_in_order"):
             op.execute(f"DROP FUNCTION {function}()")
-    for table in ("recovery_codes", "api_tokens"):
+    for table in ("known_places", "recovery_codes", "api_tokens"):
         op.drop_table(table)
     for column in ("address", "client", "last_seen_at"):
         op.drop_column("sessions", column)
