@@ -15,7 +15,9 @@ from hhh.core.config import Settings, load_settings, read_settings
 from hhh.core.database import Database
 from hhh.core.errors import DatabaseUnavailable, MigrationsPending
 from hhh.core.files import accounts, needed
+from hhh.services import audit
 from hhh.services.container import Services, assemble
+from hhh.services.installation import Identity
 from hhh.services.secret_rotation import finish_interrupted
 
 #: Log events that a command reports itself, as its error.
@@ -54,6 +56,7 @@ def own_database(loaded: Settings) -> Iterator[Database]:
                 raise MigrationsPending("The database is older than this version", hint="run `hhh migrate`")
             migrations.upgrade(database)
         finish_interrupted(loaded, database)
+        audit.sign_with(database, Identity(loaded, database))
         yield database
 
 

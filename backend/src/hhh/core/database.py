@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,11 @@ BUSY_TIMEOUT_SECONDS = 30
 #: which may be those of jobs, from everybody else.
 _FROZEN = "10s"
 _READ_ONLY = "hhh_read_only"
+
+#: A message to its signature: 64 bytes in base64.
+Sign = Callable[[bytes], str]
+#: Where a session that writes has its database's `Database.sign`, in `Session.info`.
+SIGN = "hhh_sign"
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -64,6 +69,8 @@ class Database:
         self.url = normalise(url)
         self.engine = _make_engine(self.url)
         self._reader = self.engine.execution_options(**{_READ_ONLY: True})
+        #: Signs what the audit log says; set by whoever knows the installation (`hhh.services.audit.sign_with`).
+        self.sign: Sign | None = None
 
     def __repr__(self) -> str:
         return f"Database({shown(self.url)})"
@@ -80,7 +87,12 @@ class Database:
         Raises:
             DatabaseUnavailable: the database can't be reached, or the commit failed.
         """
-        with mapped_errors(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        information = {SIGN: self.sign}
+        with (
+            mapped_errors(),
+            Session(self.engine, expire_on_commit=False, info=information) as session,
+            session.begin(),
+        ):
             yield session
 
     @contextlib.contextmanager

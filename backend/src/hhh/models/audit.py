@@ -50,6 +50,7 @@ class Action(StrEnum):
     CANCEL = "cancel"
     CATALOGUE = "catalogue.rebuild"
     KEYS = "keys.change"
+    AUDIT_EXPORT = "audit.export"  #: the log itself was exported
 
 
 class Result(StrEnum):
@@ -71,6 +72,7 @@ class AuditEvent(Base):
         Index("ix_audit_events_actor", "actor", "seq"),
         Index("ix_audit_events_action", "action", "seq"),
         Index("ix_audit_events_subject", "subject", "seq"),
+        Index("ix_audit_events_target", "target", "seq"),
     )
 
     #: From 1 on, without gaps.
@@ -84,6 +86,8 @@ class AuditEvent(Base):
     action: Mapped[str] = mapped_column(String(32))
     #: On what: a name or an id.
     subject: Mapped[str] = mapped_column(String(254))
+    #: The target that it is about, where it is about one.
+    target: Mapped[str | None] = mapped_column(String(63))
     result: Mapped[str] = mapped_column(String(16))
     request_id: Mapped[str | None] = mapped_column(String(64))
     #: What else is worth knowing, never a secret; as text, so that what was hashed is what is read.
@@ -91,6 +95,8 @@ class AuditEvent(Base):
     #: SHA-256 (hexadecimal) of the event before it, and of this one with that.
     previous_hash: Mapped[str] = mapped_column(String(64))
     hash: Mapped[str] = mapped_column(String(64))
+    #: Of `hash`, by the key of the installation (`hhh.core.signing`).
+    signature: Mapped[str] = mapped_column(String(88))
 
 
 class AuditHead(Base):

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from hhh.models import AuditEvent, AuditHead
+
+#: Events that are read at once where all are: a log may be larger than the memory.
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which events are asked for; None: any."""
+
+    #: The e-mail, the id of a schedule, the account, or the name of a token.
+    actor: str | None = None
+    #: Whole, or the part before a dot: ``backup`` is ``backup.delete`` as well.
+    action: str | None = None
+    #: What it was done on, or the target that it is about.
+    subject: str | None = None
+    result: str | None = None
+    since: datetime | None = None
+    #: No longer.
+    until: datetime | None = None
 
 
 def lock_head(session: Session) -> AuditHead:
@@ -15,7 +38,58 @@ def lock_head(session: Session) -> AuditHead:
     return session.scalars(query).one()
 
 
-def add(session: Session, event: AuditEvent) -> None:
-    """Writes an event."""
-    session.add(event)
-    session.flush()
+def head(session: Session) -> AuditHead:
+    """The end of the chain, as it is now."""
+    return session.scalars(select(AuditHead)).one()
+
+
+def add(session: Session, events: Sequence[AuditEvent]) -> None:
+    """Writes events, in their order, one by one: the database looks at each whether it follows on the one before."""
+    for event in events:
+        session.add(event)
+        session.flush()
+
+
+def get(session: Session, seq: int) -> AuditEvent | None:
+    """The event of that number."""
+    return session.get(AuditEvent, seq)
+
+
+def newest(session: Session, wanted: Filter, *, before: int | None, limit: int) -> Sequence[AuditEvent]:
+    """Events, the newest first; those before a number, where one is given."""
+    query = _filtered(wanted).order_by(AuditEvent.seq.desc()).limit(limit)
+    if before is not None:
+        query = query.where(AuditEvent.seq < before)
+    return session.scalars(query).all()
+
+
+def batch(session: Session, wanted: Filter, *, after: int, until: int) -> Sequence[AuditEvent]:
+    """The next events behind a number and up to another, the oldest first; none: that were all."""
+    query = _filtered(wanted).where(AuditEvent.seq > after, AuditEvent.seq <= until)
+    return session.scalars(query.order_by(AuditEvent.seq).limit(_BATCH)).all()
+
+
+def oldest_first(session: Session) -> Iterator[AuditEvent]:
+    """All events that this session's snapshot has, also any whose number is none of ours."""
+    query = select(AuditEvent).order_by(AuditEvent.seq).execution_options(yield_per=_BATCH)
+    for event in session.scalars(query):
+        yield event
+        session.expunge(event)
+
+
+def _filtered(wanted: Filter) -> Select[tuple[AuditEvent]]:
+    query = select(AuditEvent)
+    if wanted.actor is not None:
+        query = query.where(or_(AuditEvent.actor == wanted.actor, AuditEvent.token == wanted.actor))
+    if wanted.action is not None:
+        below = AuditEvent.action.startswith(f"{wanted.action}.", autoescape=True)
+        query = query.where(or_(AuditEvent.action == wanted.action, below))
+    if wanted.subject is not None:
+        query = query.where(or_(AuditEvent.subject == wanted.subject, AuditEvent.target == wanted.subject))
+    if wanted.result is not None:
+        query = query.where(AuditEvent.result == wanted.result)
+    if wanted.since is not None:
+        query = query.where(AuditEvent.at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(AuditEvent.at < wanted.until)
+    return query

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.models import JobKind
+from hhh.services import audit
 from hhh.services.backup import BackupService
 from hhh.services.cancelling import Cancelling
 from hhh.services.catalogue import Catalogue
@@ -135,6 +136,7 @@ def assemble(settings: Settings, database: Database) -> Services:
         ConfigurationError, InvalidInput: a setting can't be used.
     """
     identity = Identity(settings, database)
+    audit.sign_with(database, identity)
     targets = TargetService(settings, database)
     stores = StoreService(settings, database, open_storage(settings.default_storage_url))
     policies = PolicyService(database)

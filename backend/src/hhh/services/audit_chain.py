@@ -1,0 +1,188 @@
+"""Whether the audit log is as it was written: the chain of its hashes, and the signature of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from hhh.core import signing
+from hhh.core.errors import InvalidInput
+
+#: What is signed begins with this: the key signs manifests and reports as well.
+_SIGNED = b"hhh audit event\n"
+_HASH_LENGTH = 64
+
+
+class Event(Protocol):
+    """An event, as the database or an exported file has it."""
+
+    # Properties, so that a value of another, narrower type fits.
+    @property
+    def seq(self) -> int: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def actor_kind(self) -> str: ...
+    @property
+    def actor(self) -> str: ...
+    @property
+    def token(self) -> str | None: ...
+    @property
+    def address(self) -> str | None: ...
+    @property
+    def action(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def target(self) -> str | None: ...
+    @property
+    def result(self) -> str: ...
+    @property
+    def request_id(self) -> str | None: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def previous_hash(self) -> str: ...
+    @property
+    def hash(self) -> str: ...
+    @property
+    def signature(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An end of the chain, as it is now or as somebody noted it elsewhere."""
+
+    seq: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash}"
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where the chain does not hold."""
+
+    #: Of the event, or of the first one that is missing.
+    seq: int
+    #: What is wrong, as a sentence.
+    reason: str
+
+
+@dataclass(slots=True)
+class Chain:
+    """A chain that is being checked, from its first event on.
+
+    Args:
+        keys: the public keys whose signatures count.
+        has_gaps: whether events may be missing by intent: of a filtered export each is checked by itself.
+        noted: ends that the chain had, as somebody noted them elsewhere.
+        head: where the events before the first one end.
+    """
+
+    keys: Collection[str]
+    has_gaps: bool = False
+    noted: Collection[Head] = ()
+    head: Head = Head(0, "")
+    checked: int = 0
+
+    def first_break(self, events: Iterable[Event]) -> Break | None:
+        """Goes on with events in the order of their numbers, up to the first one that is not as it should be."""
+        for event in events:
+            if (reason := self._reason_against(event)) is not None:
+                return reason
+            self.head = Head(event.seq, event.hash)
+            self.checked += 1
+        return None
+
+    def broken_end(self, head: Head | None) -> Break | None:
+        """What is wrong with the end of the chain.
+
+        Args:
+            head: where it ends by what is kept beside it; None: nothing is.
+        """
+        if head is not None and head.seq > self.head.seq:
+            return Break(self.head.seq + 1, f"the last events, up to {head.seq}, are missing")
+        if head is not None and head != self.head:
+            return Break(self.head.seq, f"the end of the chain is noted as {head}, which is another")
+        for noted in self.noted:
+            if noted.seq > self.head.seq:
+                return Break(self.head.seq + 1, f"the last events, up to {noted.seq}, which you noted, are missing")
+        return None
+
+    def _reason_against(self, event: Event) -> Break | None:
+        return self._misplaced(event) or self._forged(event) or self._renewed(event)
+
+    def _misplaced(self, event: Event) -> Break | None:
+        expected = self.head.seq + 1
+        if event.seq < expected:
+            return Break(event.seq, "it is there before the first event, or twice")
+        if event.seq > expected:
+            missing = Break(expected, f"it is missing; the next one there is {event.seq}")
+            return None if self.has_gaps else missing
+        if event.previous_hash != self.head.hash:
+            return Break(
+                event.seq, f"it does not follow on event {self.head.seq}: one of the two was put in, or replaced"
+            )
+        return None
+
+    def _forged(self, event: Event) -> Break | None:
+        if event_hash(event) != event.hash:
+            return Break(event.seq, "what it says was changed: its hash is another")
+        if not event.signature:
+            return Break(event.seq, "it is not signed")
+        message = signed_message(event.hash)
+        if not any(signing.holds(key, message, event.signature) for key in self.keys):
+            return Break(
+                event.seq, "no key that is trusted here has signed it: it was forged, or by an older key of yours"
+            )
+        return None
+
+    def _renewed(self, event: Event) -> Break | None:
+        for noted in self.noted:
+            if noted.seq == event.seq and noted.hash != event.hash:
+                return Break(event.seq, "its hash is not the one that you noted: the chain was written anew")
+        return None
+
+
+def event_hash(event: Event) -> str:
+    """SHA-256 (hexadecimal) over all that an event tells, and the hash of the one before it."""
+    told = [
+        event.previous_hash,
+        event.seq,
+        event.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        event.actor_kind,
+        event.actor,
+        event.token,
+        event.address,
+        event.action,
+        event.subject,
+        event.target,
+        event.result,
+        event.request_id,
+        event.detail,
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def signed_message(hashed: str) -> bytes:
+    """What the signature of an event is of."""
+    return _SIGNED + hashed.encode()
+
+
+def parse_head(text: str) -> Head:
+    """A noted end of the chain, ``SEQ:HASH``.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    seq, _, hashed = text.partition(":")
+    is_hash = len(hashed) == _HASH_LENGTH and set(hashed) <= set("0123456789abcdef")
+    if not (seq.isascii() and seq.isdecimal() and is_hash):
+        raise InvalidInput("The end of the chain is not of the form SEQ:HASH", hint="as `hhh audit verify` printed it")
+    return Head(int(seq), hashed)
