@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from hhh import migrations
+from hhh.api import monitoring
 from hhh.api.rest.v1 import (
     auth,
     backup,
@@ -34,6 +35,7 @@ from hhh.core.database import Database
 from hhh.jobs.runtime import Jobs
 from hhh.services.container import assemble
 from hhh.web.install import install
+from hhh.web.monitoring import Monitoring
 from hhh.web.sse import Feed
 
 ROUTERS = (
@@ -52,6 +54,7 @@ ROUTERS = (
     verification.router,
     proof_report.router,
     recoverability.router,
+    monitoring.router,
 )
 
 
@@ -86,6 +89,7 @@ def create_app(settings: Settings, database: Database, *, works: bool = True) ->
     app.state.feed = Feed(services.following, lambda: jobs.stopping)
     app.state.error_page = error_page
     install(app, settings)
+    app.state.monitoring = Monitoring(services, jobs, app.state.http_metrics)
     for router in (*ROUTERS, *PAGES):
         app.include_router(router)
     return app

@@ -20,6 +20,8 @@ from hhh.core.files import needed, write_private
 PREFIX = "HHH_"
 #: Variables of the stores' own tools that a ``.env`` may hold; they are exported for obstore to read.
 STORE_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_")
+#: Variables of commands that ask a service elsewhere; no settings of this one.
+_OF_CLIENTS = frozenset({"HHH_TOKEN"})
 
 #: Every key is derived from the secret key: what can be guessed would give them all away.
 _SHORTEST_SECRET = 32
@@ -59,6 +61,9 @@ class Settings(BaseModel):
     signing_key_file: AbsolutePath | None = None
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    #: 0: no separate port.
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    metrics_host: str = "127.0.0.1"
     trusted_proxies: CommaSeparated = []
     storage_url: SecretStr = SecretStr("")
     scratch_dir: AbsolutePath = Path("/tmp")  # noqa: S108  the runbook's own default; a run makes a private folder in it
@@ -157,6 +162,8 @@ def read_settings(environment: Mapping[str, str] | None = None, *, dotenv: Path 
     names = {**dotenv_names, **(os.environ if environment is None else environment)}
     _refuse_unknown(names)
     _export_store_variables(dotenv_names)
+    for name in _OF_CLIENTS:
+        names.pop(name, None)
     values: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value for name, value in names.items() if name.startswith(PREFIX) and value
     }

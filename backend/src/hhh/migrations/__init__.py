@@ -60,7 +60,9 @@ def is_begun(database: Database) -> bool:
 
 
 def _revisions(database: Database) -> set[str]:
-    with mapped_errors(), database.engine.connect() as connection:
+    # Only to read: it is asked again and again whether this process is ready, and must never wait for a writer.
+    with database.snapshot() as session:
+        connection = session.connection()
         if not inspect(connection).has_table(_TABLE):
             return set()
         return set(connection.scalars(text(f"SELECT version_num FROM {_TABLE}")))  # noqa: S608  a name of ours

@@ -22,6 +22,7 @@ from hhh.services.imports import Imports
 from hhh.services.installation import Identity
 from hhh.services.job_listing import JobListing
 from hhh.services.job_logs import JobLogs
+from hhh.services.metrics import MetricsService
 from hhh.services.own_database import OwnDatabase
 from hhh.services.places import Places
 from hhh.services.policies import PolicyService
@@ -115,6 +116,11 @@ class Services:
     def recovery_commands(self) -> RecoveryCommandsService:
         """The commands that recover a backup by hand."""
         return RecoveryCommandsService(self.catalogue, self.stores)
+
+    @property
+    def metrics(self) -> MetricsService:
+        """What monitoring measures."""
+        return MetricsService(self.database, self.recoverability, self.workers)
 
     @property
     def works(self) -> Mapping[JobKind, Work]:

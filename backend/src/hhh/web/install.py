@@ -16,6 +16,7 @@ from hhh.web.csrf import HEADER as CSRF_HEADER
 from hhh.web.csrf import CsrfProtection
 from hhh.web.errors import LastResort, add_error_handlers
 from hhh.web.headers import REQUEST_ID, RequestContext
+from hhh.web.http_metrics import CountRequests, HttpMetrics
 
 _HEADERS_OF_CLIENTS = (
     "Authorization",
@@ -52,6 +53,8 @@ def install(app: FastAPI, settings: Settings) -> None:
             allow_headers=_HEADERS_OF_CLIENTS,
             expose_headers=["Location", "Retry-After", "ETag", "Content-Range", "Content-Disposition", REQUEST_ID],
         )
+    app.state.http_metrics = HttpMetrics()
+    app.add_middleware(CountRequests, metrics=app.state.http_metrics)
     app.add_middleware(RequestContext, https_only=settings.cookies_are_secure)
     if settings.trusted_proxies:
         app.add_middleware(
