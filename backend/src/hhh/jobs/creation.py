@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from hhh.core.actor import Actor, ActorKind, actor
 from hhh.models import Job, JobState
 from hhh.repositories import jobs as rows
+from hhh.services import job_ends
 from hhh.services.work import NewJob
 
 
@@ -27,26 +28,25 @@ def insert(session: Session, new: NewJob, now: datetime, *, worker: str, lease_e
         IntegrityError: an active job is in its way, or one with its id was there ever.
     """
     job_id = new.job_id or str(uuid.uuid4())
-    rows.add(
-        session,
-        Job(
-            id=job_id,
-            kind=new.kind,
-            target=new.target,
-            state=JobState.QUEUED,
-            attempt=0,
-            worker=worker,
-            lease_expires_at=lease_expires_at,
-            retries_left=new.retries,
-            time_limit_seconds=new.time_limit_seconds,
-            schedule_id=new.schedule_id,
-            asked_by=_asked_by(new),
-            cancel_requested=False,
-            version=0,
-            created_at=now,
-        ),
+    job = Job(
+        id=job_id,
+        kind=new.kind,
+        target=new.target,
+        state=JobState.QUEUED,
+        attempt=0,
+        worker=worker,
+        lease_expires_at=lease_expires_at,
+        retries_left=new.retries,
+        time_limit_seconds=new.time_limit_seconds,
+        schedule_id=new.schedule_id,
+        asked_by=_asked_by(new),
+        cancel_requested=False,
+        version=0,
+        created_at=now,
     )
+    rows.add(session, job)
     new.write(session, job_id, now)
+    job_ends.asked(session, job)
     return job_id
 
 

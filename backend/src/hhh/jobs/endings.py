@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from hhh.core.actor import Actor
 from hhh.core.database import Database
 from hhh.core.errors import Cancelled, HHHError, Interrupted, LeaseLost, OutcomeUnknown, Unrecorded
 from hhh.jobs.base import Handled
@@ -19,6 +20,7 @@ from hhh.jobs.clock import JobClock
 from hhh.jobs.timing import MAX_ATTEMPTS, Timing
 from hhh.models import Job, JobKind, JobState
 from hhh.repositories import jobs as rows
+from hhh.services import job_ends
 from hhh.services.cancelling import noun, said
 from hhh.services.work import Attempt, Failure, Work
 
@@ -33,6 +35,8 @@ class Claim:
     attempt: Attempt
     retries_left: int
     time_limit_seconds: int | None
+    #: Who asked for it.
+    asker: Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class Endings:
         failure = _failure(_lost(kind, job.attempt))
         if job.cancel_requested:
             failure = _failure(Cancelled(said(kind)))
-        if rows.end(session, job, state=failure.state, error=failure.text, now=now):
+        if job_ends.end(session, job, state=failure.state, error=failure.text, now=now):
             self._works[kind].record_failure(session, job.id, failure, now)
 
     def take_over(self, session: Session, job: Job) -> None:
@@ -176,7 +180,7 @@ class Endings:
 
     def _finish(self, session: Session, ending: _Ending, failure: Failure) -> None:
         now = self._clock.now(session)
-        if rows.finish(session, ending.job_id, ending.attempt, state=failure.state, error=failure.text, now=now):
+        if job_ends.finish(session, ending.job_id, ending.attempt, state=failure.state, error=failure.text, now=now):
             self._works[ending.kind].record_failure(session, ending.job_id, failure, now)
 
 

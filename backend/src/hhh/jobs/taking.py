@@ -16,6 +16,7 @@ from hhh.jobs.endings import Claim
 from hhh.jobs.timing import Timing
 from hhh.models import QUEUES, JobKind, JobState
 from hhh.repositories import jobs as rows
+from hhh.services import job_ends
 from hhh.services.cancelling import said
 from hhh.services.container import Services
 from hhh.services.work import Attempt, Failure
@@ -106,14 +107,16 @@ class Taking:
             return Handled.ELSEWHERE
         if not self._works[kind].begin(session, job):
             # Without a row of its own, nobody is left who wants it.
-            rows.finish(session, job_id, job.attempt, state=JobState.FAILED, error=f"The {kind} has no row", now=now)
+            error = f"The {kind} has no row"
+            job_ends.finish(session, job_id, job.attempt, state=JobState.FAILED, error=error, now=now)
             return Handled.ENDED
         attempt = Attempt(job_id, job.attempt, job.target, self._worker)
-        return Claim(kind, attempt, job.retries_left, job.time_limit_seconds)
+        asker = job_ends.asker(job.asked_by, job.schedule_id)
+        return Claim(kind, attempt, job.retries_left, job.time_limit_seconds, asker)
 
     def _end(self, session: Session, job_id: str, kind: JobKind, error: HHHError, now: datetime) -> None:
         failure = Failure(JobState.CANCELLED, str(error), error.code)
-        if rows.end_queued(session, job_id, state=failure.state, error=failure.text, now=now):
+        if job_ends.end_queued(session, job_id, state=failure.state, error=failure.text, now=now):
             self._works[kind].record_failure(session, job_id, failure, now)
 
     def _has_room(self, session: Session, kind: JobKind) -> bool:

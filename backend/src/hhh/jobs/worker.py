@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from hhh.core import scratch
+from hhh.core.actor import acting
 from hhh.core.database import Database
 from hhh.core.errors import BackupInProgress, HHHError
 from hhh.core.job_lines import kept_lines, kept_now
@@ -213,7 +214,7 @@ class Worker:
         run = LeasedRun(
             attempt.job_id, claim.kind, attempt.number, time_limit=claim.time_limit_seconds, observer=observer
         )
-        with self._heartbeat.running(run), self._logged(attempt.job_id, claim.kind):
+        with acting(claim.asker), self._heartbeat.running(run), self._logged(attempt.job_id, claim.kind):
             log.info("attempt_begun", kind=claim.kind, target=attempt.target, attempt=attempt.number)
             try:
                 self._works[claim.kind].perform(attempt, run)

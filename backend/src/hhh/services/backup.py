@@ -26,7 +26,7 @@ from hhh.engines.base import Workplace
 from hhh.models import BackupStatus, Job, JobKind, JobState
 from hhh.repositories import backups as rows
 from hhh.repositories import jobs as job_rows
-from hhh.services import catalogue, storing
+from hhh.services import catalogue, job_ends, storing
 from hhh.services.catalogue import Outcome
 from hhh.services.claims import JobClaim
 from hhh.services.installation import Identity
@@ -164,13 +164,14 @@ class BackupService:
     def _write_success(self, manifest: Manifest, outcome: Outcome) -> None:
         try:
             with self._database.transaction() as session:
-                if not job_rows.finish(
+                if not job_ends.finish(
                     session,
                     manifest.backup_id,
                     manifest.attempt,
                     state=JobState.SUCCESS,
                     error=None,
                     now=outcome.finished_at,
+                    detail={"file": manifest.backup_file, "bytes": outcome.stored_size},
                 ):
                     raise LeaseLost("The backup was given up while it ran; another worker may have it now")
                 catalogue.finish(session, manifest.backup_id, outcome)

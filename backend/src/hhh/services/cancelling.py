@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sqlalchemy.orm import Session
+
 from hhh.core.database import Database
 from hhh.core.errors import Cancelled, NotFound
-from hhh.models import JobKind, JobState
+from hhh.models import Action, JobKind, JobState
 from hhh.repositories import jobs as rows
+from hhh.services import audit, job_ends
 from hhh.services.work import Failure, Work
 
 
@@ -34,12 +37,18 @@ class Cancelling:
             if rows.kind_of(session, job_id) != kind:
                 raise NotFound(f"No {noun(kind)} has that id")
             now, text = rows.server_time(session), said(kind)
-            if rows.end_queued(session, job_id, state=JobState.CANCELLED, error=text, now=now):
+            if job_ends.end_queued(session, job_id, state=JobState.CANCELLED, error=text, now=now):
                 failure = Failure(JobState.CANCELLED, text, Cancelled.code)
                 self.works[kind].record_failure(session, job_id, failure, now)
-            else:
-                rows.request_cancel(session, job_id)
+                _record(session, job_id)
+            elif rows.request_cancel(session, job_id):
+                _record(session, job_id)
             return rows.state_of(session, job_id)
+
+
+def _record(session: Session, job_id: str) -> None:
+    if (job := rows.get(session, job_id)) is not None:
+        audit.record(session, Action.CANCEL, job_id, target=job.target, detail={"kind": job.kind})
 
 
 def said(kind: JobKind) -> str:

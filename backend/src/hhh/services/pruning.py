@@ -148,8 +148,12 @@ class Pruning(Upkeep):
         due_at = self._due_at(attempt.target)
         if due_at is not None:
             removed += self._apply_rules(attempt.target, removal, run)
-        self._succeed(attempt, lambda session: rows.mark_pruned(session, attempt.target, due_at=due_at))
         left = sum(1 for each in removed if each is not None and each.left)
+        self._succeed(
+            attempt,
+            lambda session: rows.mark_pruned(session, attempt.target, due_at=due_at),
+            changed={"removed": len(removed) - left, "left": left},
+        )
         log.info("pruned", target=attempt.target, removed=len(removed) - left, left=left)
 
     def remove(self, backup_id: str) -> Removed | None:

@@ -26,6 +26,7 @@ from hhh.models import Job, JobState, Restore
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import restores as rows
 from hhh.schemas.restore import Plan, Receipt
+from hhh.services import job_ends
 from hhh.services.own_database import OwnDatabase
 from hhh.services.places import Places, destination_of
 from hhh.services.restoration import take_back
@@ -144,7 +145,7 @@ class RestoreWork:
         now = utcnow()
         with self._database.transaction() as session:
             planned = row_of(session, row.id)
-            if not job_rows.finish(session, row.id, attempt.number, state=JobState.SUCCESS, error=None, now=now):
+            if not job_ends.finish(session, row.id, attempt.number, state=JobState.SUCCESS, error=None, now=now):
                 raise LeaseLost("The plan was given up while it was made; another worker may have it now")
             planned.status, planned.finished_at, planned.plan = JobState.SUCCESS, now, plan.model_dump(mode="json")
             _log_end(planned)
@@ -247,13 +248,14 @@ class RestoreWork:
     def _write_success(self, done: _Done) -> None:
         restore_id, number, now = done.attempt.job_id, done.attempt.number, done.finished_at
         with self._database.transaction() as session:
-            held = job_rows.finish(session, restore_id, number, state=JobState.SUCCESS, error=None, now=now)
+            held = job_ends.finish(session, restore_id, number, state=JobState.SUCCESS, error=None, now=now)
             row = rows.get(session, restore_id)
             if row is None:
                 log.error("restore_has_no_row", restore_id=restore_id, kept=done.kept)
                 return
             if not held and row.status != JobState.SUCCESS:
                 log.warning("restore_done_without_lease", restore_id=restore_id, was=row.status)
+                job_ends.ended(session, restore_id, JobState.SUCCESS, None)
             row.status, row.finished_at, row.unfinished = JobState.SUCCESS, now, False
             row.error = row.error_code = None
             row.receipt = done.receipt.model_dump(mode="json") if done.receipt else None

@@ -139,7 +139,7 @@ class Sweep(Upkeep):
         if report.failed_stores:
             name, reason = next(iter(report.failed_stores.items()))
             raise StorageError(f"{len(report.failed_stores)} store(s) could not be swept; {name}: {reason}")
-        self._succeed(attempt)
+        self._succeed(attempt, changed={str(kind): count for kind, count in report.repaired.items()})
 
     def _scope(self, destination: Destination, report: SweepReport, run: Run) -> Scope:
         return Scope(

@@ -8,11 +8,11 @@ from hhh.core import scratch
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.models import BackupCopy, BackupStatus, JobState
+from hhh.models import Action, BackupCopy, BackupStatus, JobState, Result
 from hhh.repositories import backups as backup_rows
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import sweeping as rows
-from hhh.services import catalogue
+from hhh.services import audit, catalogue, job_ends
 from hhh.services.catalogue import Outcome
 from hhh.services.pruning import Pruning
 from hhh.services.sweep_report import FindingKind, SweepFinding, SweepReport
@@ -57,9 +57,17 @@ def check_jobs(database: Database, report: SweepReport) -> None:
             if report.repair:
                 failed = Outcome(BackupStatus.FAILED, now, error="Its job was lost")
                 catalogue.finish(session, backup.id, failed)
+                audit.record(
+                    session,
+                    Action.BACKUP,
+                    backup.id,
+                    target=backup.target,
+                    result=Result.FAILED,
+                    detail={"error": failed.error},
+                )
         for job in rows.jobs_without_record(session):
             detail = f"The {job.kind} of {job.target} is {job.state}, and what it makes has no row"
-            ended = report.repair and job_rows.end_queued(
+            ended = report.repair and job_ends.end_queued(
                 session, job.id, state=JobState.FAILED, error="Its own row was lost", now=now
             )
             _tell(report, FindingKind.JOB_WITHOUT_RECORD, job.id, detail, "ended as failed" if ended else "")

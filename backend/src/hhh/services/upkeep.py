@@ -12,8 +12,10 @@ from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.core.errors import DatabaseUnavailable, LeaseLost, NotFound
 from hhh.models import Job, JobState
+from hhh.models.audit import Detail
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import retention as retention_rows
+from hhh.services import job_ends
 from hhh.services.storing import insistently
 from hhh.services.targets import TargetService
 from hhh.services.work import Attempt, Failure
@@ -62,8 +64,15 @@ class Upkeep:
             raise NotFound("No job has that id")
         return JobState(job.state), job.error
 
-    def _succeed(self, attempt: Attempt, also: Callable[[Session], None] = _nothing) -> None:
+    def _succeed(
+        self, attempt: Attempt, also: Callable[[Session], None] = _nothing, *, changed: Detail | None = None
+    ) -> None:
         """Writes that an attempt has succeeded, and in the same transaction what else is to be written.
+
+        Args:
+            attempt: that has.
+            also: writes what else there is.
+            changed: how much it changed, by what that is called.
 
         Raises:
             LeaseLost: another worker may have the job by now.
@@ -72,8 +81,14 @@ class Upkeep:
 
         def write() -> None:
             with self._database.transaction() as session:
-                ours = job_rows.finish(
-                    session, attempt.job_id, attempt.number, state=JobState.SUCCESS, error=None, now=utcnow()
+                ours = job_ends.finish(
+                    session,
+                    attempt.job_id,
+                    attempt.number,
+                    state=JobState.SUCCESS,
+                    error=None,
+                    now=utcnow(),
+                    detail=changed,
                 )
                 if not ours:
                     raise LeaseLost("The job was given up while it ran; another worker may have it now")

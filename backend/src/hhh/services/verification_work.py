@@ -16,10 +16,10 @@ from hhh.core.run import Run
 from hhh.core.scratch import scratch_folder
 from hhh.engines.base import Workplace
 from hhh.models import Job, JobState, Verification, VerificationStatus
-from hhh.repositories import jobs as job_rows
 from hhh.repositories import retention as retention_rows
 from hhh.repositories import verifications as rows
 from hhh.schemas.verification import Level, VerificationResult
+from hhh.services import job_ends
 from hhh.services.drill_sweep import DrillSweep
 from hhh.services.policies import PolicyService
 from hhh.services.proof import Demand, Proof
@@ -155,7 +155,10 @@ class VerificationWork:
             row, now = row_of(session, attempt.job_id), utcnow()
             outcome = judge(session, row, result)
             state = JobState.SUCCESS if outcome.status is VerificationStatus.SUCCESS else JobState.FAILED
-            if not job_rows.finish(session, row.id, attempt.number, state=state, error=outcome.reason, now=now):
+            told = {"outcome": outcome.status}
+            if not job_ends.finish(
+                session, row.id, attempt.number, state=state, error=outcome.reason, now=now, detail=told
+            ):
                 return False
             record(session, row, outcome, now)
         return True
