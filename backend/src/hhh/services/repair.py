@@ -127,7 +127,7 @@ class Repair(Upkeep):
             raise StorageError(
                 f"{counted(len(copies.failed), 'copy', 'copies')} could not be made: {copies.failed[-1]}"
             )
-        self._succeed(attempt)
+        self._succeed(attempt, changed={"made": copies.made})
         log.info("repaired", target=attempt.target, copies=copies.made)
 
     def _known(self, names: Sequence[str]) -> list[str]:
