@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import sys
@@ -14,13 +13,15 @@ from rich.markup import escape
 
 from hhh import migrations
 from hhh.cli.first_admin import make_first_super_admin, show_password
+from hhh.cli.listening import listening
+from hhh.cli.monitoring_port import monitoring_listener
 from hhh.cli.output import console
 from hhh.cli.queues import QueuesOption, with_queues
 from hhh.cli.session import settings
 from hhh.cli.worker import require_jobs_database
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import ConfigurationError, InvalidInput
+from hhh.core.errors import InvalidInput
 from hhh.services.secret_rotation import finish_interrupted
 
 
@@ -42,11 +43,15 @@ def serve(
     if no_worker:
         require_jobs_database(loaded, "hhh serve --no-worker")
     database = Database(loaded.own_database_url)
-    with _listening(host or loaded.host, loaded.port if port is None else port) as listener:
+    hint = "choose another HHH_PORT or HHH_HOST"
+    with (
+        listening(host or loaded.host, loaded.port if port is None else port, hint=hint) as listener,
+        monitoring_listener(loaded) as watched,
+    ):
         made_password = _prepare(loaded, database)
         _print_where_to_go(loaded, listener)
         show_password(loaded, made_password)
-        server.run(loaded, database, listener, works=not no_worker)
+        server.run(loaded, database, listener, watched, works=not no_worker)
     database.close()
 
 
@@ -66,24 +71,6 @@ def _check(loaded: Settings, database: Database) -> None:
     from hhh.services.container import assemble
 
     check(assemble(loaded, database))  # jobs do it when they start, but then a server runs already
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=_family(host), backlog=2048, reuse_port=False)
-    except OSError as error:
-        raise ConfigurationError(
-            f"Can't listen on {host} port {port}: {_reason(error)}", hint="choose another HHH_PORT or HHH_HOST"
-        ) from error
-
-
-def _reason(error: OSError) -> str:
-    # Its own text repeats the address.
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _print_where_to_go(loaded: Settings, listener: socket.socket) -> None:

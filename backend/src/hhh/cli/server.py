@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 from fastapi.concurrency import run_in_threadpool
 
+from hhh.cli.monitoring_port import monitoring_port
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.jobs.embedded import ENDING
@@ -22,13 +23,21 @@ from hhh.web.patience import PatientProtocol
 _ANSWERING = 2.0
 
 
-def run(loaded: Settings, database: Database, listener: socket.socket, *, works: bool = True) -> None:
+def run(
+    loaded: Settings,
+    database: Database,
+    listener: socket.socket,
+    watched: socket.socket | None = None,
+    *,
+    works: bool = True,
+) -> None:
     """Serves until the process is asked to stop; once all is in order, the signal that asked for it ends the process.
 
     Args:
         loaded: the settings.
         database: the own one.
         listener: a bound socket.
+        watched: another one, for those that watch the process.
         works: whether jobs run in this process, too.
 
     Raises:
@@ -52,7 +61,8 @@ def run(loaded: Settings, database: Database, listener: socket.socket, *, works:
     # tenth of a second of whatever request is unlucky.
     gc.collect()
     gc.freeze()
-    _Server(config, app.state.jobs).run(sockets=[listener])
+    with monitoring_port(watched, lambda: app.state.monitoring):
+        _Server(config, app.state.jobs).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):

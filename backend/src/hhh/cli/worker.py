@@ -7,16 +7,22 @@ import queue
 import signal
 from logging import INFO
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hhh.cli.monitoring_port import monitoring_listener, monitoring_port
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table
 from hhh.cli.queues import QueuesOption, said, with_queues
 from hhh.cli.session import opened_services, own_database, settings
 from hhh.core.config import QueueName, Settings
 from hhh.core.errors import ConfigurationError
 from hhh.schemas.worker import WorkerResource
+
+if TYPE_CHECKING:
+    from hhh.jobs.runtime import Jobs
+    from hhh.services.container import Services
+    from hhh.web.monitoring import Monitoring
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Seconds between two looks for a signal that another thread was given.
@@ -83,20 +89,32 @@ def _work(name: str, queues: str | None) -> None:
     loaded = with_queues(settings(level=INFO), queues)
     require_jobs_database(loaded, "hhh worker")
     signals = _first_signals()
-    with own_database(loaded) as database:
-        jobs = Jobs(assemble(loaded, database), label=name)
-        try:
-            jobs.start()
-            takes = f"({said(loaded.worker_queues)}), {loaded.worker_slots} at once"
-            console.print(f"Taking jobs {takes}. Stop it with SIGTERM or Ctrl-C.")
-            asked = _wait_for(signals)
-            console.print(
-                f"Stopping: what runs may end within {loaded.drain_seconds:g} s. A second signal ends it now."
-            )
-        finally:
-            jobs.stop()
+    with own_database(loaded) as database, monitoring_listener(loaded) as watched:
+        services = assemble(loaded, database)
+        jobs = Jobs(services, label=name)
+        with monitoring_port(watched, lambda: _monitoring(services, jobs)):
+            try:
+                jobs.start()
+                asked = _take_jobs(loaded, signals)
+            finally:
+                jobs.stop()
     # At its usual end the interpreter joins the threads of jobs, of which one may hang in a store that does not answer.
     signal.raise_signal(asked)
+
+
+def _take_jobs(loaded: Settings, signals: queue.SimpleQueue[int]) -> int:
+    """Waits until the process is asked to stop; by which signal."""
+    takes = f"({said(loaded.worker_queues)}), {loaded.worker_slots} at once"
+    console.print(f"Taking jobs {takes}. Stop it with SIGTERM or Ctrl-C.")
+    asked = _wait_for(signals)
+    console.print(f"Stopping: what runs may end within {loaded.drain_seconds:g} s. A second signal ends it now.")
+    return asked
+
+
+def _monitoring(services: Services, jobs: Jobs) -> Monitoring:
+    from hhh.web.monitoring import Monitoring
+
+    return Monitoring(services, jobs, None)
 
 
 def _wait_for(signals: queue.SimpleQueue[int]) -> int:

@@ -9,6 +9,13 @@ from starlette.routing import Route
 
 from hhh.schemas.health import Health
 from hhh.web.monitoring import Monitoring
+from hhh.web.patience import PatientProtocol
+
+
+class FewAtOnce(PatientProtocol):
+    """A connection to this port: a few programs watch a process."""
+
+    most = 50
 
 
 def monitoring_app(monitoring: Monitoring) -> Starlette:
