@@ -21,6 +21,7 @@ from hhh.cli import (
     keys_agree,
     migrate,
     proof_report,
+    recover_service,
     restore,
     schedule,
     serve,
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
+app.command("recover-service")(recover_service.recover_service)
 app.add_typer(users.app, name="users")
 target.app.command("status")(target_status.status)
 app.add_typer(target.app, name="target")

@@ -31,7 +31,7 @@ class _Outcome:
     error: HHHError | None = None
 
 
-class _Watched(Unattended):
+class Watched(Unattended):
     """A run that somebody sits in front of: its end is an interrupt."""
 
     def __init__(self, observe: Callable[[Progress], None]) -> None:
@@ -65,7 +65,7 @@ def restore_from(choice: Choice, aim: Aim, *, keys: Sequence[str], identity_file
         progress_bar(backup.manifest.target) as observe,
         _notes_told(),
     ):
-        outcome = _run(restoration, _Watched(observe), only_planned=aim.only_planned)
+        outcome = _run(restoration, Watched(observe), only_planned=aim.only_planned)
     if as_json:
         print_json(_document(backup, restoration, outcome))
     else:
@@ -80,7 +80,7 @@ def has_password(url: str) -> bool:
     return False
 
 
-def _run(restoration: Restoration, run: _Watched, *, only_planned: bool) -> _Outcome:
+def _run(restoration: Restoration, run: Watched, *, only_planned: bool) -> _Outcome:
     outcome = _Outcome()
 
     def planned(plan: Plan) -> None:

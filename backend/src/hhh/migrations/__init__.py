@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import inspect, text
+from sqlalchemy import MetaData, inspect, text
 
 from hhh.core.database import Database, mapped_errors
 from hhh.core.errors import ConfigurationError
@@ -57,6 +57,18 @@ def is_begun(database: Database) -> bool:
         DatabaseUnavailable: it can't be asked.
     """
     return bool(_revisions(database))
+
+
+def remove_all_tables(database: Database) -> None:
+    """Empties a database that was empty before a restore into it failed.
+
+    Raises:
+        DatabaseUnavailable: it can't be done.
+    """
+    tables = MetaData()
+    with mapped_errors(), database.engine.begin() as connection:
+        tables.reflect(connection)
+        tables.drop_all(connection)
 
 
 def _revisions(database: Database) -> set[str]:

@@ -30,6 +30,8 @@ class Choice:
     target: str | None = None
     #: ``backup_20250101_120000.sql``
     backup_file: str | None = None
+    #: Backup files that are not meant, e.g. since they turned out to be damaged.
+    without: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ def _is_asked_for(choice: Choice, place: str) -> bool:
         choice.installation in {None, installation}
         and choice.target in {None, target}
         and choice.backup_file in {None, backup_file}
+        and backup_file not in choice.without
     )
 
 

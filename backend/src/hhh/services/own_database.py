@@ -70,8 +70,7 @@ class OwnDatabase:
         """
         if target == APP:
             with contextlib.closing(Database(url)) as copy:
-                _refuse_foreign(copy)
-                _bring_to_now(copy, self.carried_over(target))
+                make_ready(copy, self.carried_over(target))
 
     def went_live(self, target: str, carried_over: Sequence[Base] = ()) -> None:
         """Sees to what can only be done on the live database; a no-op for other targets.
@@ -95,6 +94,20 @@ class OwnDatabase:
                 log.info("catalogue_rebuilt", store=store.name, added=report.added, completed=report.completed)
 
 
+def make_ready(copy: Database, carried_over: Sequence[Base] = ()) -> int:
+    """Brings a restored own database to this version and to now; returns how many jobs of its time were ended.
+
+    Args:
+        copy: which nobody else has open.
+        carried_over: rows that are written into it.
+
+    Raises:
+        RestoreFailed, ConfigurationError, DatabaseUnavailable: as for `OwnDatabase.prepare`.
+    """
+    _refuse_foreign(copy)
+    return _bring_to_now(copy, carried_over)
+
+
 @contextlib.contextmanager
 def _logged(event: str, *, hint: str) -> Iterator[None]:
     """What fails after a swap must not make the restore look as if it had not happened."""
@@ -112,21 +125,24 @@ def _refuse_foreign(copy: Database) -> None:
         )
 
 
-def _bring_to_now(database: Database, carried_over: Sequence[Base]) -> None:
+def _bring_to_now(database: Database, carried_over: Sequence[Base]) -> int:
     if migrations.pending(database):
         migrations.upgrade(database)
     with database.transaction() as session:
         rows.end_sessions(session)
-        _end_jobs(session, utcnow())
+        ended = _end_jobs(session, utcnow())
         rows.forget_sweeps(session)
         session.flush()
         rows.take_over(session, carried_over)
+    return ended
 
 
-def _end_jobs(session: Session, now: datetime) -> None:
-    for job in job_rows.active(session):
+def _end_jobs(session: Session, now: datetime) -> int:
+    active = job_rows.active(session)
+    for job in active:
         job_rows.end(session, job, state=JobState.FAILED, error=_OF_ANOTHER_TIME, now=now)
         _end_record(session, job, now)
+    return len(active)
 
 
 def _end_record(session: Session, job: Job, now: datetime) -> None:

@@ -1,0 +1,117 @@
+"""``hhh recover-service``: the service on an empty machine, from the backup of its own database."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from hhh.cli.output import JsonOption, console, duration, moment, print_json, problems
+from hhh.cli.progress import progress_bar
+from hhh.cli.restore_output import print_failure, print_reasons
+from hhh.cli.session import settings
+from hhh.cli.standalone_restore import Watched
+from hhh.core.clock import utcnow
+from hhh.core.config import Settings
+from hhh.core.errors import RestoreFailed, RestoreUnsafe
+from hhh.core.text import counted
+from hhh.schemas.restore import Check, Receipt
+from hhh.services.service_recovery import FoundInStore, Recovered, Wanted, recover
+from hhh.services.targets import APP
+
+#: Of what a store had and could not be used, so much is shown; `hhh catalogue rebuild` tells all.
+_SHOWN = 5
+
+
+def recover_service(
+    source: Annotated[
+        str | None, typer.Option("--from", help="Another store to recover from than HHH_STORAGE_URL, by URL.")
+    ] = None,
+    *,
+    backup_file: Annotated[
+        str | None, typer.Option("--backup", help="The name of a backup; default: the newest that can be used.")
+    ] = None,
+    installation: Annotated[
+        str | None, typer.Option(help="The id of the installation, where a store has several.")
+    ] = None,
+    identity: Annotated[
+        Path | None, typer.Option(help="The age identity file that opens it, instead of HHH_AGE_IDENTITY_FILE.")
+    ] = None,
+    trusted_key: Annotated[
+        list[str] | None, typer.Option(help="A public key whose signature counts; may be repeated.")
+    ] = None,
+    acknowledge: Annotated[
+        list[str] | None, typer.Option(help="Go on in spite of this check; may be given several times.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the service back on an empty machine: its own database from a store, and all that was stored since."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    loaded = settings()
+    accepted = frozenset(acknowledge or ())
+    wanted = Wanted(source, installation, backup_file, tuple(trusted_key or ()), identity, accepted)
+    try:
+        with progress_bar(APP) as observe:
+            recovered = recover(loaded, wanted, Watched(observe))
+    except RestoreUnsafe as error:
+        print_reasons([Check.model_validate(reason) for reason in error.reasons])
+        raise typer.Exit(1) from None
+    except RestoreFailed as error:
+        if error.receipt is not None:
+            print_failure(Receipt.model_validate(error.receipt))
+        raise
+    if as_json:
+        print_json(_document(recovered))
+        return
+    _print(loaded, recovered)
+
+
+def _print(loaded: Settings, recovered: Recovered) -> None:
+    age = duration((utcnow() - recovered.taken_at).total_seconds())
+    console.print(
+        f"The service is back as it was {moment(recovered.taken_at)} UTC, {age} ago: "
+        f"{counted(recovered.users, 'user', 'users')}, {counted(recovered.targets, 'target', 'targets')}, "
+        f"installation {recovered.installation}"
+    )
+    console.print(f"  from {escape(recovered.store)}: {recovered.backup_file}")
+    for each in recovered.passed_over:
+        problems.print(f"[yellow]Note:[/] Passed over: {escape(each)}")
+    if recovered.interrupted:
+        ended = counted(recovered.interrupted, "job was", "jobs were")
+        console.print(f"  {ended} under way then, and failed now: the backup of this database itself, for one")
+    for found in recovered.found:
+        _print_found(found)
+    for each in recovered.unopened:
+        problems.print(f"[yellow]To do:[/] {escape(each)}")
+    console.print("\nWhat was changed after that moment (users, targets, schedules, rules) is to be done again.")
+    if loaded.jobs_database_url.get_secret_value():
+        console.print("Next: `hhh doctor`, then `hhh serve` and the workers.")
+    else:
+        console.print("Next: `hhh doctor`, then `hhh serve`. Everybody signs in again, with the old password.")
+
+
+def _print_found(found: FoundInStore) -> None:
+    if found.report is None:
+        problems.print(
+            f"[bold red]Not read:[/] store {found.store}: {escape(found.problem or '')}\n"
+            f"  → once it answers: hhh catalogue rebuild --storage {found.store}"
+        )
+        return
+    report = found.report
+    newer = counted(report.added + report.completed, "backup", "backups")
+    console.print(
+        f"  store {found.store}: {newer} that the restored catalogue did not know, {report.known} that it did"
+    )
+    for problem in report.problems[:_SHOWN]:
+        problems.print(f"[yellow]Note:[/] Left out: {escape(problem.key)}: {escape(problem.reason)}")
+    if len(report.problems) > _SHOWN:
+        problems.print(f"… and {len(report.problems) - _SHOWN} more: hhh catalogue rebuild --storage {found.store}")
+
+
+def _document(recovered: Recovered) -> dict[str, object]:
+    document = dataclasses.asdict(recovered)
+    return {**document, "taken_at": recovered.taken_at.isoformat()}

@@ -1,0 +1,113 @@
+"""What must hold before the service is brought back: where it goes nothing is there, and the keys are right."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from sqlalchemy import inspect
+from sqlalchemy.orm import Session
+
+from hhh.core import signing
+from hhh.core.config import Settings
+from hhh.core.database import Database, mapped_errors
+from hhh.core.errors import InUse
+from hhh.core.scratch import scratch_folder
+from hhh.core.secretbox import SecretBox
+from hhh.engines.base import EngineKind, Workplace
+from hhh.engines.postgresql.admin import administration, database_row
+from hhh.engines.postgresql.url import parse_url
+from hhh.engines.registry import engine_for
+from hhh.engines.restoring import RestoreMode
+from hhh.engines.sqlite.files import taken_by
+from hhh.engines.sqlite.url import path_in
+from hhh.repositories import installation as rows
+from hhh.schemas.restore import Check
+from hhh.services.sealing import opens
+
+#: By these names an operator goes on without a key.
+SECRET_KEY, SIGNING_KEY = "secret-key", "signing-key"
+#: Schema of all our tables on PostgreSQL.
+_SCHEMA = "public"
+
+
+def place(settings: Settings) -> tuple[str, RestoreMode, tuple[str, ...]]:
+    """Where the own database goes: its URL, how, and what of the backup.
+
+    A SQLite file, or a PostgreSQL database that is not there or has no table: only of the one that is not there is it
+    known that the role may make one.
+
+    Raises:
+        InUse: there is something already.
+        EngineError: the server does not answer.
+    """
+    url = settings.own_database_url
+    if engine_for(url).kind is EngineKind.SQLITE:
+        if (taken := taken_by(path_in(url))) is not None:
+            raise _in_use(str(taken), f"move it away, with what is beside it: mv {taken} {taken}.before")
+        return url, RestoreMode.NEW, ()
+    name = parse_url(url).parameters["dbname"]
+    with (
+        scratch_folder(settings.scratch_dir, "recovery") as scratch,
+        administration(url, Workplace(scratch, settings.pg_bin_dir)) as admin,
+    ):
+        if database_row(admin.connection, name) is None:
+            return url, RestoreMode.NEW, ()
+    if _tables(url):
+        raise _in_use(f"the database {name}", "name an empty one in HHH_DATABASE_URL, or rename this one")
+    return url, RestoreMode.TABLES, (_SCHEMA,)
+
+
+def check_keys(settings: Settings, session: Session) -> Sequence[Check]:
+    """Whether the keys of this machine are those of the installation in a restored own database; none is made."""
+    row = rows.get(session)
+    return [*_check_secret(settings, row.sealed_check), *_check_signing_key(settings.signing_key_path, row.signing_key)]
+
+
+def secret_of(settings: Settings) -> bytes | None:
+    """The present ``HHH_SECRET_KEY``; None where there is none, and none is made."""
+    kept = settings.data_dir / "secret.key"
+    return settings.secret if settings.secret_key.get_secret_value() or kept.is_file() else None
+
+
+def _check_secret(settings: Settings, sealed_check: str | None) -> Collection[Check]:
+    secret = secret_of(settings)
+    if sealed_check is None:
+        return ()
+    if secret is None:
+        what = f"HHH_SECRET_KEY is not set, and there is no {settings.data_dir / 'secret.key'}"
+    elif not opens(SecretBox(secret), sealed_check):
+        what = "HHH_SECRET_KEY is not the one that this installation had"
+    else:
+        return (Check.ok(SECRET_KEY, "HHH_SECRET_KEY opens what is sealed"),)
+    lost = "the URLs of all targets and the options of all stores must be typed again, and second factors set up anew"
+    return (Check.doubtful(SECRET_KEY, f"{what}: a recovery kit with secrets has it. Without, {lost}"),)
+
+
+def _check_signing_key(path: Path, known: str | None) -> Collection[Check]:
+    if known is None:
+        return ()
+    if not path.is_file():
+        what = f"There is no signing key {path}"
+    elif (found := signing.load_or_make(path).public_key) != known:
+        what = f"The signing key {path} is {found}, and the installation signs with {known}"
+    else:
+        return (Check.ok(SIGNING_KEY, "It is the key that the installation signs with"),)
+    lost = f"new manifests are signed by another, and the old ones count only with HHH_TRUSTED_KEYS={known}"
+    return (Check.doubtful(SIGNING_KEY, f"{what}: a recovery kit with secrets has it. Without, {lost}"),)
+
+
+def _tables(url: str) -> Sequence[str]:
+    database = Database(url)
+    try:
+        with mapped_errors():
+            return inspect(database.engine).get_table_names()
+    finally:
+        database.close()
+
+
+def _in_use(what: str, hint: str) -> InUse:
+    return InUse(
+        f"The service's own database is to be restored, and there is {what} already",
+        hint=f"{hint}. In a service that runs: `hhh restore latest --target app --replace --confirm app`",
+    )
