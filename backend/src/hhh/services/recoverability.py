@@ -53,7 +53,9 @@ class RecoverabilityService:
 
     def among(self, targets: Sequence[str]) -> Mapping[str, Recoverability]:
         """By name: of some targets, whose names are known."""
-        return {each.target: each for each in self._look(targets, self._policies.demands())}
+        policies = self._policies.among(targets)
+        demands = {name: policy.proof for name, policy in policies.items()}
+        return {each.target: each for each in self._look(targets, demands)}
 
     def _look(self, targets: Sequence[str], demands: Mapping[str, ProofFields]) -> list[Recoverability]:
         now = utcnow()

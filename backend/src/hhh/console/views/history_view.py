@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from urllib.parse import quote
 
 from hhh.console import words
@@ -44,6 +45,8 @@ class Cell:
 
     #: ``3 proven, 1 failed``; empty where there was nothing.
     told: str
+    #: The same with its day.
+    on_hover: str
     #: The backups of that day.
     href: str
     #: Of each of `KINDS` that there was: its name and its path.
@@ -90,30 +93,34 @@ class HistoryView:
 def history_of(services: Services, targets: Sequence[str]) -> HistoryView:
     """The last days of some targets, as the macros of `charts.html.j2` draw them."""
     history = services.history.of(targets)
+    days = [f"{day.day} {day:%b}" for day in history.days]
     return HistoryView(
         days=history.days,
-        rows=[_row(each, history.days) for each in history.targets],
+        rows=[_row(each, history.days, days) for each in history.targets],
         charts=_charts(history.days, history.figures),
     )
 
 
-def _row(history: TargetHistory, days: Sequence[date]) -> Row:
+def _row(history: TargetHistory, days: Sequence[date], names: Sequence[str]) -> Row:
     target = quote(history.target)
     cells = (
-        _cell(f"/backups?target={target}&from={day}&to={day}", outcomes)
-        for day, outcomes in zip(days, history.outcomes, strict=True)
+        _cell(name, f"/backups?target={target}&from={day}&to={day}", outcomes)
+        for day, name, outcomes in zip(days, names, history.outcomes, strict=True)
     )
     return Row(history.target, [*cells])
 
 
-def _cell(href: str, outcomes: Outcomes) -> Cell:
+def _cell(day: str, href: str, outcomes: Outcomes) -> Cell:
     counts = (outcomes.proven, outcomes.ok, outcomes.removed, outcomes.missed, outcomes.failed)
+    told, paths = _drawn(counts)
+    return Cell(told, f"{day}: {told}", href, paths)
+
+
+@lru_cache(maxsize=1024)  # one day is like most others
+def _drawn(counts: tuple[int, ...]) -> tuple[str, Sequence[tuple[str, str]]]:
+    told = ", ".join(f"{count} {kind.word}" for kind, count in zip(KINDS, counts, strict=True) if count)
     paths = charts.stack(counts, _INSETS)
-    return Cell(
-        told=", ".join(f"{count} {kind.word}" for kind, count in zip(KINDS, counts, strict=True) if count),
-        href=href,
-        paths=[(kind.name, path) for kind, path in zip(KINDS, paths, strict=True) if path],
-    )
+    return told, [(kind.name, path) for kind, path in zip(KINDS, paths, strict=True) if path]
 
 
 def _charts(days: Sequence[date], figures: Sequence[Figures]) -> Sequence[Chart]:
