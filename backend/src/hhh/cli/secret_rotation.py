@@ -72,7 +72,8 @@ def _checked(content: str, where: str) -> str:
 
 def _print(rotation: Rotation, loaded: Settings, file: str | None) -> None:
     console.print(
-        f"Encrypted with the new key: {rotation.targets} target(s), {rotation.stores} store(s). All sessions ended."
+        f"Encrypted with the new key: {rotation.targets} target(s), {rotation.stores} store(s), "
+        f"{rotation.second_factors} second factor(s), {rotation.channels} alert channel(s). All sessions ended."
     )
     path = kept_key(loaded)
     if path is not None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -36,6 +36,18 @@ def _split_commas(value: object) -> object:
 
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
+
+
+def _web_url(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname or not url.isprintable()):
+        raise ValueError("it is no http:// or https:// URL")
+    return url
+
+
+def _secret_web_url(url: SecretStr) -> SecretStr:
+    _web_url(url.get_secret_value())
+    return url
 
 
 #: Queues of jobs; `hhh.models.job.QUEUES` has what is in each. Each begins with a letter of its own: the names of
@@ -86,10 +98,20 @@ class Settings(BaseModel):
     restore_undo_days: Annotated[float, Field(ge=0, le=3650)] = 7
     trusted_keys: CommaSeparated = []
     cookie_secure: bool | None = None
+    #: Whether super admins without a second factor may do nothing but set it up.
+    require_second_factor: bool = False
     #: Whether what is registered may not be reached over loopback, link-local addresses or Unix sockets.
     refuse_local_addresses: bool = False
     cors_origins: CommaSeparated = []
     auto_migrate: bool = True
+    #: Where people reach the console; alerts lead there.
+    public_url: Annotated[str, AfterValidator(_web_url)] = ""
+    #: Called after each look for troubles, so that somebody elsewhere notices when nobody looks any more.
+    heartbeat_url: Annotated[SecretStr, AfterValidator(_secret_web_url)] = SecretStr("")
+    #: A store whose disk is so full is nearly full.
+    store_full_percent: Annotated[float, Field(gt=0, le=100)] = 90
+    #: A backup that is so many times larger or smaller than those before it is out of line.
+    size_factor: Annotated[float, Field(gt=1, le=1_000_000)] = 3
 
     @property
     def default_database_file(self) -> Path | None:
@@ -160,10 +182,10 @@ def read_settings(environment: Mapping[str, str] | None = None, *, dotenv: Path 
     """
     dotenv_names = {name: value or "" for name, value in dotenv_values(dotenv or Path(".env")).items()}
     names = {**dotenv_names, **(os.environ if environment is None else environment)}
-    _refuse_unknown(names)
-    _export_store_variables(dotenv_names)
     for name in _OF_CLIENTS:
         names.pop(name, None)
+    _refuse_unknown(names)
+    _export_store_variables(dotenv_names)
     values: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value for name, value in names.items() if name.startswith(PREFIX) and value
     }

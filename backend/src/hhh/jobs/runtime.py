@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from hhh.core.errors import Interrupted
 from hhh.jobs.base import JobQueue
 from hhh.jobs.embedded import embedded_queue
+from hhh.jobs.watch import watching
 from hhh.services import jobs_database
 from hhh.services.container import Services
 
@@ -52,6 +53,7 @@ class Jobs:
             if self._queue is None:
                 check(self._services)
                 self._queue = self._running.enter_context(self._chosen())
+                self._running.enter_context(watching(self._services, works=self._works))
             return self._queue
 
     def stop(self) -> None:

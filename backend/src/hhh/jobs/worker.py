@@ -28,6 +28,7 @@ from hhh.jobs.taking import Taking
 from hhh.jobs.timing import Timing
 from hhh.models import Job, JobKind, JobState
 from hhh.repositories import jobs as rows
+from hhh.repositories import troubles as trouble_rows
 from hhh.repositories import workers as worker_rows
 from hhh.services.cancelling import noun
 from hhh.services.container import Services
@@ -66,6 +67,7 @@ class Worker:
         self._presence = presence
         self._clock = clock
         self._logs = services.job_logs
+        self._alerts = services.alerts
         self._endings = Endings(services.database, services.works, timing, clock)
         queues = services.settings.worker_queues if presence is not None else None
         self._taking = Taking(services, name, timing, clock, queues=queues)
@@ -220,6 +222,7 @@ class Worker:
                 self._works[claim.kind].perform(attempt, run)
             except BaseException as error:
                 handled = self._endings.see_to(claim, error)
+                self._alerts.something_failed()
                 if not isinstance(error, Exception):
                     raise
                 return handled
@@ -281,8 +284,10 @@ class Worker:
             else:
                 self._endings.give_up(session, job)
         rows.renew_queued(session, dead, lease_expires_at=now)
+        since, until = now - _FORGOTTEN, now + self.timing.lease
+        trouble_rows.note_lost(session, dead, since=since, until=until, now=now)
         worker_rows.remove(session, dead)
-        worker_rows.remove_silent(session, since=now - _FORGOTTEN, until=now + self.timing.lease)
+        worker_rows.remove_silent(session, since=since, until=until)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from hhh.models import Installation, Store, Target
+from hhh.models import AlertChannel, Installation, Store, Target, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,9 @@ class SealedRows:
 
     targets: list[Target]
     stores: list[Store]
+    #: Those with a second factor.
+    users: list[User]
+    channels: list[AlertChannel]
     #: None on a database where no installation has begun.
     installation: Installation | None
 
@@ -42,6 +45,10 @@ def lock_for_rotation(session: Session) -> SealedRows:
     return SealedRows(
         targets=list(session.scalars(select(Target).order_by(Target.name))),
         stores=list(session.scalars(select(Store).order_by(Store.name))),
+        users=list(
+            session.scalars(select(User).where(User.sealed_totp.is_not(None)).order_by(User.id).with_for_update())
+        ),
+        channels=list(session.scalars(select(AlertChannel).order_by(AlertChannel.id).with_for_update())),
         installation=session.scalar(select(Installation).with_for_update()),
     )
 

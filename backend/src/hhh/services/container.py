@@ -9,6 +9,8 @@ from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.models import JobKind
 from hhh.services import audit
+from hhh.services.alerts import AlertService
+from hhh.services.api_tokens import ApiTokens
 from hhh.services.backup import BackupService
 from hhh.services.cancelling import Cancelling
 from hhh.services.catalogue import Catalogue
@@ -23,6 +25,7 @@ from hhh.services.installation import Identity
 from hhh.services.job_listing import JobListing
 from hhh.services.job_logs import JobLogs
 from hhh.services.metrics import MetricsService
+from hhh.services.monitoring import MonitoringService
 from hhh.services.own_database import OwnDatabase
 from hhh.services.places import Places
 from hhh.services.policies import PolicyService
@@ -76,6 +79,8 @@ class Services:
     verification_work: VerificationWork
     recoverability: RecoverabilityService
     proof_reports: ProofReports
+    api_tokens: ApiTokens
+    alerts: AlertService
 
     @property
     def cancelling(self) -> Cancelling:
@@ -121,6 +126,11 @@ class Services:
     def metrics(self) -> MetricsService:
         """What monitoring measures."""
         return MetricsService(self.database, self.recoverability, self.workers)
+
+    @property
+    def monitoring(self) -> MonitoringService:
+        """Who looks at all targets."""
+        return MonitoringService(self.database, self.targets, self.recoverability)
 
     @property
     def works(self) -> Mapping[JobKind, Work]:
@@ -180,4 +190,6 @@ def assemble(settings: Settings, database: Database) -> Services:
         verification_work=VerificationWork(settings, database, targets, policies, Proof(copies)),
         recoverability=RecoverabilityService(database, targets, policies),
         proof_reports=ProofReports(database, identity),
+        api_tokens=ApiTokens(database),
+        alerts=AlertService(settings, database, targets, stores, policies),
     )

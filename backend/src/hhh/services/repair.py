@@ -34,7 +34,7 @@ _AT_ONCE = 20
 #: Somebody who reads how many copies are missing needs no larger number.
 MOST_COUNTED = 1000
 #: What a copy says that was not to be there when its backup was taken.
-_ADDED = "The store was added to the policy after this backup"
+ADDED = "The store was added to the policy after this backup"
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +74,7 @@ class Repair(Upkeep):
 
         def write(session: Session, _job_id: str, _now: datetime) -> None:
             for store in wanted:
-                rows.add_missing(session, target, store, _ADDED)
+                rows.add_missing(session, target, store, ADDED)
 
         return NewJob(JobKind.REPAIR, target, write)
 

@@ -25,6 +25,16 @@ def store_owner(name: str) -> str:
     return f"store {name}"
 
 
+def second_factor_owner(user_id: str) -> str:
+    """Whose secret the second factor of a user is."""
+    return f"second factor of user {user_id}"
+
+
+def channel_owner(channel_id: str) -> str:
+    """Whose secret the URL of a channel for alerts is: by its id, since its name may change."""
+    return f"alert channel {channel_id}"
+
+
 class Sealing:
     """Seals what goes into rows, and opens it."""
 

@@ -23,7 +23,7 @@ from hhh.core.secretbox import SecretBox
 from hhh.repositories import installation as installation_rows
 from hhh.repositories import restored, sealing
 from hhh.repositories.sealing import SealedRows
-from hhh.services.sealing import CHECK_OWNER, opens, store_owner, target_owner
+from hhh.services.sealing import CHECK_OWNER, channel_owner, opens, second_factor_owner, store_owner, target_owner
 
 _SHORTEST = 32
 
@@ -34,6 +34,8 @@ class Rotation:
 
     targets: int
     stores: int
+    second_factors: int
+    channels: int
     #: What the old key does not open, e.g. ``target shop``: as it was, and lost unless an older key is found.
     left: tuple[str, ...]
 
@@ -121,14 +123,20 @@ def _reseal(settings: Settings, database: Database, key: bytes) -> Rotation:
         if (path := kept_key(settings)) is not None:
             with needed(path):
                 write_private(_beside(path), key)
-    targets = sum(target_owner(row.name) in opened for row in rows.targets)
-    left = tuple(each.owner for each in everything if each.owner not in opened)
-    return Rotation(targets=targets, stores=len(opened) - targets, left=left)
+    return Rotation(
+        targets=sum(target_owner(row.name) in opened for row in rows.targets),
+        stores=sum(store_owner(row.name) in opened for row in rows.stores),
+        second_factors=sum(second_factor_owner(row.id) in opened for row in rows.users),
+        channels=sum(channel_owner(row.id) in opened for row in rows.channels),
+        left=tuple(each.owner for each in everything if each.owner not in opened),
+    )
 
 
 def _sealed(rows: SealedRows) -> Iterator[_Sealed]:
     yield from (_Sealed(row, "sealed_url", target_owner(row.name)) for row in rows.targets)
+    yield from (_Sealed(row, "sealed_totp", second_factor_owner(row.id)) for row in rows.users)
     yield from (_Sealed(row, "sealed_options", store_owner(row.name)) for row in rows.stores)
+    yield from (_Sealed(row, "sealed_url", channel_owner(row.id)) for row in rows.channels)
 
 
 def _refuse_wrong_key(rows: SealedRows, everything: list[_Sealed], before: SecretBox, after: SecretBox) -> None:

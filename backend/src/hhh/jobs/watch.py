@@ -1,0 +1,123 @@
+"""Looks for troubles, and sends what is to be told of them, each beside the work and never in its way."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from hhh.core.errors import HHHError
+from hhh.jobs.periodic import Periodically
+from hhh.services import dead_mans_switch
+from hhh.services.alert_outbox import Parcel
+from hhh.services.container import Services
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two looks whether a round is due: any of many processes may be the one.
+_LOOK = 10.0
+#: Seconds between two looks for messages that are due.
+_DELIVER = 5.0
+#: Channels that are sent to at once. One that hangs keeps its place for a minute.
+_CHANNELS = 4
+#: Seconds for a round under way at the end.
+_ENDING = 2.0
+
+
+class Watch:
+    """The threads of one process. Make one with `watching`."""
+
+    def __init__(self, services: Services, *, works: bool) -> None:
+        self._alerts = services.alerts
+        self._works = works
+        self._url = services.settings.heartbeat_url
+        self._urgent = threading.Event()
+        self._free = threading.Semaphore(_CHANNELS)
+        self._calling = threading.Lock()
+        self._rounds = Periodically("watch", _LOOK, self.look)
+        self._deliveries = Periodically("alerts", _DELIVER, self.deliver)
+
+    def start(self) -> None:
+        """Begins after the usual time: a service that was down has to catch up first."""
+        self._rounds.start(at_once=False)
+        self._deliveries.start(at_once=False)
+        self._alerts.listen(self.soon)
+
+    def stop(self) -> None:
+        """Ends; what is being sent is sent once more by whoever is next, if it is not known to have arrived."""
+        self._alerts.listen(None)
+        self._rounds.stop(timeout=_ENDING)
+        self._deliveries.stop(timeout=_ENDING)
+
+    def soon(self) -> None:
+        """Has it be looked at once, since something happened."""
+        self._urgent.set()
+        self._rounds.soon()
+
+    def look(self) -> None:
+        """A round, if one is due.
+
+        Raises:
+            DatabaseUnavailable: the own database does not answer, and nobody is called.
+        """
+        at_once = self._urgent.is_set()
+        self._urgent.clear()
+        look = self._alerts.rounds.look(at_once=at_once, works=self._works)
+        if look is None:
+            return
+        self._deliveries.soon()
+        if look.late_schedule is not None:
+            log.error("schedules_not_begun", target=look.late_schedule)
+        elif self._url.get_secret_value():
+            _beside(self._call)
+
+    def deliver(self) -> None:
+        """Sends what is due, to each channel on a thread of its own.
+
+        Raises:
+            DatabaseUnavailable: the own database does not answer.
+        """
+        while self._free.acquire(blocking=False):
+            parcel = next(iter(self._alerts.outbox.claim(limit=1)), None)
+            if parcel is None:
+                self._free.release()
+                return
+            _beside(self._deliver, parcel)
+
+    def _deliver(self, parcel: Parcel) -> None:
+        try:
+            self._alerts.outbox.deliver(parcel)
+        except (HHHError, SQLAlchemyError) as error:
+            log.warning("alerts_not_recorded", channel=parcel.channel, error=str(error))
+        finally:
+            self._free.release()
+
+    def _call(self) -> None:
+        if self._calling.acquire(blocking=False):  # else the call before has not ended
+            with contextlib.ExitStack() as held:
+                held.callback(self._calling.release)
+                dead_mans_switch.call(self._url.get_secret_value())
+
+
+def _beside(do: object, *arguments: object) -> None:
+    # Daemons: a receiver that does not answer must not hold up the end of the process.
+    threading.Thread(target=do, args=arguments, name="alert", daemon=True).start()  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def watching(services: Services, *, works: bool) -> Iterator[Watch]:
+    """Looks for troubles until the block is left.
+
+    Args:
+        services: of this process.
+        works: whether it runs jobs, too.
+    """
+    watch = Watch(services, works=works)
+    watch.start()
+    try:
+        yield watch
+    finally:
+        watch.stop()

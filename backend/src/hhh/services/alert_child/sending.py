@@ -1,0 +1,137 @@
+"""Sends messages to one receiver, one after the other."""
+
+from __future__ import annotations
+
+import importlib
+import ipaddress
+import json
+import logging
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from hhh.core.addresses import is_local
+from hhh.core.errors import InvalidInput
+from hhh.services.alert_services import redacted, service_of
+
+#: A receiver that takes so long to fail is down: the rest is for later.
+_PATIENCE_SECONDS = 5.0
+#: After so many seconds the rest is for later as well, since nobody else sends to the receiver meanwhile.
+_LONGEST_SECONDS = 60.0
+#: Shorter parts of a URL are no secrets, and stand in any text.
+_SHORTEST_SECRET = 4
+_LONGEST_ERROR = 500
+_BETWEEN = re.compile(r"[/:@?&=,;\s]+")
+#: Of the options in a URL.
+_NAMES = re.compile(r"[?&]([\w.+-]+)=")
+#: What Apprise logs of a failure, for whoever debugs it: what the library below it said.
+_CAUSE = "Socket Exception: "
+
+
+class Said(logging.Handler):
+    """What Apprise logs: it answers but whether it could, and why not stands there."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps what tells of a failure."""
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING or text.startswith(_CAUSE):
+            self._lines.append(text.removeprefix(_CAUSE).strip())
+
+    def taken(self) -> str:
+        """What was said since this was asked last."""
+        said, self._lines = " ".join(self._lines), []
+        return said
+
+
+def main() -> None:
+    """Answers the one request."""
+    request, said = json.loads(sys.stdin.readline()), Said()
+    logger = logging.getLogger("apprise")
+    logger.handlers, logger.propagate = [said], False
+    logger.setLevel(logging.DEBUG)
+    if request["refuse_local"]:
+        refuse_local_addresses()
+    clean = _cleaner(request["url"])
+    notify, refused = _receiver(request["url"], said)
+    _answer({"refused": clean(refused) if refused is not None else None})
+    if notify is None:
+        return
+    started = time.monotonic()
+    for message in request["messages"]:
+        began = time.monotonic()
+        error = _sent(notify, message, said)
+        _answer({"id": message["id"], "error": clean(error) if error is not None else None})
+        is_down = error is not None and time.monotonic() - began > _PATIENCE_SECONDS
+        if is_down or time.monotonic() - started > _LONGEST_SECONDS:
+            return
+
+
+def refuse_local_addresses() -> None:
+    """Has no connection of this process lead to this machine or its link, whoever makes it and however it is named."""
+    look_up = socket.getaddrinfo
+
+    def checked(host: Any, *arguments: Any, **options: Any) -> Any:
+        found = look_up(host, *arguments, **options)
+        for each in found:
+            if is_local(ipaddress.ip_address(str(each[4][0]).partition("%")[0])):
+                raise OSError("HHH_REFUSE_LOCAL_ADDRESSES is set, and that is an address of this machine or its link")
+        return found
+
+    socket.getaddrinfo = checked
+
+
+def _receiver(url: str, said: Said) -> tuple[Any, str | None]:
+    """What sends to a URL, or why there is none."""
+    try:
+        service = service_of(url)
+        plugin = getattr(importlib.import_module(f"apprise.plugins.{service.module}"), service.plugin)
+        parts = plugin.parse_url(url)
+        return (plugin(**parts), None) if parts else (None, said.taken() or "something is missing in it")
+    except InvalidInput as error:
+        return None, error.message
+    except Exception as error:  # noqa: BLE001  each plugin has its own
+        return None, said.taken() or str(error) or type(error).__name__
+
+
+def _sent(receiver: Any, message: Mapping[str, str], said: Said) -> str | None:
+    """Why a message was not taken."""
+    from apprise.common import NotifyFormat, NotifyType
+
+    try:
+        taken = receiver.notify(
+            title=message["title"],
+            body=message["body"],
+            notify_type=NotifyType(message["type"]),
+            body_format=NotifyFormat.TEXT,
+        )
+    except Exception as error:  # noqa: BLE001  a plugin that raises has failed as well
+        return f"{type(error).__name__}: {error}"
+    told = said.taken()
+    return None if taken else told or "it was not taken, and nobody said why"
+
+
+def _cleaner(url: str) -> Callable[[str], str]:
+    """What takes every part of a URL out of a text that may not be shown."""
+    shown, words = redacted(url), {*_NAMES.findall(url)}
+    pieces = {piece for text in (url, unquote(url)) for piece in _BETWEEN.split(text)} - words
+    secrets = sorted({each for each in pieces if len(each) >= _SHORTEST_SECRET and each not in shown}, key=len)
+
+    def cleaned(text: str) -> str:
+        for secret in reversed(secrets):
+            text = text.replace(secret, "***")
+        return text[:_LONGEST_ERROR]
+
+    return cleaned
+
+
+def _answer(told: Mapping[str, object]) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,137 @@
+"""What is told of a trouble: what is wrong, what the tool said, what there is to go back to, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from hhh.core.text import counted, harmless
+from hhh.models import AlertChannel, AlertEvent, AlertKind, Trouble
+from hhh.services.recovery_state import Known, Seen
+from hhh.services.trouble_rules import OVER, at
+from hhh.services.troubles import Found
+
+#: Messages of one round for one channel; of more, one message tells all.
+AT_ONCE = 10
+#: The kind of a message that tells of several troubles.
+SEVERAL = "several"
+_TWO_DAYS, _TWO_HOURS, _HOUR = timedelta(days=2), timedelta(hours=2), timedelta(hours=1)
+#: Of a title that many receivers put into one line.
+_LONGEST_TITLE = 200
+_LONGEST_SAID = 1000
+
+
+class Told(NamedTuple):
+    """A message, before it is known to whom."""
+
+    event: AlertEvent
+    kind: str
+    subject: str
+    target: str | None
+    title: str
+    body: str
+
+
+class Teller:
+    """Puts messages together.
+
+    Args:
+        known: how each target stands.
+        now: when.
+        public_url: of the console; empty: nobody knows.
+    """
+
+    def __init__(self, known: Mapping[str, Known], now: datetime, public_url: str) -> None:
+        self._known = known
+        self._now = now
+        self._public_url = public_url.rstrip("/")
+
+    def begun(self, found: Found, *, changed: bool) -> Told:
+        """Of something that is wrong, for the first time or in another way than before."""
+        lines = [found.what]
+        if found.said:
+            lines.append(f"It said: {found.said[:_LONGEST_SAID]}")
+        lines += ["", *self._newest(found.target), "", f"What to do: {found.advice}", *self._link(found.target)]
+        event = AlertEvent.CHANGED if changed else AlertEvent.BEGUN
+        return _told(event, found.kind, found.subject, found.target, found.title, lines)
+
+    def ended(self, row: Trouble) -> Told:
+        """Of something that is over."""
+        kind, message = AlertKind(row.kind), row.message
+        lines = [
+            f"It is over. Since {at(row.since)} it was: {message['what']}",
+            "",
+            *self._newest(row.target),
+            *self._link(row.target),
+        ]
+        return _told(AlertEvent.ENDED, kind, row.subject, row.target, OVER[kind].format(row.subject), lines)
+
+    def _newest(self, target: str | None) -> Sequence[str]:
+        if target is not None:
+            known = self._known.get(target)
+            good, proven = (known.good, known.proven) if known is not None else (None, None)
+            return [
+                f"Newest good backup: {self._shown(good)}",
+                f"Newest proven backup: {self._shown(proven)}",
+            ]
+        every = [*self._known.values()]
+        return [
+            self._of_all("good", [each.good for each in every if each.good]),
+            self._of_all("proven", [each.proven for each in every if each.proven]),
+        ]
+
+    def _of_all(self, which: str, backups: Sequence[Seen]) -> str:
+        of = f"{len(backups)} of {counted(len(self._known), 'database has one', 'databases have one')}"
+        newest = max(backups, key=lambda each: each.created_at, default=None)
+        return f"Newest {which} backup: {self._shown(newest)} ({of})"
+
+    def _shown(self, backup: Seen | None) -> str:
+        if backup is None:
+            return "none"
+        return f"{backup.backup_file}, of {at(backup.created_at)} ({_age(self._now - backup.created_at)} old)"
+
+    def _link(self, target: str | None) -> Sequence[str]:
+        if not self._public_url:
+            return []
+        return [f"In the console: {self._public_url}{f'/targets/{target}' if target is not None else '/alerts'}"]
+
+
+def wants(channel: AlertChannel, told: Told) -> bool:
+    """Whether a message is for a channel."""
+    if channel.kinds is not None and told.kind not in channel.kinds:
+        return False
+    if told.target is None or channel.targets is None:
+        return True
+    return any(fnmatchcase(told.target, pattern) for pattern in channel.targets)
+
+
+def at_once(messages: Sequence[Told]) -> Sequence[Told]:
+    """The messages of one round for one channel: of many, such as when a store is down, one that tells all."""
+    if len(messages) <= AT_ONCE:
+        return messages
+    over = sum(each.event is AlertEvent.ENDED for each in messages)
+    event = AlertEvent.ENDED if over == len(messages) else AlertEvent.BEGUN
+    title = f"{len(messages)} changes at once: {messages[0].title} and more"
+    lines = [f"- {each.title}" for each in messages]
+    first = next((each for each in messages if each.event is not AlertEvent.ENDED), messages[0])
+    return [_told(event, SEVERAL, "", None, title, [*lines, "", "The first of them:", "", first.body])]
+
+
+def message_of(found: Found) -> dict[str, str]:
+    """What is kept of a trouble, to be shown."""
+    return {"title": found.title, "what": found.what, "said": found.said, "advice": found.advice}
+
+
+def _told(event: AlertEvent, kind: str, subject: str, target: str | None, title: str, lines: Sequence[str]) -> Told:
+    head = " ".join(harmless(title).split())[:_LONGEST_TITLE]
+    return Told(event, kind, subject, target, f"HHH Backup: {head}", harmless("\n".join(lines)))
+
+
+def _age(span: timedelta) -> str:
+    if span >= _TWO_DAYS:
+        return counted(span.days, "day", "days")
+    if span >= _TWO_HOURS:
+        return counted(span // _HOUR, "hour", "hours")
+    return counted(max(0, span // timedelta(minutes=1)), "minute", "minutes")
