@@ -18,6 +18,7 @@ from hhh.api.rest.v1 import (
     backup_repair,
     backup_retention,
     backup_run,
+    monitor,
     proof_report,
     recoverability,
     restore,
@@ -54,6 +55,7 @@ ROUTERS = (
     verification.router,
     proof_report.router,
     recoverability.router,
+    monitor.router,
     monitoring.router,
 )
 

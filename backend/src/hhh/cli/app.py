@@ -20,6 +20,7 @@ from hhh.cli import (
     keys,
     keys_agree,
     migrate,
+    monitor,
     proof_report,
     recover_service,
     restore,
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("migrate")(migrate.migrate)
 app.command("doctor")(doctor.doctor)
+app.command("monitor")(monitor.monitor)
 app.command("recover-service")(recover_service.recover_service)
 app.add_typer(users.app, name="users")
 target.app.command("status")(target_status.status)

@@ -48,6 +48,7 @@ An error knows its code, its HTTP status and whether a retry may help; one handl
 (`hhh.web.errors`), another as an exit code (`hhh.cli`). A message says what failed, with the tool's own
 last line, and what to do; it never holds a secret.
 """
+  x ServiceFailed
 
 from __future__ import annotations
 
@@ -403,3 +404,9 @@ class IdentityMissing(HHHError):
 
     code = "ERR_RESTORE_UNSAFE"
     status = 409
+
+
+class ServiceFailed(HHHError):
+    """A service on another machine, which a command asked, can't be reached or refused."""
+
+    retryable = True

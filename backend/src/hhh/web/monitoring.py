@@ -11,12 +11,16 @@ from starlette.responses import Response
 
 from hhh.core.errors import DatabaseUnavailable
 from hhh.jobs.runtime import Jobs
+from hhh.schemas.monitoring import MonitoredTarget
 from hhh.services.container import Services
 from hhh.services.metrics import Measurements
 from hhh.web import metrics
 from hhh.web.http_metrics import HttpMetrics
 from hhh.web.readiness import Readiness
 from hhh.web.shared_look import SharedLook
+
+#: Seconds for which what was found of the targets is told again.
+_FRESH = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -38,12 +42,17 @@ class Monitoring:
         self._exposition = metrics.Exposition(*([http.registry] if http is not None else []))
         # Whoever asks while others wait gets the same answer: a flood of them is one reader of the database.
         self._measured = SharedLook(self._measure)
+        self._targets = SharedLook(services.monitoring.look, fresh=_FRESH)
 
     async def metrics(self, accept: str) -> Response:
         """The answer to a scrape, in the form that the client accepts."""
         families = [metrics.build(), *(await self._measured.found() if self._tells_all else [])]
         text, media_type = await run_in_threadpool(self._exposition.render, families, accept)
         return Response(text, headers={"Content-Type": media_type, "Vary": "Accept"})
+
+    async def targets(self) -> Sequence[MonitoredTarget]:
+        """How all targets are; each of them is opened for that, but not for each who asks."""
+        return await self._targets.found()
 
     def _measure(self) -> Sequence[Metric]:
         found = self._found()
