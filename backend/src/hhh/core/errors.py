@@ -43,12 +43,12 @@
   x ManifestInvalid
   x ReportInvalid
   x IdentityMissing
+  x ServiceFailed
 
 An error knows its code, its HTTP status and whether a retry may help; one handler renders it as JSON
 (`hhh.web.errors`), another as an exit code (`hhh.cli`). A message says what failed, with the tool's own
 last line, and what to do; it never holds a secret.
 """
-  x ServiceFailed
 
 from __future__ import annotations
 
