@@ -10,10 +10,10 @@ from hhh.console.typed import WrongFieldsError
 from hhh.console.words import seconds_in_words
 from hhh.core.errors import InvalidCredentials, RateLimited
 from hhh.schemas.auth import LONGEST_PASSWORD
-from hhh.services import auth
 from hhh.services.auth import Principal
+from hhh.services.sign_in import confirm_password
 from hhh.web.forms import Fields
-from hhh.web.state import client_address, own_database, settings
+from hhh.web.state import own_database, settings
 
 #: The name of the field; `user_parts.html.j2` draws it.
 FIELD: Final = "present_password"
@@ -29,7 +29,7 @@ class TooManyTriesError(WrongFieldsError):
         self.headers = error.headers
 
 
-def confirm(request: Request, admin: Principal, fields: Fields) -> None:
+def confirm(request: Request, user: Principal, fields: Fields) -> None:
     """Sees to it that the form has the present password of who sends it; to be called before the route's transaction.
 
     Raises:
@@ -42,13 +42,7 @@ def confirm(request: Request, admin: Principal, fields: Fields) -> None:
     if len(password) > LONGEST_PASSWORD:
         raise WrongFieldsError({FIELD: "This is not your password"})
     try:
-        auth.confirm_password(
-            own_database(request),
-            settings(request),
-            email=admin.email,
-            password=password,
-            address=client_address(request),
-        )
+        confirm_password(own_database(request), settings(request), user, password)
     except RateLimited as error:
         raise TooManyTriesError(error) from None
     except InvalidCredentials as error:

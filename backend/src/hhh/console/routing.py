@@ -13,10 +13,11 @@ from starlette.responses import RedirectResponse, Response
 
 from hhh.console.links import link
 from hhh.console.session import SignInNeededError, page_admin
+from hhh.core.errors import SecondFactorMissing
 from hhh.web import cookies
 from hhh.web.state import settings
 
-SIGN_IN, FIRST_STEPS = "/sign-in", "/first-steps"
+SIGN_IN, FIRST_STEPS, ACCOUNT = "/sign-in", "/first-steps", "/account"
 #: Characters of a path to come back to; more than any page of ours has.
 _LONGEST_PATH = 2000
 
@@ -33,6 +34,8 @@ class PageRoute(APIRoute):
                 response = await handler(request)
             except SignInNeededError as needed:
                 response = to_sign_in(request, ended=needed.ended)
+            except SecondFactorMissing:  # that page says why
+                response = redirect(ACCOUNT)
             hand_out(request, response)
             return response
 

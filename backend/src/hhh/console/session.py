@@ -20,7 +20,7 @@ from hhh.services import auth
 from hhh.services.auth import Principal, SignedIn
 from hhh.web import cookies
 from hhh.web.csrf import CsrfTokens
-from hhh.web.session import access_token, signed_in
+from hhh.web.session import access_token, refuse_without_second_factor, signed_in
 from hhh.web.state import own_database, settings
 
 
@@ -48,15 +48,17 @@ def page_user(request: Request) -> Principal:
     return principal
 
 
-def page_admin(user: Annotated[Principal, Depends(page_user)]) -> Principal:
+def page_admin(request: Request, user: Annotated[Principal, Depends(page_user)]) -> Principal:
     """A dependency: the super admin who is signed in.
 
     Raises:
         SignInNeededError: nobody.
         SuperAdminRequired: somebody of another role.
+        SecondFactorMissing: they need a second factor here, and have none.
     """
     if user.role != Role.SUPER_ADMIN:
         raise SuperAdminRequired(hint="sign out, and in again as a super admin; `hhh users list` tells who is one")
+    refuse_without_second_factor(request, user)
     return user
 
 
@@ -67,6 +69,7 @@ PageAdmin = Annotated[Principal, Depends(page_admin)]
 def begin_session(request: Request, response: Response, signed_in: SignedIn) -> None:
     """Hands a session out with an answer, and a CSRF token of it."""
     cookies.set_session(response, settings(request), signed_in)
+    cookies.set_known_device(response, settings(request), signed_in.principal.id)
     _hand_out_csrf_token(request, signed_in.principal.session_id)
 
 

@@ -90,6 +90,8 @@ class Settings(BaseModel):
     running_limit: Annotated[int, Field(ge=0, le=10_000)] = 0
     drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = 20
     store_stall_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60
+    #: So often the own database is backed up by itself; 0: never.
+    own_backup_hours: Annotated[float, Field(ge=0, le=8_760)] = 24
     sweep_safe_hours: Annotated[float, Field(gt=0, le=87_600)] = 24
     #: So much of what is stored is read back each day; 0: nothing by itself.
     read_back_percent: Annotated[float, Field(ge=0, le=100)] = 4

@@ -6,10 +6,15 @@
   x NotFound
   x InUse
   x InvalidCredentials
+    + TokenInvalid
+  x SecondFactorRequired
+  x SecondFactorMissing
   x SessionExpired
   x RateLimited
   x SuperAdminRequired
   x ScopeMissing
+  x NetworkNotAllowed
+  x SessionRequired
   x CsrfInvalid
   x BackupInProgress
   x AlreadyEnded
@@ -130,6 +135,45 @@ class InvalidCredentials(HHHError):
     keeps_changes = True
 
 
+class TokenInvalid(InvalidCredentials):
+    """The request came with an API token that is unknown, expired or revoked; nobody is told which."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class SecondFactorRequired(HHHError):
+    """The password was right, and the user has a second factor, of which no code came with it.
+
+    Args:
+        step: what the password was, for a page that asks for the code next; it is in no answer.
+    """
+
+    code = "ERR_SECOND_FACTOR_REQUIRED"
+    status = 401
+    keeps_changes = True
+
+    def __init__(self, *, step: str = "") -> None:
+        super().__init__(
+            "A code of the second factor is needed", hint='send it as "code": that of the app, or a recovery code'
+        )
+        self.step = step
+
+
+class SecondFactorMissing(HHHError):
+    """A super admin without a second factor, where the service demands one, may do nothing but set it up."""
+
+    code = "ERR_SECOND_FACTOR_REQUIRED"
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Super admins need a second factor here",
+            hint="set it up on the page /account, or with POST /api/v1/auth/second-factor",
+        )
+
+
 class SessionExpired(HHHError):
     """The access token has run out or its session has ended; a refresh or a new login helps."""
 
@@ -171,6 +215,31 @@ class ScopeMissing(HHHError):
 
     code = "ERR_SCOPE_MISSING"
     status = 403
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"The token lacks the scope {scope}", hint="what a token may do is settled when it is made")
+        self.scope = scope
+
+    @property
+    def details(self) -> dict[str, object]:
+        return {"scope": self.scope}
+
+
+class NetworkNotAllowed(HHHError):
+    """The request came with a token from where it may not be used."""
+
+    code = "ERR_NETWORK_NOT_ALLOWED"
+    status = 403
+
+
+class SessionRequired(HHHError):
+    """The request came with a token, and asks for what only somebody who is signed in may do."""
+
+    code = "ERR_SESSION_REQUIRED"
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__("A token is not enough for this", hint="sign in, in the console or by /api/v1/auth/login")
 
 
 class CsrfInvalid(HHHError):

@@ -10,7 +10,7 @@ from hhh.models.job_log import JobLog
 from hhh.models.policy import Policy
 from hhh.models.restore import Restore
 from hhh.models.schedule import Schedule
-from hhh.models.session import LoginFailure, RecoveryCode, RefreshToken, UserSession
+from hhh.models.session import KnownPlace, LoginFailure, RecoveryCode, RefreshToken, UserSession
 from hhh.models.store import Store
 from hhh.models.target import Target
 from hhh.models.token import ApiToken, Scope
@@ -40,6 +40,7 @@ __all__ = [
     "JobKind",
     "JobLog",
     "JobState",
+    "KnownPlace",
     "LoginFailure",
     "LostWorker",
     "Policy",

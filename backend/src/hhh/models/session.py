@@ -52,11 +52,25 @@ class LoginFailure(Base):
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    #: Keyed hash of the e-mail that was typed: people type passwords into the wrong field.
+    #: Keyed hash of the e-mail that was typed: people type passwords into the wrong field. Codes of second factors are
+    #: counted apart, under another hash.
     account: Mapped[str] = mapped_column(String(64))
-    #: The client's address, of IPv6 its /64.
+    #: The client's address, of IPv6 its /64; or the place known to be the account's own that it came from.
     address: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
+
+
+class KnownPlace(Base):
+    """An address that somebody has signed in from; it outlives the session, and failures elsewhere do not count here."""
+
+    __tablename__ = "known_places"
+    __table_args__ = (Index("ix_known_places_seen_at", "seen_at"),)
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    #: As in `LoginFailure`.
+    address: Mapped[str] = mapped_column(String(64), primary_key=True)
+    #: When they signed in there last.
+    seen_at: Mapped[datetime]
 
 
 class RecoveryCode(Base):

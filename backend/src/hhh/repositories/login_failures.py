@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, delete, func, not_, or_, select
 from sqlalchemy.orm import Session
 
 from hhh.models import LoginFailure
+
+#: How places begin that are known to be the account's own; no address does.
+KNOWN, DEVICE, SESSION = "known ", "device ", "session "
+_IS_KNOWN = or_(*(LoginFailure.address.startswith(each) for each in (KNOWN, DEVICE, SESSION)))
 
 
 def add(session: Session, failure: LoginFailure) -> None:
@@ -16,19 +20,25 @@ def add(session: Session, failure: LoginFailure) -> None:
     session.flush()
 
 
-def forget(session: Session, failure_id: str) -> None:
-    """Takes an attempt back."""
-    session.execute(delete(LoginFailure).where(LoginFailure.id == failure_id))
+def forget(session: Session, *failure_ids: str) -> None:
+    """Takes attempts back."""
+    session.execute(delete(LoginFailure).where(LoginFailure.id.in_(failure_ids)))
+
+
+def of_source(session: Session, failure: LoginFailure, since: datetime) -> tuple[int, datetime | None]:
+    """How many others of its account come from its place and are newer than ``since``, and when the oldest was."""
+    alike = (LoginFailure.account == failure.account, LoginFailure.address == failure.address)
+    return _others(session, failure, since, *alike)
 
 
 def of_account(session: Session, failure: LoginFailure, since: datetime) -> tuple[int, datetime | None]:
-    """How many others of its account are newer than ``since``, and when the oldest of them was."""
-    return _others(session, failure, LoginFailure.account == failure.account, since)
+    """The same, from all places that are not known to be the account's own."""
+    return _others(session, failure, since, LoginFailure.account == failure.account, not_(_IS_KNOWN))
 
 
 def of_address(session: Session, failure: LoginFailure, since: datetime) -> tuple[int, datetime | None]:
-    """How many others from its address are newer than ``since``, and when the oldest of them was."""
-    return _others(session, failure, LoginFailure.address == failure.address, since)
+    """The same, from its address, of whatever account."""
+    return _others(session, failure, since, LoginFailure.address == failure.address)
 
 
 def prune(session: Session, before: datetime) -> None:
@@ -38,10 +48,10 @@ def prune(session: Session, before: datetime) -> None:
 
 
 def _others(
-    session: Session, failure: LoginFailure, alike: ColumnElement[bool], since: datetime
+    session: Session, failure: LoginFailure, since: datetime, *alike: ColumnElement[bool]
 ) -> tuple[int, datetime | None]:
     query = select(func.count(), func.min(LoginFailure.created_at)).where(
-        alike, LoginFailure.created_at > since, LoginFailure.id != failure.id
+        *alike, LoginFailure.created_at > since, LoginFailure.id != failure.id
     )
     count, oldest = session.execute(query).one()
     return count, oldest

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from hhh.models import RefreshToken, Role, User, UserSession
@@ -25,14 +25,39 @@ def add_token(session: Session, token: RefreshToken) -> None:
     session.flush()
 
 
-def live_user(session: Session, session_id: str, user_id: str, now: datetime) -> User | None:
-    """The user of a session that has neither ended nor expired."""
+def live(session: Session, session_id: str, user_id: str, now: datetime) -> tuple[UserSession, User] | None:
+    """A session that has neither ended nor expired, and whose it is."""
     query = (
-        select(User)
-        .join(UserSession, UserSession.user_id == User.id)
+        select(UserSession, User)
+        .join(User, UserSession.user_id == User.id)
         .where(UserSession.id == session_id, User.id == user_id, UserSession.expires_at > now)
     )
-    return session.scalar(query)
+    row = session.execute(query).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
+def user_of(session: Session, session_id: str) -> User | None:
+    """Whose a session is that has not ended."""
+    return session.scalar(
+        select(User).join(UserSession, UserSession.user_id == User.id).where(UserSession.id == session_id)
+    )
+
+
+def all_of(session: Session, user_id: str, now: datetime) -> Sequence[UserSession]:
+    """The live sessions of a user, the one that was seen last first."""
+    seen = func.coalesce(UserSession.last_seen_at, UserSession.created_at)
+    query = (
+        select(UserSession)
+        .where(UserSession.user_id == user_id, UserSession.expires_at > now)
+        .order_by(seen.desc(), UserSession.id)
+    )
+    return session.scalars(query).all()
+
+
+def see(session: Session, session_id: str, now: datetime, since: datetime) -> None:
+    """Notes that a session was seen, unless somebody has since then."""
+    is_older = or_(UserSession.last_seen_at.is_(None), UserSession.last_seen_at <= since)
+    session.execute(update(UserSession).where(UserSession.id == session_id, is_older).values(last_seen_at=now))
 
 
 def live_among(session: Session, session_ids: Collection[str], role: Role, now: datetime) -> set[str]:
@@ -92,9 +117,20 @@ def end(session: Session, session_id: str) -> None:
     session.execute(delete(UserSession).where(UserSession.id == session_id))
 
 
-def end_all_of(session: Session, user_id: str) -> None:
-    """Ends all sessions of a user."""
-    session.execute(delete(UserSession).where(UserSession.user_id == user_id))
+def end_of(session: Session, user_id: str, session_id: str) -> bool:
+    """Ends a session of that user; False if it is none of theirs."""
+    statement = (
+        delete(UserSession)
+        .where(UserSession.id == session_id, UserSession.user_id == user_id)
+        .returning(UserSession.id)
+    )
+    return session.scalar(statement) is not None
+
+
+def end_all_of(session: Session, user_id: str, *, but: str | None = None) -> int:
+    """Ends all sessions of a user, but that one; how many."""
+    statement = delete(UserSession).where(UserSession.user_id == user_id).returning(UserSession.id)
+    return len(session.scalars(statement.where(UserSession.id != but) if but else statement).all())
 
 
 def prune(session: Session, now: datetime) -> None:

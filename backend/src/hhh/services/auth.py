@@ -1,4 +1,4 @@
-"""Signing in and out.
+"""Sessions: begun by a sign-in (`hhh.services.sign_in`), carried on, and ended.
 
 A session is a family of refresh tokens: each is used once and gives the next. One that is used a second time was
 copied, by whom is unknown, so that the whole family ends. Access tokens are read against the live session for every
@@ -14,21 +14,22 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.orm import Session
 
+from hhh.core.actor import ActorKind, actor
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
-from hhh.core.database import Database
-from hhh.core.errors import CsrfInvalid, InvalidCredentials, SessionExpired
-from hhh.core.security import hash_token, new_token, verify_password
-from hhh.models import RefreshToken, Role, Scope, User, UserSession
-from hhh.repositories import login_failures as failure_rows
+from hhh.core.errors import CsrfInvalid, SessionExpired
+from hhh.core.security import hash_token, new_token
+from hhh.core.text import harmless
+from hhh.models import Action, RefreshToken, Role, Scope, User, UserSession
 from hhh.repositories import sessions as session_rows
-from hhh.repositories import users as user_rows
-from hhh.services.login_limits import count_attempt
+from hhh.services import audit
+from hhh.services.known_places import Client
 from hhh.services.tokens import AccessToken, AccessTokens
-from hhh.services.users import normalise_email
 
 #: From sign-in to the next one that needs the password. A refresh does not prolong it.
 SESSION_LIFETIME = timedelta(days=14)
+#: What is kept of where a session was begun, and with what.
+_LONGEST_ADDRESS, _LONGEST_CLIENT = 64, 254
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +45,10 @@ class Principal:
     session_id: str
     #: What a token may be used for; None: it is somebody who is signed in, and may do what their role may.
     scopes: frozenset[Scope] | None = None
+    #: Whether they sign in with a second factor.
+    second_factor: bool = False
+    #: When the session was seen last, as far as it is written down.
+    seen_at: datetime | None = field(default=None, compare=False)
 
     def may(self, scope: Scope) -> bool:
         """Whether what they came with is good for that."""
@@ -71,48 +76,21 @@ class CarriedOn:
     seconds_left: int
 
 
-def sign_in(
-    database: Database, settings: Settings, *, email: str, password: str, address: str, now: datetime | None = None
-) -> SignedIn:
-    """Starts a session for whoever knows the password.
-
-    Several short transactions of its own: hashing takes long, and no lock is held meanwhile.
-
-    Raises:
-        InvalidCredentials: unknown user or wrong password; text and time are the same.
-        RateLimited: too many failures of this account or from this address.
-    """
-    now = now or utcnow()
-    attempt = count_attempt(database, settings, email=normalise_email(email), address=address, now=now)
-    user, better_hash = _verified(database, email, password)
-    if user is None:
-        log.warning("sign-in failed", address=address)
-        raise _wrong()
-    with database.transaction() as session:
-        signed_in = _start(session, settings, user, better_hash, now)
-        failure_rows.forget(session, attempt)
-    log.info("signed in", email=user.email, address=address, session=signed_in.principal.session_id)
-    return signed_in
-
-
-def confirm_password(
-    database: Database, settings: Settings, *, email: str, password: str, address: str, now: datetime | None = None
-) -> None:
-    """Has whoever is signed in show that they know their password, before what a stolen session must not do.
-
-    Counted and timed like a sign-in, in short transactions of its own: not to be called within one.
-
-    Raises:
-        InvalidCredentials: it is another one.
-        RateLimited: as by `sign_in`, whose failures count here, and these there.
-    """
-    attempt = count_attempt(database, settings, email=normalise_email(email), address=address, now=now or utcnow())
-    user, _ = _verified(database, email, password)
-    if user is None:
-        log.warning("password not confirmed", email=email, address=address)
-        raise InvalidCredentials("This is not your password")
-    with database.transaction() as session:
-        failure_rows.forget(session, attempt)
+def start(session: Session, settings: Settings, user: User, client: Client, now: datetime) -> SignedIn:
+    """Starts a session of whoever has shown who they are; the caller has locked the user."""
+    session_rows.prune(session, now)
+    user_session = UserSession(
+        id=str(uuid.uuid4()),
+        user_id=user.id,
+        created_at=now,
+        expires_at=now + SESSION_LIFETIME,
+        address=client.address[:_LONGEST_ADDRESS],
+        client=harmless(client.agent)[:_LONGEST_CLIENT],
+        last_seen_at=now,
+    )
+    token = new_token()
+    session_rows.add(session, user_session, _refresh_token(user_session, token, now))
+    return _signed_in(settings, user, user_session, token, now)
 
 
 def refresh(
@@ -177,13 +155,18 @@ def carry_on(
     user_session, user = found
     issued = AccessTokens(settings.secret).issue(user.id, user_session.id, now=now)
     left = int((user_session.expires_at - now).total_seconds())
-    return CarriedOn(_principal(user, user_session.id), issued, left)
+    return CarriedOn(_principal(user, user_session), issued, left)
 
 
 def sign_out(session: Session, *, session_id: str | None, refresh_token: str | None) -> None:
     """Ends the session of that id, and the one of that refresh token; a no-op where there is none."""
-    for ending in {session_id, session_of_refresh_token(session, refresh_token)} - {None}:
-        session_rows.end(session, str(ending))
+    ids = {session_id, session_of_refresh_token(session, refresh_token)} - {None}
+    users = [user for each in ids if (user := session_rows.user_of(session, str(each))) is not None]
+    for each in ids:
+        session_rows.end(session, str(each))
+    for user in users:
+        actor().identify(ActorKind.USER, user.email)
+        audit.record(session, Action.SIGN_OUT, user.email)
 
 
 def principal(session: Session, access: AccessToken, *, now: datetime | None = None) -> Principal:
@@ -194,10 +177,11 @@ def principal(session: Session, access: AccessToken, *, now: datetime | None = N
     """
     if access.expired:
         raise SessionExpired("The access token has expired", hint="POST /api/v1/auth/refresh gives another")
-    user = session_rows.live_user(session, access.session_id, access.user_id, now or utcnow())
-    if user is None:
+    found = session_rows.live(session, access.session_id, access.user_id, now or utcnow())
+    if found is None:
         raise _ended()
-    return _principal(user, access.session_id)
+    user_session, user = found
+    return _principal(user, user_session)
 
 
 def session_of_refresh_token(session: Session, token: str | None) -> str | None:
@@ -206,49 +190,28 @@ def session_of_refresh_token(session: Session, token: str | None) -> str | None:
     return found[0].id if found else None
 
 
-def _verified(database: Database, email: str, password: str) -> tuple[User | None, str | None]:
-    """Whose e-mail and password it is, and a better hash where there is one; None: nobody's."""
-    email = normalise_email(email)
-    with database.snapshot() as session:
-        # What can't be an e-mail is nobody's; PostgreSQL would refuse some of it with an error.
-        user = user_rows.by_email(session, email) if email.isprintable() else None
-    matches, better_hash = verify_password(password, user.password_hash if user else None)
-    return (user, better_hash) if matches else (None, None)
-
-
-def _start(session: Session, settings: Settings, verified: User, better_hash: str | None, now: datetime) -> SignedIn:
-    # Locked and read again: a password that was changed since must not be good for a session that outlives the change.
-    user = user_rows.by_email(session, verified.email, lock=True)
-    if user is None or user.password_hash != verified.password_hash:
-        raise _wrong()
-    if better_hash:
-        user.password_hash = better_hash
-    session_rows.prune(session, now)
-    user_session = UserSession(id=str(uuid.uuid4()), user_id=user.id, created_at=now, expires_at=now + SESSION_LIFETIME)
-    token = new_token()
-    session_rows.add(session, user_session, _refresh_token(user_session, token, now))
-    return _signed_in(settings, user, user_session, token, now)
-
-
 def _refresh_token(user_session: UserSession, token: str, now: datetime) -> RefreshToken:
     return RefreshToken(token_hash=hash_token(token), session_id=user_session.id, issued_at=now)
 
 
 def _signed_in(settings: Settings, user: User, user_session: UserSession, token: str, now: datetime) -> SignedIn:
     return SignedIn(
-        principal=_principal(user, user_session.id),
+        principal=_principal(user, user_session),
         access_token=AccessTokens(settings.secret).issue(user.id, user_session.id, now=now),
         refresh_token=token,
         seconds_left=int((user_session.expires_at - now).total_seconds()),
     )
 
 
-def _principal(user: User, session_id: str) -> Principal:
-    return Principal(id=user.id, email=user.email, role=Role(user.role), session_id=session_id)
-
-
-def _wrong() -> InvalidCredentials:
-    return InvalidCredentials("Wrong e-mail or password")
+def _principal(user: User, user_session: UserSession) -> Principal:
+    return Principal(
+        id=user.id,
+        email=user.email,
+        role=Role(user.role),
+        session_id=user_session.id,
+        second_factor=user.totp_since is not None,
+        seen_at=user_session.last_seen_at,
+    )
 
 
 def _ended() -> SessionExpired:

@@ -1,10 +1,16 @@
-"""How often somebody may try a password: so many failures per account and per address in a sliding window."""
+"""How often somebody may try a password, or a code: so many failures in a sliding window.
+
+They are counted by account and by where they come from, so that nobody is locked out by what others do elsewhere: at a
+place that is known to be the account's own (`hhh.services.known_places`) only its own failures count. All places that
+are not known share a limit as well, so that guessing from many addresses is bounded.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import math
 import uuid
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -16,15 +22,45 @@ from hhh.core.security import authentication_code, derive_key
 from hhh.models import LoginFailure
 from hhh.repositories import login_failures as rows
 
-WINDOW = timedelta(minutes=15)
-FAILURES_PER_ACCOUNT = 10
-FAILURES_PER_ADDRESS = 50
 #: Who holds one address of an IPv6 network holds them all.
 _IPV6_PREFIX = 64
 
 
-def count_attempt(database: Database, settings: Settings, *, email: str, address: str, now: datetime) -> str:
-    """Counts an attempt as failed before its password is looked at; `login_failures.forget` takes it back.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where attempts come from."""
+
+    #: An address, or what else is counted as one place.
+    name: str
+    #: Whether the account's owner has been there.
+    is_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many may fail in which time."""
+
+    #: What is tried; keeps the counts apart.
+    of: str
+    window: timedelta
+    #: Of one account from one place.
+    per_source: int
+    #: Of one account from all places together that are not known.
+    per_account: int
+    #: From one address that is not known, of whatever accounts.
+    per_address: int
+
+
+PASSWORDS = Limits("login-failures", timedelta(minutes=15), per_source=10, per_account=20, per_address=50)
+#: There are but a million codes, three of which are right; who tries them has the password already.
+CODES = Limits("code-failures", timedelta(days=1), per_source=10, per_account=20, per_address=50)
+_LONGEST_WINDOW = CODES.window
+
+
+def count_attempt(
+    database: Database, settings: Settings, *, email: str, source: Source, now: datetime, limits: Limits = PASSWORDS
+) -> str:
+    """Counts an attempt as failed before it is looked at; `login_failures.forget` takes it back.
 
     It is committed before the others are counted, so that however many try at once, no more than the limit get
     through, on any database and from any number of processes.
@@ -33,8 +69,9 @@ def count_attempt(database: Database, settings: Settings, *, email: str, address
         database: where to count; two short transactions.
         settings: for the key under which e-mails are hashed.
         email: normalised; whether anybody has it makes no difference.
-        address: the client's.
+        source: where it comes from.
         now: when.
+        limits: of passwords or of codes.
 
     Returns:
         The id of the counted attempt.
@@ -42,18 +79,17 @@ def count_attempt(database: Database, settings: Settings, *, email: str, address
     Raises:
         RateLimited: too many have failed; this attempt is not counted, so that waiting always helps.
     """
-    key = derive_key(settings.secret, "login-failures")
     attempt = LoginFailure(
         id=str(uuid.uuid4()),
-        account=authentication_code(key, email),
-        address=address_group(address),
+        account=authentication_code(derive_key(settings.secret, limits.of), email),
+        address=source.name,
         created_at=now,
     )
     with database.transaction() as session:
-        rows.prune(session, now - WINDOW)
+        rows.prune(session, now - _LONGEST_WINDOW)
         rows.add(session, attempt)
     with database.snapshot() as session:
-        wait = _wait(session, attempt, now)
+        wait = _wait(session, attempt, source, limits, now)
     if wait is not None:
         with database.transaction() as session:
             rows.forget(session, attempt.id)
@@ -74,15 +110,19 @@ def address_group(address: str) -> str:
     return str(ipaddress.ip_network((parsed, _IPV6_PREFIX), strict=False))
 
 
-def _wait(session: Session, attempt: LoginFailure, now: datetime) -> int | None:
-    since = now - WINDOW
-    limits = (
-        (FAILURES_PER_ACCOUNT, rows.of_account(session, attempt, since)),
-        (FAILURES_PER_ADDRESS, rows.of_address(session, attempt, since)),
-    )
-    waits = [_seconds(oldest, now) for limit, (count, oldest) in limits if count >= limit and oldest is not None]
+def _wait(session: Session, attempt: LoginFailure, source: Source, limits: Limits, now: datetime) -> int | None:
+    since = now - limits.window
+    counted = [(limits.per_source, rows.of_source(session, attempt, since))]
+    if not source.is_known:
+        counted.append((limits.per_account, rows.of_account(session, attempt, since)))
+        counted.append((limits.per_address, rows.of_address(session, attempt, now - PASSWORDS.window)))
+    waits = [
+        _seconds(oldest, limits.window, now)
+        for limit, (count, oldest) in counted
+        if count >= limit and oldest is not None
+    ]
     return max(waits, default=None)
 
 
-def _seconds(oldest: datetime, now: datetime) -> int:
-    return max(1, math.ceil((oldest + WINDOW - now).total_seconds()))
+def _seconds(oldest: datetime, window: timedelta, now: datetime) -> int:
+    return max(1, math.ceil((oldest + window - now).total_seconds()))

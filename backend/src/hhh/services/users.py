@@ -10,22 +10,23 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from hhh.core.actor import Actor, ActorKind, acting, actor
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.errors import ConfigurationError, InvalidInput, NotFound
 from hhh.core.security import hash_password, new_token
-from hhh.models import Role, User
+from hhh.models import Action, Role, User
 from hhh.repositories import sessions as session_rows
 from hhh.repositories import users as user_rows
-from hhh.schemas.auth import LONGEST_PASSWORD
+from hhh.services import audit, second_factor
 from hhh.services.cursors import is_id
+from hhh.services.passwords import checked_password
 
 #: The first super admin's name where no setting gives one.
 DEFAULT_ADMIN_EMAIL = "admin@localhost"
-SHORTEST_PASSWORD = 12
 LONGEST_EMAIL = 254
-#: Who does what the log tells, where it is nobody who is signed in.
-_BY_CLI, _BY_SETTINGS = "cli", "settings"
+#: Who makes the first super admin.
+_BY_SETTINGS = Actor(ActorKind.SERVICE, "settings")
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +36,7 @@ def normalise_email(email: str) -> str:
     return unicodedata.normalize("NFC", email.strip().casefold())
 
 
-def create_user(session: Session, *, email: str, password: str, role: Role, by: str = _BY_CLI) -> User:
+def create_user(session: Session, *, email: str, password: str, role: Role) -> User:
     """Makes a user.
 
     Args:
@@ -43,15 +44,15 @@ def create_user(session: Session, *, email: str, password: str, role: Role, by: 
         email: to sign in with.
         password: to sign in with.
         role: what they may do.
-        by: the e-mail of who asks for it, for the log; else the operator does, on the server.
 
     Raises:
-        InvalidInput: the e-mail is none or taken, or the password is too short or too long.
+        InvalidInput: the e-mail is none or taken, or the password will not do.
     """
+    normalised = checked_email(email)
     user = User(
         id=str(uuid.uuid4()),
-        email=checked_email(email),
-        password_hash=hash_password(checked_password(password)),
+        email=normalised,
+        password_hash=hash_password(checked_password(password, email=normalised)),
         role=role,
         created_at=utcnow(),
     )
@@ -59,7 +60,8 @@ def create_user(session: Session, *, email: str, password: str, role: Role, by: 
         user_rows.add(session, user)
     except IntegrityError:
         raise InvalidInput(f"There is a user {user.email} already") from None
-    log.info("user created", email=user.email, role=str(role), by=by)
+    log.info("user created", email=user.email, role=str(role), by=_by())
+    audit.record(session, Action.USER_CREATE, user.email, detail={"role": str(role)})
     return user
 
 
@@ -85,8 +87,8 @@ def get(session: Session, user_id: str) -> User:
     return user
 
 
-def set_role(session: Session, *, email: str, role: Role, by: str = _BY_CLI) -> User:
-    """Gives a user another role; it counts from the next request on. `by` is as for `create_user`.
+def set_role(session: Session, *, email: str, role: Role) -> User:
+    """Gives a user another role; it counts from the next request on.
 
     Raises:
         NotFound: nobody has that e-mail.
@@ -96,33 +98,55 @@ def set_role(session: Session, *, email: str, role: Role, by: str = _BY_CLI) -> 
     user = _existing(session, email)
     if role != Role.SUPER_ADMIN:
         _refuse_last(super_admins, user)
+    detail = {"role": str(role), "before": user.role}
     user.role = role
-    log.info("role set", email=user.email, role=str(role), by=by)
+    log.info("role set", email=user.email, role=str(role), by=_by())
+    audit.record(session, Action.USER_CHANGE, user.email, detail=detail)
     return user
 
 
-def set_password(session: Session, *, email: str, password: str, by: str = _BY_CLI) -> User:
-    """Gives a user another password and ends all their sessions. `by` is as for `create_user`.
+def set_password(session: Session, *, email: str, password: str, keep: str | None = None) -> User:
+    """Gives a user another password and ends all their sessions, but the one with the id to `keep`.
 
     Raises:
         NotFound: nobody has that e-mail.
-        InvalidInput: the password is too short or too long.
+        InvalidInput: the password will not do.
     """
-    hashed = hash_password(checked_password(password))
+    hashed = hash_password(checked_password(password, email=normalise_email(email)))
     user = _existing(session, email)
     user.password_hash = hashed
-    session_rows.end_all_of(session, user.id)
-    log.info("password set", email=user.email, by=by)
+    session_rows.end_all_of(session, user.id, but=keep)
+    log.info("password set", email=user.email, by=_by())
+    audit.record(session, Action.USER_CHANGE, user.email, detail={"password": "set"})
     return user
 
 
-def remove(session: Session, *, email: str, by: str = _BY_CLI) -> User:
-    """Removes a user; their sessions end. What they asked for stays, and names them.
+def end_sessions(session: Session, *, email: str) -> int:
+    """Signs a user out everywhere; how many sessions they had.
 
-    Args:
-        session: a transaction.
-        email: of the user.
-        by: as for `create_user`; nobody can remove themselves.
+    Raises:
+        NotFound: nobody has that e-mail.
+    """
+    user = _existing(session, email)
+    ended = session_rows.end_all_of(session, user.id)
+    log.info("sessions ended", email=user.email, sessions=ended, by=_by())
+    audit.record(session, Action.SESSION_END, user.email, detail={"sessions": ended})
+    return ended
+
+
+def reset_second_factor(session: Session, *, email: str) -> bool:
+    """Takes the second factor away from whoever lost it, and ends their sessions; False if they had none.
+
+    Raises:
+        NotFound: nobody has that e-mail.
+    """
+    user = _existing(session, email)
+    session_rows.end_all_of(session, user.id)
+    return second_factor.remove(session, user)
+
+
+def remove(session: Session, *, email: str) -> User:
+    """Removes a user; their sessions end. What they asked for stays, and names them.
 
     Raises:
         NotFound: nobody has that e-mail.
@@ -130,11 +154,12 @@ def remove(session: Session, *, email: str, by: str = _BY_CLI) -> User:
     """
     super_admins = user_rows.lock_super_admins(session)
     user = _existing(session, email)
-    if user.email == by:
+    if actor().kind in {ActorKind.USER, ActorKind.TOKEN} and user.email == actor().name:
         raise InvalidInput("Nobody removes themselves", hint="another super admin can")
     _refuse_last(super_admins, user)
     user_rows.remove(session, user)
-    log.info("user removed", email=user.email, by=by)
+    log.info("user removed", email=user.email, by=_by())
+    audit.record(session, Action.USER_REMOVE, user.email)
     return user
 
 
@@ -156,11 +181,8 @@ def ensure_first_super_admin(settings: Settings, session: Session) -> str | None
     given = settings.admin_password.get_secret_value()
     password = given or new_token()
     try:
-        if user_rows.by_email(session, normalise_email(email)) is None:
-            create_user(session, email=email, password=password, role=Role.SUPER_ADMIN, by=_BY_SETTINGS)
-        else:
-            set_role(session, email=email, role=Role.SUPER_ADMIN, by=_BY_SETTINGS)
-            set_password(session, email=email, password=password, by=_BY_SETTINGS)
+        with acting(_BY_SETTINGS):
+            _make_super_admin(session, email, password)
     except InvalidInput as error:
         # Another worker, started at the same moment, may have been first.
         if user_rows.has_super_admin(session):
@@ -169,6 +191,19 @@ def ensure_first_super_admin(settings: Settings, session: Session) -> str | None
             f"The first super admin can't be made: {error.message}", hint="see HHH_ADMIN_EMAIL and HHH_ADMIN_PASSWORD"
         ) from None
     return None if given else password
+
+
+def _make_super_admin(session: Session, email: str, password: str) -> None:
+    if user_rows.by_email(session, normalise_email(email)) is None:
+        create_user(session, email=email, password=password, role=Role.SUPER_ADMIN)
+    else:
+        set_role(session, email=email, role=Role.SUPER_ADMIN)
+        set_password(session, email=email, password=password)
+
+
+def _by() -> str:
+    """Who does it, for the log."""
+    return actor().name or str(actor().kind)
 
 
 def _existing(session: Session, email: str) -> User:
@@ -200,16 +235,3 @@ def checked_email(email: str) -> str:
             "That is not an e-mail address", hint=f"one @, no spaces, at most {LONGEST_EMAIL} characters"
         )
     return normalised
-
-
-def checked_password(password: str) -> str:
-    """A password that is neither too short nor too long.
-
-    Raises:
-        InvalidInput: it is.
-    """
-    if len(password) < SHORTEST_PASSWORD:
-        raise InvalidInput(f"The password is too short: at least {SHORTEST_PASSWORD} characters are needed")
-    if len(password) > LONGEST_PASSWORD:
-        raise InvalidInput(f"The password is too long: at most {LONGEST_PASSWORD} characters are taken")
-    return password

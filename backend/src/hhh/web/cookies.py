@@ -1,9 +1,12 @@
-"""The three cookies.
+"""The three cookies of a session, and one that stays.
 
 `hhh_at` is the access token and `hhh_rt` the refresh token, for the browser's own use only; `hhh_csrf` is read by the
 client's script, which sends it back as a header. All live as long as the session: an access token that has run out
 is still sent, so that "refresh" can be told from "sign in". Name, path and domain of each never vary, so that a jar
 holds each once.
+
+`hhh_known` is set by the page for signing in alone: in a browser that has it, nobody is locked out by what others fail
+at elsewhere (`hhh.services.known_places`).
 """
 
 from __future__ import annotations
@@ -11,8 +14,11 @@ from __future__ import annotations
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.services.auth import SESSION_LIFETIME, SignedIn
+from hhh.services.known_places import DEVICE_LIFETIME, device_token
+from hhh.web.state import KNOWN_DEVICE
 
 ACCESS = "hhh_at"
 REFRESH = "hhh_rt"
@@ -33,6 +39,12 @@ def set_session(response: Response, settings: Settings, signed_in: SignedIn) -> 
 def set_access(response: Response, settings: Settings, token: str, seconds: int) -> None:
     """Hands out another access token of the session that the browser has."""
     _set(response, settings, ACCESS, token, seconds, script=False)
+
+
+def set_known_device(response: Response, settings: Settings, user_id: str) -> None:
+    """Has the browser be known from now on; it stays so when the session ends."""
+    token = device_token(settings, user_id, now=utcnow())
+    _set(response, settings, KNOWN_DEVICE, token, int(DEVICE_LIFETIME.total_seconds()), script=False)
 
 
 def end_session(response: Response, settings: Settings) -> None:

@@ -15,11 +15,15 @@ from hhh import migrations
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import MigrationsPending
+from hhh.services.known_places import Client
 
 if TYPE_CHECKING:  # main.py loads engines and stores; the web layer only hands them on
     from hhh.jobs.base import JobQueue
     from hhh.jobs.runtime import Jobs
     from hhh.services.container import Services
+
+#: The cookie of a browser that somebody has signed in with; see `hhh.services.known_places`.
+KNOWN_DEVICE = "hhh_known"
 
 
 def services(request: HTTPConnection) -> Services:
@@ -71,3 +75,9 @@ def request_id(request: HTTPConnection) -> str:
 def client_address(request: HTTPConnection) -> str:
     """Where the request comes from; behind trusted proxies, what they say."""
     return request.client.host if request.client else "unknown"
+
+
+def client(request: HTTPConnection) -> Client:
+    """Who asks, as far as the connection tells."""
+    device = request.cookies.get(KNOWN_DEVICE, "")
+    return Client(client_address(request), request.headers.get("User-Agent", ""), device)

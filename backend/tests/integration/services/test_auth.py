@@ -16,7 +16,9 @@ from hhh.core.database import Base, Database
 from hhh.core.errors import CsrfInvalid, HHHError, InvalidCredentials, RateLimited, SessionExpired
 from hhh.models import LoginFailure, RefreshToken, Role, User, UserSession
 from hhh.services import auth, users
+from hhh.services import sign_in as signing_in
 from hhh.services.auth import CarriedOn, Principal, SignedIn
+from hhh.services.known_places import Client
 from hhh.services.tokens import AccessTokens
 from support.sign_in import EMAIL, PASSWORD, make_user
 
@@ -33,7 +35,10 @@ class SignIn:
         self.now = NOW
 
     def __call__(self, email: str = EMAIL, password: str = PASSWORD, address: str = "192.0.2.1") -> SignedIn:
-        return auth.sign_in(self.database, self.settings, email=email, password=password, address=address, now=self.now)
+        client = Client(address)
+        return signing_in.sign_in(
+            self.database, self.settings, email=email, password=password, client=client, now=self.now
+        )
 
     def refresh(self, token: str | None, *, expected_session: str | None = None) -> SignedIn:
         """As the request's transaction does it: committed although the session has expired."""
@@ -293,7 +298,7 @@ def test_a_password_that_is_changed_while_the_old_one_is_verified_starts_no_sess
             users.set_password(session, email=EMAIL, password="another long password")
         return verified
 
-    monkeypatch.setattr(auth, "verify_password", verify_slowly)
+    monkeypatch.setattr(signing_in, "verify_password", verify_slowly)
 
     assert outcome(sign_in) is InvalidCredentials
     assert sign_in.count(UserSession) == 0
@@ -309,15 +314,16 @@ def test_a_new_role_counts_at_once(sign_in: SignIn) -> None:
     assert sign_in.principal(signed_in).role == Role.ADMIN
 
 
-def test_after_ten_failures_an_account_has_to_wait_also_with_the_right_password(sign_in: SignIn) -> None:
+def test_after_ten_failures_an_account_has_to_wait_there_also_with_the_right_password(sign_in: SignIn) -> None:
     for _ in range(10):
         assert outcome(lambda: sign_in(password="wrong")) is InvalidCredentials
         sign_in.now += MINUTE
 
     with pytest.raises(RateLimited) as refused:
-        sign_in(address="198.51.100.1")
+        sign_in()
 
     assert refused.value.retry_after == 5 * 60
+    assert outcome(lambda: sign_in(address="198.51.100.1")) is None
     sign_in.now += timedelta(seconds=refused.value.retry_after)
     assert outcome(sign_in) is None
 

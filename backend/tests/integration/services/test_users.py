@@ -5,12 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from hhh.core.actor import Actor, ActorKind, acting
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, HHHError, InvalidCredentials, InvalidInput, NotFound
 from hhh.models import Role
 from hhh.services import users
-from hhh.services.auth import session_of_refresh_token, sign_in
+from hhh.services.auth import session_of_refresh_token
+from hhh.services.known_places import Client
+from hhh.services.sign_in import sign_in
 from support.sign_in import EMAIL, PASSWORD, make_user
 
 
@@ -21,7 +24,7 @@ def roles(database: Database) -> dict[str, str]:
 
 def signs_in(database: Database, settings: Settings, email: str, password: str) -> bool:
     try:
-        sign_in(database, settings, email=email, password=password, address="192.0.2.1")
+        sign_in(database, settings, email=email, password=password, client=Client("192.0.2.1"))
     except InvalidCredentials:
         return False
     return True
@@ -198,10 +201,10 @@ def secret(value: str) -> object:
 def test_a_removed_user_is_gone_with_their_sessions(own_database: Database, settings: Settings) -> None:
     make_user(own_database)
     make_user(own_database, email="ann@example.com")
-    started = sign_in(own_database, settings, email="ann@example.com", password=PASSWORD, address="192.0.2.1")
+    started = sign_in(own_database, settings, email="ann@example.com", password=PASSWORD, client=Client("192.0.2.1"))
 
     with own_database.transaction() as session:
-        users.remove(session, email="Ann@example.com", by="somebody else")
+        users.remove(session, email="Ann@example.com")
 
     assert set(roles(own_database)) == {EMAIL}
     with own_database.snapshot() as session:
@@ -215,8 +218,9 @@ def test_neither_the_last_super_admin_nor_who_asks_is_removed(own_database: Data
     with own_database.transaction() as session, pytest.raises(InvalidInput, match="last super admin"):
         users.remove(session, email=EMAIL)
     make_user(own_database, email="zoe@example.com")
-    with own_database.transaction() as session, pytest.raises(InvalidInput, match="themselves"):
-        users.remove(session, email=EMAIL, by=EMAIL)
+    me = Actor(ActorKind.USER, EMAIL)
+    with acting(me), own_database.transaction() as session, pytest.raises(InvalidInput, match="themselves"):
+        users.remove(session, email=EMAIL)
 
     assert set(roles(own_database)) == {EMAIL, "ann@example.com", "zoe@example.com"}
 
@@ -228,8 +232,8 @@ def test_of_two_super_admins_who_remove_each_other_one_stays(own_database: Datab
     def remove(email: str, by: str) -> bool:
         both_are_there.wait()
         try:
-            with own_database.transaction() as session:
-                users.remove(session, email=email, by=by)
+            with acting(Actor(ActorKind.USER, by)), own_database.transaction() as session:
+                users.remove(session, email=email)
         except HHHError:
             return False
         return True

@@ -45,9 +45,9 @@ def add(request: Request, fields: Form, admin: PageAdmin, session: Transaction) 
     """Makes a user; a password that was made for them is shown in the answer, and never again."""
     try:
         email, role = user_view.email_of(fields), user_view.role_of(fields)
-        password, is_made = user_view.password_of(fields)
+        password, is_made = user_view.password_of(fields, email)
         own_password.confirm(request, admin, fields)
-        user = _created(session, email, password, role, by=admin.email)
+        user = _created(session, email, password, role)
     except WrongFieldsError as error:
         return _new(request, typed_again(fields, secrets=_SECRETS, errors=error.errors), error)
     if is_made:
@@ -67,7 +67,7 @@ def set_role(request: Request, user_id: str, fields: Form, admin: PageAdmin, ses
     try:
         role = user_view.role_of(fields)
         own_password.confirm(request, admin, fields)
-        _given_role(session, users.get(session, user_id).email, role, by=admin.email)
+        _given_role(session, users.get(session, user_id).email, role)
     except WrongFieldsError as error:
         return _user(request, admin, users.get(session, user_id), _Refused("role", error, fields.text("role")))
     return redirect("/users", done="role-set")
@@ -77,11 +77,11 @@ def set_role(request: Request, user_id: str, fields: Form, admin: PageAdmin, ses
 def set_password(request: Request, user_id: str, fields: Form, admin: PageAdmin, session: Transaction) -> Response:
     """Gives a user another password, which ends their sessions; one that was made is shown in the answer."""
     try:
-        password, is_made = user_view.password_of(fields)
+        password, is_made = user_view.password_of(fields, users.get(session, user_id).email)
         own_password.confirm(request, admin, fields)
     except WrongFieldsError as error:
         return _user(request, admin, users.get(session, user_id), _Refused("password", error))
-    user = users.set_password(session, email=users.get(session, user_id).email, password=password, by=admin.email)
+    user = users.set_password(session, email=users.get(session, user_id).email, password=password)
     is_you = user.id == admin.id
     if is_you:
         request.state.principal = None  # so that the page has no menu: every link of it would lead to the sign-in
@@ -101,7 +101,7 @@ def remove(request: Request, user_id: str, fields: Form, admin: PageAdmin, sessi
         own_password.confirm(request, admin, fields)
     except WrongFieldsError as error:
         return _user(request, admin, users.get(session, user_id), _Refused("remove", error))
-    users.remove(session, email=users.get(session, user_id).email, by=admin.email)
+    users.remove(session, email=users.get(session, user_id).email)
     return redirect("/users", done="user-removed")
 
 
@@ -115,16 +115,16 @@ class _Refused:
     role: str = ""
 
 
-def _created(session: Session, email: str, password: str, role: Role, *, by: str) -> User:
+def _created(session: Session, email: str, password: str, role: Role) -> User:
     try:
-        return users.create_user(session, email=email, password=password, role=role, by=by)
+        return users.create_user(session, email=email, password=password, role=role)
     except InvalidInput as error:
         raise WrongFieldsError({"email": error.message}) from None
 
 
-def _given_role(session: Session, email: str, role: Role, *, by: str) -> None:
+def _given_role(session: Session, email: str, role: Role) -> None:
     try:
-        users.set_role(session, email=email, role=role, by=by)
+        users.set_role(session, email=email, role=role)
     except InvalidInput as error:
         raise WrongFieldsError({"role": str(error)}) from None
 

@@ -16,6 +16,7 @@ from hhh.core.security import new_token
 from hhh.models import Role, User
 from hhh.services import users
 from hhh.services.auth import Principal
+from hhh.services.passwords import checked_password
 from hhh.web.forms import Fields
 
 #: Each with what it may do, the most first.
@@ -88,7 +89,7 @@ def email_of(fields: Fields) -> str:
         raise WrongFieldsError({"email": f"{error.message}: {error.hint}"}) from None
 
 
-def password_of(fields: Fields) -> tuple[str, bool]:
+def password_of(fields: Fields, email: str) -> tuple[str, bool]:
     """The password that was typed twice, or one that is made where that was asked for; and whether it was made.
 
     Raises:
@@ -98,9 +99,9 @@ def password_of(fields: Fields) -> tuple[str, bool]:
         return new_token(), True
     password = fields.get("password", "")
     try:
-        users.checked_password(password)
+        checked_password(password, email=email)
     except InvalidInput as error:
-        raise WrongFieldsError({"password": error.message}) from None
+        raise WrongFieldsError({"password": str(error)}) from None
     if fields.get("again", "") != password:
         raise WrongFieldsError({"again": "This is not the same password"})
     return password, False

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response, status
+from fastapi import APIRouter, Depends, Request, Response, status
 
 from hhh.core.errors import DatabaseUnavailable
-from hhh.schemas.auth import HealthResponse, LoginRequest, UserResponse
+from hhh.schemas.auth import CallerResponse, HealthResponse, LoginRequest, UserResponse
 from hhh.services import auth
 from hhh.services.auth import Principal, SignedIn
+from hhh.services.sign_in import sign_in
 from hhh.web import cookies
+from hhh.web.bearer import is_of_a_token
 from hhh.web.csrf import CsrfTokens
 from hhh.web.database import OwnDatabase, Transaction
-from hhh.web.session import CurrentUser, access_token, session_id
-from hhh.web.state import client_address, settings
+from hhh.web.session import CurrentCaller, access_token, refuse_token, session_id
+from hhh.web.state import client, settings
 from hhh.web.turns import SIGN_IN_TURN
 
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"])
 
+#: Sessions are begun, carried on and ended by those whose they are.
+_NO_TOKEN = Depends(refuse_token)
 
-@router.post("/login", dependencies=[SIGN_IN_TURN])
+
+@router.post("/login", dependencies=[_NO_TOKEN, SIGN_IN_TURN])
 def login(body: LoginRequest, request: Request, response: Response, database: OwnDatabase) -> UserResponse:
     """Starts a session."""
-    signed_in = auth.sign_in(
+    signed_in = sign_in(
         database,
         settings(request),
         email=body.email,
         password=body.password.get_secret_value(),
-        address=client_address(request),
+        code=body.code.get_secret_value() if body.code else None,
+        client=client(request),
     )
     return _signed_in(request, response, signed_in)
 
 
-@router.post("/refresh")
+@router.post("/refresh", dependencies=[_NO_TOKEN])
 def refresh(request: Request, response: Response, session: Transaction) -> UserResponse:
     """Carries the session on with new tokens."""
     access = access_token(request)
@@ -44,7 +50,7 @@ def refresh(request: Request, response: Response, session: Transaction) -> UserR
     return _signed_in(request, response, signed_in)
 
 
-@router.post("/logout", status_code=status.HTTP_204_NO_CONTENT)
+@router.post("/logout", dependencies=[_NO_TOKEN], status_code=status.HTTP_204_NO_CONTENT)
 def logout(request: Request, response: Response, session: Transaction) -> None:
     """Ends the session; a no-op without one."""
     access = access_token(request)
@@ -58,14 +64,17 @@ def logout(request: Request, response: Response, session: Transaction) -> None:
 
 
 @router.get("/me")
-def me(user: CurrentUser) -> UserResponse:
-    """Who is signed in."""
-    return _user(user)
+def me(caller: CurrentCaller) -> CallerResponse:
+    """Who is signed in; or whose token it is, with what it may be used for."""
+    scopes = None if caller.scopes is None else sorted(caller.scopes)
+    return CallerResponse(id=caller.id, email=caller.email, role=caller.role.value, scopes=scopes)
 
 
 @router.get("/health")
 def health(request: Request, response: Response) -> HealthResponse:
     """Tells that the process answers, and hands out the CSRF token: of the session that the cookies name, if any."""
+    if is_of_a_token(request):
+        return HealthResponse()
     try:
         session = session_id(request)
     except DatabaseUnavailable:
