@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from hhh import migrations
 from hhh.api import monitoring
 from hhh.api.rest.v1 import (
+    alert,
     auth,
     backup,
     backup_content,
@@ -57,6 +58,7 @@ ROUTERS = (
     recoverability.router,
     monitor.router,
     monitoring.router,
+    alert.router,
 )
 
 

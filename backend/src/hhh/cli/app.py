@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from hhh.cli import (
+    alerts,
     backup,
     backup_content,
     backup_repair,
@@ -77,6 +78,7 @@ app.add_typer(catalogue.app, name="catalogue")
 keys.app.command("agree")(keys_agree.agree)
 app.add_typer(keys.app, name="keys")
 app.add_typer(worker.app, name="worker")
+app.add_typer(alerts.app, name="alerts")
 
 
 def _print_version(asked: bool) -> None:

@@ -80,6 +80,16 @@ class TroubleResource(ApiModel):
     told_at: Moment = Field(description="When it began or changed last.")
 
 
+class PresentTroubles(ApiModel):
+    """What is wrong, as far as it was looked for."""
+
+    looked_at: Moment | None = Field(
+        description="When the service looked last, which it does each minute; null: it never has. Older than a few "
+        "minutes: no service runs, and nobody knows what is wrong now."
+    )
+    troubles: list[TroubleResource] = Field(description="The longest first.")
+
+
 class DeliveryResource(ApiModel):
     """A message to one channel."""
 

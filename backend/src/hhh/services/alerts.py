@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.models import AlertDelivery
+from hhh.models import AlertDelivery, Trouble
 from hhh.models.alert import AlertKind
 from hhh.repositories import alerts as rows
-from hhh.schemas.alert import DeliveryResource, TroubleResource
+from hhh.schemas.alert import DeliveryResource, PresentTroubles, TroubleResource
 from hhh.services.alert_channels import AlertChannels
 from hhh.services.alert_outbox import Outbox
 from hhh.services.alert_round import AlertRound
@@ -40,23 +40,11 @@ class AlertService:
         self._listener: Listener | None = None
         self._lock = threading.Lock()
 
-    def troubles(self) -> Sequence[TroubleResource]:
-        """What was wrong at the last look, the longest first."""
+    def troubles(self) -> PresentTroubles:
+        """What was wrong at the last look, and when that was."""
         with self._database.snapshot() as session:
-            return [
-                TroubleResource(
-                    kind=AlertKind(row.kind),
-                    subject=row.subject,
-                    target=row.target,
-                    title=row.message["title"],
-                    what=row.message["what"],
-                    said=row.message["said"],
-                    advice=row.message["advice"],
-                    since=row.since,
-                    told_at=row.told_at,
-                )
-                for row in rows.troubles(session)
-            ]
+            found = [_trouble(row) for row in rows.troubles(session)]
+            return PresentTroubles(looked_at=rows.watch(session).looked_at, troubles=found)
 
     def deliveries(self, *, limit: int, undelivered: bool = False) -> Sequence[DeliveryResource]:
         """The newest messages, or only those that have not arrived."""
@@ -76,6 +64,21 @@ class AlertService:
             listener = self._listener
         if listener is not None:
             listener()
+
+
+def _trouble(row: Trouble) -> TroubleResource:
+    message = row.message
+    return TroubleResource(
+        kind=AlertKind(row.kind),
+        subject=row.subject,
+        target=row.target,
+        title=message["title"],
+        what=message["what"],
+        said=message["said"],
+        advice=message["advice"],
+        since=row.since,
+        told_at=row.told_at,
+    )
 
 
 def _resource(row: AlertDelivery, channel: str) -> DeliveryResource:
