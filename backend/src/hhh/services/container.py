@@ -179,7 +179,7 @@ def assemble(settings: Settings, database: Database) -> Services:
         restores=RestoreService(settings, database, orders, records),
         restore_work=RestoreWork(settings, database, targets, orders, places, own_database),
         contents=Contents(settings, copies),
-        downloads=Downloads(copies),
+        downloads=Downloads(database, copies),
         deletion=deletion,
         pruning=pruning,
         imports=Imports(settings, database, identity, stores, policies),

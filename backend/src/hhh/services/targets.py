@@ -21,15 +21,16 @@ from hhh.core.scratch import scratch_folder
 from hhh.core.text import listed
 from hhh.engines.base import Engine, EngineKind, Workplace
 from hhh.engines.registry import engine_for
-from hhh.models import Schedule
+from hhh.models import Action, Schedule
 from hhh.models import Target as TargetRow
+from hhh.models.audit import Detail
 from hhh.repositories import policies as policy_rows
 from hhh.repositories import sealing
 from hhh.repositories import targets as rows
 from hhh.schemas.policy import PolicyFields
 from hhh.schemas.target import RemovedSchedule, RemovedTarget, TargetResource, TestedTarget
 from hhh.schemas.verification import Level
-from hhh.services import policies
+from hhh.services import audit, policies
 from hhh.services.jobs_database import refuse_as_target
 from hhh.services.local_addresses import refuse_local_target
 from hhh.services.sealing import Sealing, target_owner
@@ -171,6 +172,8 @@ class TargetService:
                 session.add(row)
                 session.flush()
                 policies.apply(session, name, policy, whole=False, now=row.created_at)
+                detail = {"url": shown(make_url(normal_url)), **_told(policy, whole=False)}
+                audit.record(session, Action.TARGET_ADD, name, target=name, detail=detail)
         except IntegrityError:  # another one of that name came between
             raise taken from None
         return self._opened(row)
@@ -196,11 +199,14 @@ class TargetService:
             )
         with self._database.transaction() as session:
             sealing.lock_for_writing(session)
-            row = self._row(session, name, locked=True)
+            row, detail = self._row(session, name, locked=True), _told(policy, whole=whole)
             if row is not None and url is not None:
-                engine = engine_for(url)
-                self._write_url(session, row, self._checked_url(with_kept_password(engine, url, self._known_url(row))))
+                whole_url = with_kept_password(engine_for(url), url, self._known_url(row))
+                normal_url = self._checked_url(whole_url)
+                self._write_url(session, row, normal_url)
+                detail["url"] = shown(make_url(normal_url))
             policies.apply(session, name, policy, whole=whole, now=utcnow())
+            audit.record(session, Action.TARGET_CHANGE, name, target=name, detail=detail)
         return self.get(name)
 
     def remove(self, name: str) -> RemovedTarget:
@@ -227,6 +233,8 @@ class TargetService:
                 policy_rows.remove(session, name)
             schedules = rows.remove_schedules(session, name)
             rows.remove(session, name)
+            detail = {"backups_kept": backups, "schedules_removed": len(schedules)}
+            audit.record(session, Action.TARGET_REMOVE, name, target=name, detail=detail)
         return RemovedTarget(
             name=name,
             backups_kept=backups,
@@ -311,6 +319,11 @@ class TargetService:
     def _opened(self, row: TargetRow) -> Target:
         url = self._sealing.open(row.sealed_url, owner=target_owner(row.name))
         return Target(row.name, url, engine_for(url), row.created_at, row.updated_at)
+
+
+def _told(policy: PolicyFields, *, whole: bool) -> Detail:
+    """What the audit log tells of a change of a policy."""
+    return policy.model_dump(mode="json", include={*PolicyFields.model_fields}, exclude_unset=not whole)
 
 
 def _refuse_without_its_server(session: Session, name: str) -> None:

@@ -53,7 +53,8 @@ def download(
     ] = Form.STORED,
 ) -> Response:
     """The artifact: as it is stored, or plain. Takes `Range` (one range), `If-Range` and `If-None-Match`."""
-    found = services(request).downloads.open(backup_id, form)
+    downloads = services(request).downloads
+    found = downloads.open(backup_id, form)
     etag = f'"{found.tag}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes"}
     if is_known(request.headers, etag):
@@ -64,7 +65,7 @@ def download(
     headers["Content-Disposition"] = f'attachment; filename="{found.name}"'
     if span:
         headers["Content-Range"] = f"bytes {span.first}-{span.last}/{found.size}"
-    return _Pieces(found.pieces(span), 206 if span else 200, headers)
+    return _Pieces(downloads.pieces(found, span), 206 if span else 200, headers)
 
 
 class _Pieces(StreamingResponse):
