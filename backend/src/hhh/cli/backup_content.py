@@ -68,7 +68,7 @@ def download(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with opened_services() as services, progress_bar(backup_id) as observer:
         found = services.downloads.open(backup_id, Form.PLAIN if plain else Form.STORED)
-        found.save(to, _Watched(observer))
+        services.downloads.save(found, to, _Watched(observer))
     console.print(f"Wrote {to}: {size(found.size)}, its hash is right", markup=False)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ScalarSelect, delete, func, select
+from sqlalchemy import ScalarSelect, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from hhh.models import BackupLog, BackupStatus, Job, Schedule, Verification, VerificationStatus
@@ -77,10 +77,9 @@ def planned_after(session: Session, moment: datetime) -> Sequence[Schedule]:
     return session.scalars(statement.with_for_update(skip_locked=True)).all()
 
 
-def remove(session: Session, schedule_id: str) -> bool:
-    """Removes a schedule; false if there is none of that id."""
-    removed = session.scalar(delete(Schedule).where(Schedule.id == schedule_id).returning(Schedule.id))
-    return removed is not None
+def remove(session: Session, schedule: Schedule) -> None:
+    """Removes a schedule."""
+    session.delete(schedule)
 
 
 def busy(session: Session, targets: Collection[str]) -> Mapping[str, Job]:

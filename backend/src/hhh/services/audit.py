@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import event as events
 from sqlalchemy.orm import Session
@@ -20,7 +21,9 @@ from hhh.models import Action, AuditEvent, AuditHead, Result
 from hhh.models.audit import Detail
 from hhh.repositories import audit as rows
 from hhh.services.audit_chain import event_hash, signed_message
-from hhh.services.installation import Identity
+
+if TYPE_CHECKING:  # which tells of its own changes here
+    from hhh.services.installation import Identity
 
 #: Where a session has the events of its transaction that are not written yet, in `Session.info`.
 _PENDING = "hhh_audit_pending"

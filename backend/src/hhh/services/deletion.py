@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.core.errors import BackupInProgress, BackupProtected, InUse, InvalidInput, NotFound
-from hhh.models import BackupLog, BackupStatus, CopyStatus
+from hhh.models import Action, BackupLog, BackupStatus, CopyStatus
 from hhh.repositories import backups as backup_rows
 from hhh.repositories import retention as rows
-from hhh.services import cursors
+from hhh.services import audit, cursors
 from hhh.services.retention import BEING_RESTORED, BEING_VERIFIED, NEWEST_GOOD, NEWEST_PROVEN, PINNED
 
 #: What a backup can't be pinned in: there is nothing to keep.
@@ -40,7 +40,10 @@ class Deletion:
             row = _found(session, backup_id)
             if pinned and row.status in _WITHOUT_CONTENT:
                 raise InvalidInput(f"The backup is {row.status.lower()}: there is nothing to keep")
-            row.pinned = pinned
+            if row.pinned is not pinned:
+                row.pinned = pinned
+                detail = {"file": row.backup_file, "pinned": pinned}
+                audit.record(session, Action.BACKUP_PIN, row.id, target=row.target, detail=detail)
 
     def protections_of(self, backup_id: str) -> Sequence[str]:
         """Why a backup is only removed where its file is named; none where it may simply go.
@@ -75,7 +78,7 @@ class Deletion:
             backup_rows.lock_totals(session)
             row = _found(session, backup_id)
             _refuse(session, row, force)
-            _bury(session, row, by=by, now=utcnow())
+            _bury(session, row, by=by, now=utcnow(), forced=force is not None)
         return row.target
 
     def drop(self, backup_id: str, *, by: str, minimum_kept: int) -> bool:
@@ -145,8 +148,10 @@ def _use(session: Session, row: BackupLog) -> str | None:
     return BEING_VERIFIED if rows.is_being_verified(session, row.id) else None
 
 
-def _bury(session: Session, row: BackupLog, *, by: str, now: datetime) -> None:
+def _bury(session: Session, row: BackupLog, *, by: str, now: datetime, forced: bool = False) -> None:
     row.deleted_at = row.removal_due_at = now
     row.deleted_by = by
     backup_rows.take_from_totals(session, status=BackupStatus(row.status), stored_bytes=row.backup_size)
+    detail = {"file": row.backup_file, "taken": row.created_at.isoformat(), "by": by, "forced": forced}
+    audit.record(session, Action.BACKUP_DELETE, row.id, target=row.target, detail=detail)
     log.info("backup_dropped", backup_id=row.id, target=row.target, backup_file=row.backup_file, by=by)

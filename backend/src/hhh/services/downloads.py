@@ -10,9 +10,12 @@ from pathlib import Path, PurePosixPath
 
 from hhh.artifacts.manifest import Manifest
 from hhh.artifacts.retrieval import StoredBackup
-from hhh.core.errors import ArtifactDamaged
+from hhh.core.database import Database
+from hhh.core.errors import ArtifactDamaged, HHHError
 from hhh.core.run import Run
 from hhh.engines.base import EngineKind
+from hhh.models import Action, Result
+from hhh.services import audit
 from hhh.services.copies import Copies, first_that_answers
 
 _PLAIN_SUFFIXES = {EngineKind.POSTGRESQL: ".dump", EngineKind.SQLITE: ".db"}
@@ -97,9 +100,10 @@ class Download:
 
 
 class Downloads:
-    """Opens them."""
+    """Opens them, and hands their content out; the audit log has who got it."""
 
-    def __init__(self, copies: Copies) -> None:
+    def __init__(self, database: Database, copies: Copies) -> None:
+        self._database = database
         self._copies = copies
 
     def open(self, backup_id: str, form: Form) -> Download:
@@ -117,6 +121,53 @@ class Downloads:
             return Download(PurePosixPath(stored.key).name, stored.size, stored.sha256, form, copies)
         copies[0].require_identity(stored)
         return Download(_plain_name(manifest), stored.raw_size, f"{stored.sha256}-plain", form, copies)
+
+    def pieces(self, found: Download, span: Span | None = None) -> Generator[bytes]:
+        """As `Download.pieces`, for whoever is to have it."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._told(found, span))
+            pieces = found.pieces(span)
+            stack.enter_context(contextlib.closing(pieces))
+            return _until_its_end(pieces, stack.pop_all())
+
+    def save(self, found: Download, path: Path, run: Run) -> None:
+        """As `Download.save`, for whoever is to have it."""
+        with self._told(found, None):
+            found.save(path, run)
+
+    @contextlib.contextmanager
+    def _told(self, found: Download, span: Span | None) -> Iterator[None]:
+        """Records, before anything is handed out, that it will be, and afterwards what came of it."""
+        manifest = found.copies[0].manifest
+        detail = {"file": manifest.backup_file, "form": found.form}
+        if span is not None:
+            detail["bytes"] = f"{span.first}-{span.last}"
+
+        def tell(result: Result) -> None:
+            audit.record_alone(
+                self._database,
+                Action.BACKUP_DOWNLOAD,
+                manifest.backup_id,
+                target=manifest.target,
+                result=result,
+                detail=detail,
+            )
+
+        tell(Result.ASKED)
+        result = Result.CANCELLED  # whoever takes it may break off
+        try:
+            yield
+            result = Result.DONE
+        except HHHError:
+            result = Result.FAILED
+            raise
+        finally:
+            tell(result)
+
+
+def _until_its_end(pieces: Generator[bytes], ending: contextlib.ExitStack) -> Generator[bytes]:
+    with ending:
+        yield from pieces
 
 
 def _plain_name(manifest: Manifest) -> str:

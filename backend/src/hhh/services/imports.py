@@ -19,8 +19,9 @@ from hhh.core.errors import DatabaseUnavailable, HHHError, InvalidInput
 from hhh.core.run import Run
 from hhh.core.scratch import scratch_folder
 from hhh.engines.base import EngineKind, Workplace
+from hhh.models import Action
 from hhh.repositories import backups as rows
-from hhh.services import catalogue, storing
+from hhh.services import audit, catalogue, storing
 from hhh.services.foreign_files import ForeignFile
 from hhh.services.installation import Identity
 from hhh.services.policies import PolicyService
@@ -113,6 +114,13 @@ class Imports:
                         backup_file=manifest.backup_file,
                     )
                     catalogue.finish(session, manifest.backup_id, outcome)
+                    audit.record(
+                        session,
+                        Action.BACKUP_IMPORT,
+                        manifest.backup_id,
+                        target=manifest.target,
+                        detail={"file": manifest.backup_file, "bytes": outcome.stored_size},
+                    )
             except IntegrityError:
                 refused = True
                 raise DatabaseUnavailable(

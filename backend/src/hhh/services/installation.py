@@ -12,8 +12,9 @@ from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError
 from hhh.core.secretbox import SecretBox
 from hhh.core.signing import SigningKey
-from hhh.models import Installation
+from hhh.models import Action, Installation
 from hhh.repositories import installation as rows
+from hhh.services import audit
 from hhh.services.sealing import CHECK_OWNER, opens
 
 _AGREE = "if the old one is lost or was stolen, make this machine's the right one with `hhh keys agree`"
@@ -61,6 +62,7 @@ class Identity:
             row.signing_key = public_key
             if not self._opens(row):
                 row.sealed_check = self._box.seal(CHECK_OWNER, owner=CHECK_OWNER)
+            audit.record(session, Action.KEYS, "keys of all machines", detail={"signing_key": public_key})
 
     def refuse_other_keys(self) -> None:
         """Sees that this machine has the keys of the others; the first one tells what they are.

@@ -24,9 +24,10 @@ from hhh.artifacts.retrieval import FoundManifest, manifests
 from hhh.core.database import Database
 from hhh.core.errors import InvalidInput, ManifestInvalid, ObjectMissing
 from hhh.core.run import Run, Unattended
-from hhh.models import BackupCopy, BackupLog, BackupStatus
+from hhh.models import Action, BackupCopy, BackupLog, BackupStatus
 from hhh.repositories import backups as rows
 from hhh.repositories import jobs as job_rows
+from hhh.services import audit
 from hhh.services.installation import Identity
 from hhh.services.inventory import Inventory
 from hhh.storages.base import ObjectInfo, Storage
@@ -61,6 +62,8 @@ class Found(Enum):
     REMOVED = auto()  #: a tombstone: it is being removed, and what is found is what is left of it
 
 
+#: What is completed by what a store has.
+_COMPLETED = (Found.FAILED, Found.UNFINISHED, Found.WITHOUT_COPY)
 _NOT_STORED = frozenset({Found.NEW, Found.FAILED, Found.UNFINISHED})
 
 
@@ -92,7 +95,7 @@ class RebuildReport:
     def take(self, counted: Counter[Found], problems: Sequence[Problem]) -> None:
         """Counts a batch that is recorded."""
         self.added += counted[Found.NEW]
-        self.completed += sum(counted[each] for each in (Found.FAILED, Found.UNFINISHED, Found.WITHOUT_COPY))
+        self.completed += sum(counted[each] for each in _COMPLETED)
         self.known += counted[Found.KNOWN]
         self.busy += counted[Found.BUSY]
         self.removed += counted[Found.REMOVED]
@@ -316,7 +319,14 @@ def _record(session: Session, entries: Sequence[_Entry], store: str) -> dict[str
         not_failed=counted[Found.FAILED],
         stored_bytes=sum(by_id[key].manifest.object.size for key in states if states[key] in _NOT_STORED),
     )
+    _tell(session, store, counted)
     return states
+
+
+def _tell(session: Session, store: str, counted: Counter[Found]) -> None:
+    detail = {"added": counted[Found.NEW], "completed": sum(counted[each] for each in _COMPLETED)}
+    if any(detail.values()):
+        audit.record(session, Action.CATALOGUE, store, detail=detail)
 
 
 def _state(row: BackupLog | None, store: str) -> Found:

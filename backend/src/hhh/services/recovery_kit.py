@@ -22,7 +22,9 @@ from hhh.core.errors import InvalidInput
 from hhh.core.files import needed
 from hhh.core.logging import mask
 from hhh.core.text import listed
+from hhh.models import Action
 from hhh.schemas.storage import StorageResource
+from hhh.services import audit
 from hhh.services.container import Services
 from hhh.services.policies import TargetPolicy, resolved
 from hhh.services.stores import DEFAULT_STORE
@@ -82,6 +84,7 @@ def recovery_kit(services: Services, passphrase: str | None = None) -> str:
     lines = list(_introduction(services))
     if passphrase is not None:
         lines += _secrets_section(services, passphrase)
+        audit.record_alone(services.database, Action.KEYS, "recovery kit with secrets")
     return "\n".join(lines) + "\n\n" + page()
 
 

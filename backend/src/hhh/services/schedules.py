@@ -15,11 +15,12 @@ from hhh.artifacts.naming import valid_target_name
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.core.errors import NotFound
-from hhh.models import Schedule
+from hhh.models import Action, Schedule
 from hhh.repositories import retention as retention_rows
 from hhh.repositories import schedules as rows
 from hhh.schemas.schedule import ScheduleChange, SchedulePreview, ScheduleRequest, ScheduleResource
 from hhh.schemas.verification import Level
+from hhh.services import audit
 from hhh.services.backup import BackupService
 from hhh.services.cron import Cron
 from hhh.services.cron_words import changes_in_words, in_words
@@ -74,6 +75,7 @@ class ScheduleService:
         _plan(row, cron, now)
         with self._database.transaction() as session:
             rows.add(session, row)
+            _record(session, Action.SCHEDULE_ADD, row)
         return self.get(row.id)
 
     def get(self, schedule_id: str) -> ScheduleResource:
@@ -121,6 +123,7 @@ class ScheduleService:
             if (row.cron, row.time_zone, row.verify_level) != before:
                 row.unchanged_since = now
             _plan(row, cron, now)
+            _record(session, Action.SCHEDULE_CHANGE, row)
         return self.get(schedule_id)
 
     def pause(self, schedule_id: str) -> ScheduleResource:
@@ -133,6 +136,7 @@ class ScheduleService:
             row = self._locked(session, schedule_id)
             row.paused, row.updated_at = True, utcnow()
             row.planned_at = row.next_run_at = None
+            _record(session, Action.SCHEDULE_CHANGE, row)
         return self.get(schedule_id)
 
     def resume(self, schedule_id: str) -> ScheduleResource:
@@ -147,6 +151,7 @@ class ScheduleService:
             if row.paused:
                 row.paused, row.unchanged_since = False, utcnow()
                 _plan(row, Cron(row.cron, row.time_zone), utcnow())
+            _record(session, Action.SCHEDULE_CHANGE, row)
         return self.get(schedule_id)
 
     def remove(self, schedule_id: str) -> None:
@@ -156,8 +161,9 @@ class ScheduleService:
             NotFound: none has that id.
         """
         with self._database.transaction() as session:
-            if not (is_id(schedule_id) and rows.remove(session, schedule_id)):
-                raise _unknown()
+            row = self._locked(session, schedule_id)
+            rows.remove(session, row)
+            _record(session, Action.SCHEDULE_REMOVE, row)
 
     def request(self, schedule_id: str) -> NewJob:
         """A backup or a verification as it would ask for, at once, to be handed to a queue; its plan stays.
@@ -200,6 +206,17 @@ class ScheduleService:
             _resource(row, backups.get(row.target), verifications.get(row.id), ends.get(row.last_job_id or ""), now)
             for row in found
         ]
+
+
+def _record(session: Session, action: Action, row: Schedule) -> None:
+    detail = {
+        "cron": row.cron,
+        "time_zone": row.time_zone,
+        "jitter_seconds": row.jitter_seconds,
+        "paused": row.paused,
+        "verify": row.verify_level,
+    }
+    audit.record(session, action, row.id, target=row.target, detail=detail)
 
 
 def preview(line: str, time_zone: str) -> SchedulePreview:

@@ -20,9 +20,11 @@ from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, InvalidInput
 from hhh.core.files import fsync_folder, needed, write_private
 from hhh.core.secretbox import SecretBox
+from hhh.models import Action
 from hhh.repositories import installation as installation_rows
 from hhh.repositories import restored, sealing
 from hhh.repositories.sealing import SealedRows
+from hhh.services import audit
 from hhh.services.sealing import CHECK_OWNER, channel_owner, opens, second_factor_owner, store_owner, target_owner
 
 _SHORTEST = 32
@@ -120,6 +122,7 @@ def _reseal(settings: Settings, database: Database, key: bytes) -> Rotation:
                 setattr(each.row, each.column, after.seal(opened[each.owner], owner=each.owner))
         _write_check(session, rows, after)
         restored.end_sessions(session)
+        audit.record(session, Action.KEYS, "HHH_SECRET_KEY")
         if (path := kept_key(settings)) is not None:
             with needed(path):
                 write_private(_beside(path), key)

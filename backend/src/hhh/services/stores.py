@@ -26,13 +26,14 @@ from hhh.core.errors import (
     StorageUnavailable,
 )
 from hhh.core.text import listed
-from hhh.models import Store
+from hhh.models import Action, Store
+from hhh.models.audit import Detail
 from hhh.repositories import policies as policy_rows
 from hhh.repositories import sealing
 from hhh.repositories import stores as rows
 from hhh.repositories.stores import CopyCounts
 from hhh.schemas.storage import CopiesOfStore, RemovedStorage, StorageResource, StorageStep, TestedStorage
-from hhh.services import store_options
+from hhh.services import audit, store_options
 from hhh.services.local_addresses import refuse_local_store
 from hhh.services.opened_stores import OpenedStores
 from hhh.services.sealing import Sealing
@@ -150,6 +151,7 @@ class StoreService:
                 self._refuse_taken(session, name, identity(url, options))
                 row.sealed_options = store_options.sealed(self._sealing, session, name, options)
                 session.add(row)
+                audit.record(session, Action.STORE_ADD, name, detail=_told(url, options))
         except IntegrityError:
             raise taken from None
         _make_folder(name, url)
@@ -179,6 +181,7 @@ class StoreService:
             # Others know by it that theirs is outdated.
             row.url, row.updated_at = url, max(utcnow(), row.updated_at + timedelta(microseconds=1))
             row.sealed_options = store_options.sealed(self._sealing, session, name, options)
+            audit.record(session, Action.STORE_CHANGE, name, detail=_told(url, options))
         if moved and not change.objects_moved:  # where objects were moved to, a folder is
             _make_folder(name, url)
         return self._listed(row)
@@ -210,6 +213,8 @@ class StoreService:
             backups = rows.forget_backups_only_in(session, name) if counts.only_there else 0
             forgotten = rows.forget_copies(session, name)
             session.delete(row)
+            detail = {"url": row.url, "copies_forgotten": forgotten + backups, "backups_forgotten": backups}
+            audit.record(session, Action.STORE_REMOVE, name, detail=detail)
         return RemovedStorage(name=name, copies_forgotten=forgotten + backups, backups_forgotten=backups)
 
     def test(self, name: str) -> TestedStorage:
@@ -307,6 +312,12 @@ class StoreService:
         except ConfigurationError as error:
             return _resource(row.name, row.url, row=row, problem=str(error))
         return _resource(row.name, row.url, options, secrets, row=row)
+
+
+def _told(url: str, options: Options) -> Detail:
+    """What the audit log tells of a store."""
+    known, secrets = store_options.shown(url, options)
+    return {"url": url, "options": dict(known), "secrets": list(secrets)}
 
 
 def _resource(
