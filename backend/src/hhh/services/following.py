@@ -12,6 +12,7 @@ from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.core.errors import AlreadyEnded, NotFound
 from hhh.models import BackupLog, Job, JobKind, JobState, Restore, Role, Verification, VerificationStatus
+from hhh.repositories import api_tokens as token_rows
 from hhh.repositories import backups as backup_rows
 from hhh.repositories import jobs as rows
 from hhh.repositories import restores as restore_rows
@@ -80,10 +81,14 @@ class Following:
             job = rows.active_of(session, JobKind.BACKUP, target)
             return _look(job).news if job is not None else None
 
-    def super_admins(self, session_ids: Collection[str]) -> set[str]:
-        """Those of the given sessions in which a super admin is signed in still; one query."""
+    def super_admins(self, ids: Collection[str]) -> set[str]:
+        """Those of the given sessions and tokens that are live still, and a super admin's."""
+        now = utcnow()
         with self.database.snapshot() as session:
-            return session_rows.live_among(session, session_ids, Role.SUPER_ADMIN, utcnow())
+            live = session_rows.live_among(session, ids, Role.SUPER_ADMIN, now)
+            # Most are sessions: only for the others tokens are looked at.
+            others = set(ids) - live
+            return live | token_rows.live_among(session, others, Role.SUPER_ADMIN, now) if others else live
 
     def cancel(self, kind: JobKind, job_id: str) -> JobState:
         """Ends a job that waits; asks for the end of one that runs, whose worker hears of it within a second.

@@ -4,6 +4,8 @@ Every mutating request that comes with a session cookie needs the header `X-CSRF
 and signed by us for that very session: a token that somebody planted in the browser, even a real one of their own
 session, is refused. The form of a page sends it as the field `csrf_token`, and needs it without a session as well:
 another site must not sign anybody in. It is a layer around the whole application, so that no route can forget it.
+
+A request with an API token needs none, since here it loses its cookies: it is in no session's name (`hhh.web.bearer`).
 """
 
 from __future__ import annotations
@@ -11,12 +13,13 @@ from __future__ import annotations
 import secrets
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hhh.core.errors import CsrfInvalid
 from hhh.core.security import authentication_code, derive_key, same
 from hhh.web import cookies
+from hhh.web.bearer import forget_cookies, is_of_a_token
 from hhh.web.forms import FORM, parse
 from hhh.web.pages import is_page
 from hhh.web.session import session_id
@@ -62,6 +65,8 @@ class CsrfProtection:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            if is_of_a_token(HTTPConnection(scope)):
+                forget_cookies(scope)
             request = Request(scope, receive)
             if needs_token(request):
                 sent = request.headers.get(HEADER)

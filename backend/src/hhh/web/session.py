@@ -6,6 +6,7 @@ a route that waits for an hour holds no connection for it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Annotated
 
@@ -14,13 +15,17 @@ from starlette.requests import HTTPConnection, Request
 
 from hhh.core.actor import ActorKind, actor
 from hhh.core.clock import utcnow
-from hhh.core.errors import InvalidCredentials, ScopeMissing, SuperAdminRequired
+from hhh.core.errors import InvalidCredentials, ScopeMissing, SecondFactorMissing, SessionRequired, SuperAdminRequired
 from hhh.models import Role, Scope
 from hhh.services import auth
 from hhh.services.auth import Principal
 from hhh.services.tokens import AccessToken, AccessTokens
 from hhh.web import cookies
-from hhh.web.state import own_database, settings
+from hhh.web.bearer import bearer_token
+from hhh.web.state import client_address, own_database, services, settings
+
+#: How the hint begins: by whether somebody is signed in, or else a token came.
+_WHOSE = {True: "who is signed in is", False: "the token is of somebody"}
 
 
 def access_token(request: HTTPConnection) -> AccessToken | None:
@@ -45,53 +50,109 @@ def session_id(request: HTTPConnection) -> str | None:
         return auth.session_of_refresh_token(session, token)
 
 
-def current_user(request: Request) -> Principal:
-    """A dependency: whoever is signed in.
+def caller(request: Request) -> Principal | None:
+    """A dependency: who the request's API token stands for, or else who is signed in; None: nobody.
 
     Raises:
-        InvalidCredentials: nobody.
+        TokenInvalid, NetworkNotAllowed: it came with a token that is not good, or not from there.
         SessionExpired: the access token has run out, or its session has ended.
     """
-    principal = signed_in(request)
-    if principal is None:
+    token = bearer_token(request)
+    if token is None:
+        return signed_in(request)
+    own_database(request)  # refuses one that is too old
+    return services(request).api_tokens.principal(token, address=client_address(request))
+
+
+_Caller = Annotated[Principal | None, Depends(caller)]
+
+
+def current_caller(who: _Caller) -> Principal:
+    """A dependency: whoever asks, by a session or a token.
+
+    Raises:
+        InvalidCredentials: nobody; or as `caller`.
+        SessionExpired: as `caller`.
+    """
+    if who is None:
         raise InvalidCredentials("Not signed in", hint="POST /api/v1/auth/login")
-    return principal
+    return who
 
 
-def super_admin(request: Request) -> Principal:
-    """A dependency: the super admin who is signed in.
+def current_user(who: Annotated[Principal, Depends(current_caller)]) -> Principal:
+    """A dependency: whoever is signed in; what people do with their own account, no token does for them.
 
     Raises:
-        SuperAdminRequired: nobody, or somebody of another role.
-        SessionExpired: the access token has run out, or its session has ended.
+        InvalidCredentials, SessionExpired: as `current_caller`.
+        SessionRequired: it is a token.
     """
-    principal = signed_in(request)
-    if principal is None:
-        raise SuperAdminRequired(hint="nobody is signed in: POST /api/v1/auth/login")
-    if principal.role != Role.SUPER_ADMIN:
-        raise SuperAdminRequired(hint="somebody of another role is signed in: see `hhh users set-role`")
-    return principal
+    if who.scopes is not None:
+        raise SessionRequired
+    return who
 
 
-CurrentUser = Annotated[Principal, Depends(current_user)]
-SuperAdmin = Annotated[Principal, Depends(super_admin)]
+def refuse_token(request: Request) -> None:
+    """A dependency of what works with cookies: raises `SessionRequired` for a request with a token, good or not."""
+    if bearer_token(request) is not None:
+        raise SessionRequired
 
 
-def allowed(scope: Scope) -> Callable[[Request], Principal]:
-    """A dependency: the super admin who is signed in, or whose token has that scope.
+@functools.cache
+def allowed(*scopes: Scope) -> Callable[[Request, Principal | None], Principal]:
+    """A dependency: the super admin who is signed in, or whose token has one of these scopes.
+
+    Where there are several, the route decides by what it was asked for which of them is needed (`demand`).
 
     Raises (the dependency):
-        SuperAdminRequired, SessionExpired: as `super_admin`.
-        ScopeMissing: the token has not.
+        SuperAdminRequired: nobody, or somebody of another role.
+        SecondFactorMissing: they need a second factor here, and have none.
+        SessionExpired, TokenInvalid, NetworkNotAllowed: as `caller`.
+        ScopeMissing: the token has none of them.
     """
 
-    def checked(request: Request) -> Principal:
-        principal = super_admin(request)
-        if not principal.may(scope):
-            raise ScopeMissing(f"The token has not the scope {scope}", hint="hhh tokens create --scope …")
-        return principal
+    def checked(request: Request, who: _Caller) -> Principal:
+        if who is None:
+            raise SuperAdminRequired(hint="nobody is signed in: POST /api/v1/auth/login")
+        if who.role != Role.SUPER_ADMIN:
+            raise SuperAdminRequired(hint=f"{_WHOSE[who.scopes is None]} of another role: see `hhh users set-role`")
+        refuse_without_second_factor(request, who)
+        if not any(who.may(scope) for scope in scopes):
+            raise ScopeMissing(" or ".join(scopes))
+        return who
 
     return checked
+
+
+def refuse_without_second_factor(request: HTTPConnection, who: Principal) -> None:
+    """Raises `SecondFactorMissing` for a super admin without one, and for their tokens, where it is required."""
+    if settings(request).require_second_factor and who.role == Role.SUPER_ADMIN and not who.second_factor:
+        raise SecondFactorMissing
+
+
+def demand(who: Principal, scope: Scope) -> None:
+    """Raises `ScopeMissing` unless what they came with is good for that."""
+    if not who.may(scope):
+        raise ScopeMissing(scope)
+
+
+#: What asks for nothing less needs this one: a route that forgets its scope is closed to every token but an admin's.
+super_admin = allowed(Scope.ADMIN)
+
+
+def super_admin_in_person(admin: Annotated[Principal, Depends(super_admin)]) -> Principal:
+    """A dependency: the super admin who is signed in, and no token of theirs.
+
+    Raises:
+        SuperAdminRequired, SessionExpired, ScopeMissing: as `super_admin`.
+        SessionRequired: it is a token.
+    """
+    return current_user(admin)
+
+
+CurrentCaller = Annotated[Principal, Depends(current_caller)]
+CurrentUser = Annotated[Principal, Depends(current_user)]
+SuperAdmin = Annotated[Principal, Depends(super_admin)]
+SuperAdminInPerson = Annotated[Principal, Depends(super_admin_in_person)]
 
 
 def signed_in(request: HTTPConnection) -> Principal | None:

@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from hhh.core.errors import BackupFailed
 from hhh.jobs.base import JobQueue
+from hhh.models import Scope
 from hhh.schemas.backup import (
     AcceptedResponse,
     BackupPage,
@@ -19,13 +20,18 @@ from hhh.schemas.backup import (
     TriggerRequest,
     TriggerResponse,
 )
-from hhh.web.session import super_admin
+from hhh.web.session import allowed
 from hhh.web.state import queue, services
 
-router = APIRouter(prefix="/api/v1/backups", tags=["backups"], dependencies=[Depends(super_admin)])
+router = APIRouter(prefix="/api/v1/backups", tags=["backups"])
+
+_READ = [Depends(allowed(Scope.BACKUP_READ))]
+_RUN = [Depends(allowed(Scope.BACKUP_RUN))]
 
 
-@router.post("/trigger", response_model=TriggerResponse, responses={202: {"model": AcceptedResponse}})
+@router.post(
+    "/trigger", dependencies=_RUN, response_model=TriggerResponse, responses={202: {"model": AcceptedResponse}}
+)
 async def trigger(
     request: Request,
     body: TriggerRequest | None = None,
@@ -43,7 +49,7 @@ async def trigger(
     return TriggerResponse(backup_file=backup.backup_file, backup_size=backup.stored_size, backup_id=backup.id)
 
 
-@router.get("/logs")
+@router.get("/logs", dependencies=_READ)
 def logs(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -53,19 +59,19 @@ def logs(
     return services(request).catalogue.logs(limit=limit, offset=offset)
 
 
-@router.get("/stats")
+@router.get("/stats", dependencies=_READ)
 def stats(request: Request) -> StatsResponse:
     """Totals over finished backups, and the newest successful one."""
     return services(request).catalogue.stats()
 
 
-@router.get("")
+@router.get("", dependencies=_READ)
 def page(request: Request, asked: Annotated[BackupQuery, Query()]) -> BackupPage:
     """Backups, running ones included, newest first; hand `next_cursor` back as `cursor` for the next page."""
     return services(request).catalogue.page(asked.narrowed, sort=asked.sort, cursor=asked.cursor, limit=asked.limit)
 
 
-@router.get("/{backup_id}")
+@router.get("/{backup_id}", dependencies=_READ)
 def show(request: Request, backup_id: str) -> BackupResource:
     """One backup with everything its manifest holds."""
     return services(request).catalogue.get(backup_id)

@@ -9,27 +9,32 @@ import anyio
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
+from hhh.models import Scope
 from hhh.schemas.recovery import RecoveryCommands
 from hhh.schemas.restore import ContentsResponse
 from hhh.services.downloads import Form, Span
 from hhh.web.ranges import asked_range, is_known
-from hhh.web.session import super_admin
+from hhh.web.session import allowed
 from hhh.web.state import services
 
-router = APIRouter(prefix="/api/v1/backups", tags=["backups"], dependencies=[Depends(super_admin)])
+router = APIRouter(prefix="/api/v1/backups", tags=["backups"])
+
+_READ = [Depends(allowed(Scope.BACKUP_READ))]
+_DOWNLOAD = [Depends(allowed(Scope.RESTORE_RUN))]
 
 _OCTETS = "application/octet-stream"
 
 
-@router.get("/{backup_id}/contents")
+@router.get("/{backup_id}/contents", dependencies=_READ)
 def contents(request: Request, backup_id: str) -> ContentsResponse:
     """Tables, rows and definitions, from the facts and the archive's table of contents."""
     return services(request).contents.of(backup_id)
 
 
-@router.get("/{backup_id}/recovery-commands")
+@router.get("/{backup_id}/recovery-commands", dependencies=_READ)
 def recovery_commands(request: Request, backup_id: str) -> RecoveryCommands:
     """The commands that recover a backup without the service, with its own names, keys and hashes."""
     return services(request).recovery_commands.of(backup_id)
@@ -37,6 +42,7 @@ def recovery_commands(request: Request, backup_id: str) -> RecoveryCommands:
 
 @router.get(
     "/{backup_id}/download",
+    dependencies=_DOWNLOAD,
     response_class=Response,
     responses={
         200: {"content": {_OCTETS: {}}, "description": "All of it; it ends early if it turns out to be damaged."},
@@ -75,7 +81,7 @@ class _Pieces(StreamingResponse):
         super().__init__(pieces, status_code, headers, _OCTETS)
         self._pieces = pieces
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from hhh.models import Scope
 from hhh.schemas.base import AcceptedJob
 from hhh.schemas.repair import RepairRequest
-from hhh.web.session import super_admin
+from hhh.web.session import allowed
 from hhh.web.state import queue, services
 
-router = APIRouter(prefix="/api/v1/targets", tags=["backups"], dependencies=[Depends(super_admin)])
+router = APIRouter(prefix="/api/v1/targets", tags=["backups"], dependencies=[Depends(allowed(Scope.ADMIN))])
 
 
 @router.post("/{name}/repair", status_code=202)

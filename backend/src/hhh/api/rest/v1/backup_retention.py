@@ -8,12 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from hhh.core.errors import BackupInProgress
+from hhh.models import Scope
 from hhh.schemas.backup import BackupResource
 from hhh.schemas.retention import AcceptedDeletion, DeleteRequest
-from hhh.web.session import SuperAdmin, super_admin
+from hhh.web.session import SuperAdmin, allowed
 from hhh.web.state import queue, services
 
-router = APIRouter(prefix="/api/v1/backups", tags=["backups"], dependencies=[Depends(super_admin)])
+router = APIRouter(prefix="/api/v1/backups", tags=["backups"], dependencies=[Depends(allowed(Scope.ADMIN))])
 
 
 @router.post("/{backup_id}/pin")

@@ -7,25 +7,28 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from hhh.models import JobKind
+from hhh.models import JobKind, Scope
 from hhh.schemas.backup import AcceptedResponse
-from hhh.web.session import SuperAdmin, super_admin
+from hhh.web.session import CurrentCaller, allowed
 from hhh.web.sse import EVENTS, event_stream
 from hhh.web.state import services
 
-router = APIRouter(prefix="/api/v1/backups", tags=["backups"], dependencies=[Depends(super_admin)])
+router = APIRouter(prefix="/api/v1/backups", tags=["backups"])
+
+_READ = [Depends(allowed(Scope.BACKUP_READ))]
+_RUN = [Depends(allowed(Scope.BACKUP_RUN))]
 
 
-@router.get("/{backup_id}/events", response_class=Response, responses=EVENTS)
+@router.get("/{backup_id}/events", dependencies=_READ, response_class=Response, responses=EVENTS)
 async def events(
-    request: Request, backup_id: str, admin: SuperAdmin, last_event_id: Annotated[str | None, Header()] = None
+    request: Request, backup_id: str, asker: CurrentCaller, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
     """Follows a backup to its end, by Server-Sent Events: `state`, `progress`, and last `end`."""
     look = await run_in_threadpool(services(request).following.look, JobKind.BACKUP, backup_id)
-    return event_stream(request, look, session_id=admin.session_id, heard=last_event_id)
+    return event_stream(request, look, session_id=asker.session_id, heard=last_event_id)
 
 
-@router.post("/{backup_id}/cancel", status_code=202)
+@router.post("/{backup_id}/cancel", dependencies=_RUN, status_code=202)
 def cancel(request: Request, response: Response, backup_id: str) -> AcceptedResponse:
     """Ends a backup that waits; asks for the end of one that runs. Its target is free once it is `cancelled`."""
     state = services(request).following.cancel(JobKind.BACKUP, backup_id)

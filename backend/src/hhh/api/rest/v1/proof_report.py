@@ -6,13 +6,16 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from hhh.models import Scope
 from hhh.schemas.proof_report import ProofReport
 from hhh.services.proof_page import content_security_policy
 from hhh.services.proof_report import page
-from hhh.web.session import super_admin
+from hhh.web.session import allowed
 from hhh.web.state import services
 
-router = APIRouter(prefix="/api/v1/verifications", tags=["verifications"], dependencies=[Depends(super_admin)])
+router = APIRouter(
+    prefix="/api/v1/verifications", tags=["verifications"], dependencies=[Depends(allowed(Scope.BACKUP_READ))]
+)
 
 _HTML = "text/html; charset=utf-8"
 

@@ -7,24 +7,27 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from hhh.models import JobKind
+from hhh.models import JobKind, Scope
 from hhh.schemas.restore import AcceptedRestore, RestorePage, RestoreRequest, RestoreResource
-from hhh.web.session import SuperAdmin, super_admin
+from hhh.web.session import CurrentCaller, allowed
 from hhh.web.sse import EVENTS, event_stream
 from hhh.web.state import client_address, queue, services
 
-router = APIRouter(prefix="/api/v1/restores", tags=["restores"], dependencies=[Depends(super_admin)])
+router = APIRouter(prefix="/api/v1/restores", tags=["restores"])
+
+_READ = [Depends(allowed(Scope.BACKUP_READ))]
+_RUN = [Depends(allowed(Scope.RESTORE_RUN))]
 
 
-@router.post("", status_code=202)
-def restore(request: Request, response: Response, body: RestoreRequest, admin: SuperAdmin) -> AcceptedRestore:
+@router.post("", dependencies=_RUN, status_code=202)
+def restore(request: Request, response: Response, body: RestoreRequest, asker: CurrentCaller) -> AcceptedRestore:
     """Restores a backup, or plans it with `dry_run`; 409 with every reason where it is not safe."""
     jobs = queue(request)
-    new = services(request).restores.request(body, requested_by=admin.email, address=client_address(request))
+    new = services(request).restores.request(body, requested_by=asker.email, address=client_address(request))
     return _accepted(response, jobs.enqueue(new))
 
 
-@router.get("")
+@router.get("", dependencies=_READ)
 def page(
     request: Request,
     dry_run: bool | None = None,
@@ -38,21 +41,21 @@ def page(
     return services(request).restores.page(dry_run=dry_run, cursor=cursor, limit=limit)
 
 
-@router.get("/{restore_id}")
+@router.get("/{restore_id}", dependencies=_READ)
 def show(request: Request, restore_id: str) -> RestoreResource:
     """One restore with its plan and its receipt."""
     return services(request).restores.get(restore_id)
 
 
-@router.post("/{restore_id}/undo", status_code=202)
-def undo(request: Request, response: Response, restore_id: str, admin: SuperAdmin) -> AcceptedRestore:
+@router.post("/{restore_id}/undo", dependencies=_RUN, status_code=202)
+def undo(request: Request, response: Response, restore_id: str, asker: CurrentCaller) -> AcceptedRestore:
     """Brings back what a restore replaced, and keeps what that replaces."""
     jobs = queue(request)
-    new = services(request).restores.undo(restore_id, requested_by=admin.email, address=client_address(request))
+    new = services(request).restores.undo(restore_id, requested_by=asker.email, address=client_address(request))
     return _accepted(response, jobs.enqueue(new))
 
 
-@router.post("/{restore_id}/cancel", status_code=202)
+@router.post("/{restore_id}/cancel", dependencies=_RUN, status_code=202)
 def cancel(request: Request, response: Response, restore_id: str) -> AcceptedRestore:
     """Ends a restore that waits; asks for the end of one that runs. What was there before stays."""
     state = services(request).following.cancel(JobKind.RESTORE, restore_id)
@@ -60,13 +63,13 @@ def cancel(request: Request, response: Response, restore_id: str) -> AcceptedRes
     return AcceptedRestore.model_validate({"restore_id": restore_id, "status": state})
 
 
-@router.get("/{restore_id}/events", response_class=Response, responses=EVENTS)
+@router.get("/{restore_id}/events", dependencies=_READ, response_class=Response, responses=EVENTS)
 async def events(
-    request: Request, restore_id: str, admin: SuperAdmin, last_event_id: Annotated[str | None, Header()] = None
+    request: Request, restore_id: str, asker: CurrentCaller, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
     """Follows a restore to its end, by Server-Sent Events: `state`, `progress`, and last `end`."""
     look = await run_in_threadpool(services(request).following.look, JobKind.RESTORE, restore_id)
-    return event_stream(request, look, session_id=admin.session_id, heard=last_event_id)
+    return event_stream(request, look, session_id=asker.session_id, heard=last_event_id)
 
 
 def _accepted(response: Response, restore_id: str) -> AcceptedRestore:

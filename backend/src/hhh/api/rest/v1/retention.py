@@ -6,15 +6,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from hhh.models import Scope
 from hhh.schemas.base import AcceptedJob
 from hhh.schemas.retention import Retention, RetentionPlan
-from hhh.web.session import super_admin
+from hhh.web.session import allowed
 from hhh.web.state import queue, services
 
-router = APIRouter(prefix="/api/v1/targets", tags=["retention"], dependencies=[Depends(super_admin)])
+router = APIRouter(prefix="/api/v1/targets", tags=["retention"])
+
+_READ = [Depends(allowed(Scope.BACKUP_READ))]
+_ADMIN = [Depends(allowed(Scope.ADMIN))]
 
 
-@router.get("/{name}/retention")
+@router.get("/{name}/retention", dependencies=_READ)
 def plan(request: Request, name: str, tried: Annotated[Retention, Query()]) -> RetentionPlan:
     """Each successful backup with the rules that keep it or the one that drops it; changes nothing.
 
@@ -23,7 +27,7 @@ def plan(request: Request, name: str, tried: Annotated[Retention, Query()]) -> R
     return services(request).pruning.plan(name, tried if tried.model_fields_set else None)
 
 
-@router.post("/{name}/prune", status_code=202)
+@router.post("/{name}/prune", dependencies=_ADMIN, status_code=202)
 def prune(request: Request, response: Response, name: str) -> AcceptedJob:
     """Removes what the target's rules drop, and tries again what could not be removed before."""
     jobs = queue(request)

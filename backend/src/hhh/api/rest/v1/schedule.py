@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from hhh.models import JobKind
+from hhh.models import JobKind, Scope
 from hhh.schemas.backup import AcceptedResponse
 from hhh.schemas.schedule import (
     CronLine,
@@ -19,13 +19,19 @@ from hhh.schemas.schedule import (
 )
 from hhh.schemas.verification import AcceptedVerification
 from hhh.services import schedules
-from hhh.web.session import super_admin
+from hhh.web.session import CurrentCaller, allowed, demand
 from hhh.web.state import queue, services
 
-router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"], dependencies=[Depends(super_admin)])
+router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
+
+_READ = [Depends(allowed(Scope.BACKUP_READ))]
+_ADMIN = [Depends(allowed(Scope.ADMIN))]
+_RUN = [Depends(allowed(Scope.BACKUP_RUN, Scope.VERIFY_RUN))]
+#: Of these two, by what a schedule does.
+_NEEDED = {JobKind.BACKUP: Scope.BACKUP_RUN, JobKind.VERIFY: Scope.VERIFY_RUN}
 
 
-@router.post("", status_code=201)
+@router.post("", dependencies=_ADMIN, status_code=201)
 def add(request: Request, response: Response, body: ScheduleRequest) -> ScheduleResource:
     """Sets a schedule up for a target."""
     added = services(request).schedules.add(body)
@@ -33,7 +39,7 @@ def add(request: Request, response: Response, body: ScheduleRequest) -> Schedule
     return added
 
 
-@router.get("")
+@router.get("", dependencies=_READ)
 def index(
     request: Request,
     target: str | None = None,
@@ -44,46 +50,49 @@ def index(
     return services(request).schedules.page(target=target, limit=limit, offset=offset)
 
 
-@router.get("/preview")
+@router.get("/preview", dependencies=_READ)
 def preview(cron: Annotated[CronLine, Query()], time_zone: Annotated[TimeZone, Query()] = "UTC") -> SchedulePreview:
     """The next five runs of a line, without a schedule."""
     return schedules.preview(cron, time_zone)
 
 
-@router.get("/{schedule_id}")
+@router.get("/{schedule_id}", dependencies=_READ)
 def show(request: Request, schedule_id: str) -> ScheduleResource:
     """One schedule."""
     return services(request).schedules.get(schedule_id)
 
 
-@router.patch("/{schedule_id}")
+@router.patch("/{schedule_id}", dependencies=_ADMIN)
 def change(request: Request, schedule_id: str, body: ScheduleChange) -> ScheduleResource:
     """Changes what is given; its next run is planned anew from now on."""
     return services(request).schedules.change(schedule_id, body)
 
 
-@router.delete("/{schedule_id}", status_code=204)
+@router.delete("/{schedule_id}", dependencies=_ADMIN, status_code=204)
 def remove(request: Request, schedule_id: str) -> None:
     """Removes a schedule; the backups and verifications that it asked for stay."""
     services(request).schedules.remove(schedule_id)
 
 
-@router.post("/{schedule_id}/pause")
+@router.post("/{schedule_id}/pause", dependencies=_ADMIN)
 def pause(request: Request, schedule_id: str) -> ScheduleResource:
     """Begins no run until it is resumed; what runs goes on."""
     return services(request).schedules.pause(schedule_id)
 
 
-@router.post("/{schedule_id}/resume")
+@router.post("/{schedule_id}/resume", dependencies=_ADMIN)
 def resume(request: Request, schedule_id: str) -> ScheduleResource:
     """Goes on with the next instant; what was missed while it was paused is not caught up."""
     return services(request).schedules.resume(schedule_id)
 
 
-@router.post("/{schedule_id}/run", status_code=202)
-def run(request: Request, response: Response, schedule_id: str) -> AcceptedResponse | AcceptedVerification:
+@router.post("/{schedule_id}/run", dependencies=_RUN, status_code=202)
+def run(
+    request: Request, response: Response, asker: CurrentCaller, schedule_id: str
+) -> AcceptedResponse | AcceptedVerification:
     """Takes a backup now, or verifies the newest one, as the schedule would; its plan stays."""
     new = services(request).schedules.request(schedule_id)
+    demand(asker, _NEEDED[new.kind])
     job_id = queue(request).enqueue(new)
     if new.kind == JobKind.VERIFY:
         response.headers["Location"] = f"/api/v1/verifications/{job_id}"

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from hhh.models import Scope
 from hhh.schemas.storage import (
     CopiesOfStore,
     GivenOptions,
@@ -17,10 +18,13 @@ from hhh.schemas.storage import (
     TestedStorage,
 )
 from hhh.services.stores import StoreChange
-from hhh.web.session import super_admin
+from hhh.web.session import allowed
 from hhh.web.state import services
 
-router = APIRouter(prefix="/api/v1/storages", tags=["storages"], dependencies=[Depends(super_admin)])
+router = APIRouter(prefix="/api/v1/storages", tags=["storages"])
+
+_READ = [Depends(allowed(Scope.BACKUP_READ))]
+_ADMIN = [Depends(allowed(Scope.ADMIN))]
 
 _Copies = Annotated[
     CopiesOfStore | None,
@@ -31,7 +35,7 @@ _Copies = Annotated[
 ]
 
 
-@router.post("", status_code=201)
+@router.post("", dependencies=_ADMIN, status_code=201)
 def add(request: Request, response: Response, body: StorageRequest) -> StorageResource:
     """Registers a store; its secret options are kept encrypted and never come back."""
     options = {name: value for name, value in _plain(body.options).items() if value is not None}
@@ -40,37 +44,37 @@ def add(request: Request, response: Response, body: StorageRequest) -> StorageRe
     return added
 
 
-@router.get("")
+@router.get("", dependencies=_READ)
 def index(request: Request) -> Sequence[StorageResource]:
     """`default`, then all registered stores."""
     return services(request).stores.list()
 
 
-@router.get("/{name}")
+@router.get("/{name}", dependencies=_READ)
 def show(request: Request, name: str) -> StorageResource:
     """One store."""
     return services(request).stores.get(name)
 
 
-@router.patch("/{name}")
+@router.patch("/{name}", dependencies=_ADMIN)
 def change(request: Request, name: str, body: StorageUpdate) -> StorageResource:
     """Changes what is named, and leaves the rest as it is."""
     return _update(request, name, body, whole=False)
 
 
-@router.put("/{name}")
+@router.put("/{name}", dependencies=_ADMIN)
 def replace(request: Request, name: str, body: StorageUpdate) -> StorageResource:
     """As the change of parts, but options that are no secret and left out go."""
     return _update(request, name, body, whole=True)
 
 
-@router.delete("/{name}")
+@router.delete("/{name}", dependencies=_ADMIN)
 def remove(request: Request, name: str, copies: _Copies = None) -> RemovedStorage:
     """Registers a store no more. Every object stays in it."""
     return services(request).stores.remove(name, copies)
 
 
-@router.post("/{name}/test")
+@router.post("/{name}/test", dependencies=_ADMIN)
 def test(request: Request, name: str) -> TestedStorage:
     """Does in a store what a backup does; 200 also if that fails, with `ok` false and the error."""
     return services(request).stores.test(name)

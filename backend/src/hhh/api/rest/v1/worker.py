@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Depends, Request
 
+from hhh.models import Scope
 from hhh.schemas.worker import WorkerResource
-from hhh.web.session import super_admin
+from hhh.web.session import allowed
 from hhh.web.state import services
 
-router = APIRouter(prefix="/api/v1/workers", tags=["workers"], dependencies=[Depends(super_admin)])
+router = APIRouter(prefix="/api/v1/workers", tags=["workers"], dependencies=[Depends(allowed(Scope.BACKUP_READ))])
 
 
 @router.get("")
