@@ -33,6 +33,9 @@ DONE: Mapping[str, str] = {
     "schedule-removed": "The schedule is removed. What it asked for is kept.",
     "retention-saved": "The rules are saved. They are applied after the next backup, or by pruning now.",
     "prune-queued": "Pruning was asked for. What is being removed is told below.",
+    "channel-added": "The channel is set up. Test it now, to see that messages arrive.",
+    "channel-changed": "The channel is changed.",
+    "channel-removed": "The channel is removed. Nothing goes there any more.",
     "sweep-queued": "A sweep with repair was asked for. It stands below, and what it repaired in the service's log.",
 }
 #: What is told on the page of a job while it is on its way: without a script the address keeps the name to its end.

@@ -157,7 +157,7 @@ def _nearly_full(facts: Facts, full_percent: float) -> Iterator[Found]:
                 title=f"Store {store}: {used:.0f} % full",
                 what=f"The disk of the store {store} is {used:.0f} % full: {decimal(room.free)} of "
                 f"{decimal(room.total)} are free.",
-                advice="Make room, or keep fewer backups: hhh backup prune TARGET --dry-run tells what rules would drop",
+                advice="Make room, or keep fewer backups: hhh backup prune TARGET --dry-run tells what rules drop",
                 same=f"{step:g}",
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hhh.console.routes import (
+    alerts,
     backups,
     drills,
     first_steps,
@@ -35,6 +36,7 @@ ROUTERS = (
     stores.router,
     schedules.router,
     workers.router,
+    alerts.router,
     users.router,
     settings.router,
 )
