@@ -4,6 +4,7 @@ import pytest
 
 from support.faulty_proxy import faulty_s3
 from support.filesystems import small_filesystem
+from support.own_databases import migrated_template
 from support.postgres import (
     ANY_MAJOR,
     any_postgres,
@@ -21,6 +22,7 @@ from support.service import service, service_factory
 __all__ = [
     "any_postgres",
     "faulty_s3",
+    "migrated_template",
     "postgres",
     "postgres15",
     "postgres16",

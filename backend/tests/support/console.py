@@ -17,8 +17,8 @@ from hhh.core.database import Database
 from hhh.main import create_app
 from hhh.services.container import Services
 from support.local_services import settings_in
+from support.own_databases import migrated_file
 from support.pages import PageForm, Seen
-from support.service import migrated_file
 from support.sign_in import EMAIL, PASSWORD, make_user
 from support.sqlite_data import make_sqlite_database
 from support.waiting import wait_until

@@ -26,8 +26,9 @@ from hhh.services import users
 from hhh.services.container import Services, assemble
 from support import demo_history
 from support.demo_history import Course
+from support.own_databases import migrated_file
 from support.restoring import RestoreBench, change
-from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, migrated_file
+from support.service import ADMIN_EMAIL, ADMIN_PASSWORD
 from support.sqlite_data import make_sqlite_database
 
 #: 63 characters, as many as a name may have.

@@ -1,6 +1,11 @@
-"""The service's own database for tests: real, migrated, on SQLite and on PostgreSQL."""
+"""The service's own database for tests: real, migrated, on SQLite and on PostgreSQL.
+
+To migrate one takes a tenth of a second, or a quarter; a copy of one that was migrated has the same in it.
+"""
 
 import contextlib
+import functools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +15,7 @@ from hhh import migrations
 from hhh.core.config import Settings, load_settings
 from hhh.core.database import Database
 from support.postgres import PostgresServer
+from support.session import current_session
 
 
 @contextlib.contextmanager
@@ -18,6 +24,22 @@ def migrated(url: str) -> Iterator[Database]:
     with contextlib.closing(Database(url)) as database:
         migrations.upgrade(database)
         yield database
+
+
+@functools.cache
+def migrated_file() -> Path:
+    """An empty SQLite database of this version; to be copied, never to be opened."""
+    file = current_session().new_folder("template") / "hhh.db"
+    with migrated(f"sqlite:///{file}"):
+        return file
+
+
+@pytest.fixture(scope="session")
+def migrated_template(any_postgres: PostgresServer) -> str:
+    """The name of an empty PostgreSQL database of this version; to be copied, never to be opened."""
+    name = any_postgres.create_database()
+    with migrated(any_postgres.url(name)):
+        return name
 
 
 @pytest.fixture
@@ -29,15 +51,18 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def sqlite_database(settings: Settings) -> Iterator[Database]:
     """A migrated SQLite database."""
-    with migrated(settings.own_database_url) as database:
+    file = settings.default_database_file
+    assert file is not None
+    shutil.copy(migrated_file(), file)
+    with contextlib.closing(Database(settings.own_database_url)) as database:
         yield database
 
 
 @pytest.fixture
-def postgresql_database(any_postgres: PostgresServer) -> Iterator[Database]:
+def postgresql_database(any_postgres: PostgresServer, migrated_template: str) -> Iterator[Database]:
     """A migrated PostgreSQL database, dropped afterwards."""
-    name = any_postgres.create_database()
-    with migrated(any_postgres.url(name)) as database:
+    name = any_postgres.create_database(template=migrated_template)
+    with contextlib.closing(Database(any_postgres.url(name))) as database:
         yield database
     any_postgres.drop_database(name)
 

@@ -84,10 +84,15 @@ class PostgresServer:
         with self.connect(database, autocommit=True) as connection:
             connection.execute(query)  # type: ignore[arg-type]
 
-    def create_database(self, name: str | None = None) -> str:
-        """Create an empty database, by default with a unique name, and answer its name."""
+    def create_database(self, name: str | None = None, *, template: str | None = None) -> str:
+        """Create a database, by default empty and with a unique name, and answer its name.
+
+        With `template` it is a copy of that one, which nobody may be connected to.
+        """
         name = name or f"db_{uuid.uuid4().hex[:12]}"
-        self.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        # Half of the work of writing each page to the WAL, as is usual.
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
+        self.execute(statement.format(sql.Identifier(name), sql.Identifier(template or "template1")))
         return name
 
     def drop_database(self, name: str) -> None:
@@ -236,6 +241,6 @@ def start_server(
 
 
 def _new_home(major: int) -> Path:
-    home = current_session().new_folder(f"pg{major}")
+    home = current_session().new_folder(f"pg{major}", in_memory=True)
     give_to_server_account(home)
     return home

@@ -1,7 +1,7 @@
 """A program of its own: waits for the end of its standard input, then clears up what the test session left.
 
 Lines `+PID` and `-PID` say which process groups are alive. On the end of input each group gets SIGQUIT (an immediate
-shutdown for PostgreSQL, which so releases its shared memory), then SIGKILL; then the folder given as argument goes.
+shutdown for PostgreSQL, which so releases its shared memory), then SIGKILL; then the folders given as arguments go.
 Standard library only, no imports from the tests: it starts in some 15 ms.
 """
 
@@ -54,7 +54,8 @@ def main() -> None:
     for line in sys.stdin:
         (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
     end_groups(groups, seconds=5)
-    remove(sys.argv[1])
+    for folder in sys.argv[1:]:
+        remove(folder)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The real service as a process of its own."""
 
 import contextlib
-import functools
 import os
 import shutil
 import signal
@@ -16,7 +15,7 @@ import httpx
 import pytest
 
 from support.forking import Running, fork_hhh
-from support.own_databases import migrated
+from support.own_databases import migrated_file
 from support.ports import LOOPBACK, free_port
 from support.session import current_session
 from support.waiting import WaitedTooLongError, wait_until
@@ -222,14 +221,6 @@ class ServiceFactory(Protocol):
 
     def __call__(self, *, environment: Mapping[str, str] | None = None, **settings: object) -> Service:
         """Start a service and wait until it is healthy."""
-
-
-@functools.cache
-def migrated_file() -> Path:
-    """An empty own database of this version: to make one anew takes half of a service's start."""
-    file = current_session().new_folder("template") / "hhh.db"
-    with migrated(f"sqlite:///{file}"):
-        return file
 
 
 def _spare_the_migration(service: Service) -> None:
