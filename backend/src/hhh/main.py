@@ -13,6 +13,8 @@ from hhh import migrations
 from hhh.api import monitoring
 from hhh.api.rest.v1 import (
     alert,
+    audit,
+    account,
     auth,
     backup,
     backup_content,
@@ -27,6 +29,7 @@ from hhh.api.rest.v1 import (
     schedule,
     storage,
     target,
+    user,
     verification,
     worker,
 )
@@ -38,10 +41,13 @@ from hhh.jobs.runtime import Jobs
 from hhh.services.container import assemble
 from hhh.web.install import install
 from hhh.web.monitoring import Monitoring
+from hhh.web.last_seen import LastSeen
 from hhh.web.sse import Feed
 
 ROUTERS = (
+    audit.router,
     auth.router,
+    account.router,
     backup.router,
     backup_content.router,
     backup_repair.router,
@@ -52,6 +58,7 @@ ROUTERS = (
     schedule.router,
     storage.router,
     target.router,
+    user.router,
     worker.router,
     verification.router,
     proof_report.router,
@@ -85,11 +92,13 @@ def create_app(settings: Settings, database: Database, *, works: bool = True) ->
             yield
         finally:
             await run_in_threadpool(jobs.stop)
+            await run_in_threadpool(app.state.last_seen.close)
 
     # FastAPI's own pages load scripts from elsewhere, which our Content-Security-Policy refuses.
     app = FastAPI(title="HHH Backup", version=version("hhh-backup"), lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.services = services
     app.state.jobs = jobs
+    app.state.last_seen = LastSeen(database)
     app.state.feed = Feed(services.following, lambda: jobs.stopping)
     app.state.error_page = error_page
     install(app, settings)

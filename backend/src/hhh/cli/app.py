@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from importlib.metadata import version
 from typing import Annotated
 
@@ -10,6 +12,7 @@ from rich.markup import escape
 
 from hhh.cli import (
     alerts,
+    audit,
     backup,
     backup_content,
     backup_repair,
@@ -34,11 +37,15 @@ from hhh.cli import (
     worker,
 )
 from hhh.cli.output import console, problems
+from hhh.core.actor import Actor, ActorKind, acting
 from hhh.core.errors import ConfigurationError, HHHError, InvalidInput
+from hhh.core.files import account
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+#: What these do by themselves nobody has asked for.
+_SERVICE = frozenset({"serve", "worker"})
 
 app = typer.Typer(
     help="HHH Backup: backs up SQLite and PostgreSQL databases.",
@@ -79,6 +86,7 @@ keys.app.command("agree")(keys_agree.agree)
 app.add_typer(keys.app, name="keys")
 app.add_typer(worker.app, name="worker")
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(audit.app, name="audit")
 
 
 def _print_version(asked: bool) -> None:
@@ -89,11 +97,14 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """HHH Backup: backs up SQLite and PostgreSQL databases."""
+    runs_on = context.invoked_subcommand in _SERVICE
+    context.with_resource(acting(Actor(ActorKind.SERVICE) if runs_on else Actor(ActorKind.CLI, _account())))
 
 
 def run() -> int:
@@ -108,6 +119,11 @@ def run() -> int:
         problems.print("Interrupted")
         return EXIT_INTERRUPTED
     return 0
+
+
+def _account() -> str:
+    """Who runs this, as the machine knows them: the environment may say anything."""
+    return f"{account(os.getuid())}@{socket.gethostname()}"
 
 
 def _failed(error: HHHError, code: int) -> int:

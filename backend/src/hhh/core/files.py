@@ -78,11 +78,12 @@ def accounts(path: Path) -> str:
     for each in (path, *path.absolute().parents):
         with contextlib.suppress(OSError):
             owner = each.stat().st_uid
-            return f"{each} belongs to {_account(owner)}, and this is {_account(os.geteuid())}"
+            return f"{each} belongs to {account(owner)}, and this is {account(os.geteuid())}"
     return ""
 
 
-def _account(uid: int) -> str:
+def account(uid: int) -> str:
+    """What an account of this machine is called."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

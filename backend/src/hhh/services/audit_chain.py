@@ -11,6 +11,7 @@ from typing import Protocol
 
 from hhh.core import signing
 from hhh.core.errors import InvalidInput
+from hhh.schemas.audit import AuditVerdict
 
 #: What is signed begins with this: the key signs manifests and reports as well.
 _SIGNED = b"hhh audit event\n"
@@ -80,7 +81,7 @@ class Chain:
 
     Args:
         keys: the public keys whose signatures count.
-        has_gaps: whether events may be missing by intent: of a filtered export each is checked by itself.
+        has_gaps: whether events may be missing, which is noted as `gap`: of a filtered export most are.
         noted: ends that the chain had, as somebody noted them elsewhere.
         head: where the events before the first one end.
     """
@@ -89,7 +90,10 @@ class Chain:
     has_gaps: bool = False
     noted: Collection[Head] = ()
     head: Head = Head(0, "")
+    #: How many events are as they should be, up to that end.
     checked: int = 0
+    #: Where events are missing first, if that may be.
+    gap: Break | None = None
 
     def first_break(self, events: Iterable[Event]) -> Break | None:
         """Goes on with events in the order of their numbers, up to the first one that is not as it should be."""
@@ -124,8 +128,10 @@ class Chain:
             return Break(event.seq, "it is there before the first event, or twice")
         if event.seq > expected:
             missing = Break(expected, f"it is missing; the next one there is {event.seq}")
-            return None if self.has_gaps else missing
-        if event.previous_hash != self.head.hash:
+            if not self.has_gaps:
+                return missing
+            self.gap = self.gap or missing
+        elif event.previous_hash != self.head.hash:
             return Break(
                 event.seq, f"it does not follow on event {self.head.seq}: one of the two was put in, or replaced"
             )
@@ -148,6 +154,15 @@ class Chain:
             if noted.seq == event.seq and noted.hash != event.hash:
                 return Break(event.seq, "its hash is not the one that you noted: the chain was written anew")
         return None
+
+
+def verdict(chain: Chain, broken: Break | None) -> AuditVerdict:
+    """What came of checking a chain."""
+    if broken is None:
+        return AuditVerdict(ok=True, events=chain.checked, head=str(chain.head))
+    return AuditVerdict(
+        ok=False, events=chain.checked, head=str(chain.head), broken_at=broken.seq, reason=broken.reason
+    )
 
 
 def event_hash(event: Event) -> str:

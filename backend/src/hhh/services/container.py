@@ -11,6 +11,7 @@ from hhh.models import JobKind
 from hhh.services import audit
 from hhh.services.alerts import AlertService
 from hhh.services.api_tokens import ApiTokens
+from hhh.services.audit_log import AuditLog
 from hhh.services.backup import BackupService
 from hhh.services.cancelling import Cancelling
 from hhh.services.catalogue import Catalogue
@@ -81,6 +82,11 @@ class Services:
     proof_reports: ProofReports
     api_tokens: ApiTokens
     alerts: AlertService
+
+    @property
+    def audit_log(self) -> AuditLog:
+        """Who reads the audit log."""
+        return AuditLog(self.settings, self.database, self.identity)
 
     @property
     def cancelling(self) -> Cancelling:

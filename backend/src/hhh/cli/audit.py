@@ -1,0 +1,179 @@
+"""``hhh audit``: who did what, and whether what is written of it is as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.markup import escape
+
+from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems
+from hhh.cli.session import opened_services
+from hhh.core.errors import InvalidInput
+from hhh.core.text import counted
+from hhh.models import Result
+from hhh.schemas.audit import AuditEventResource, AuditFilter, AuditQuery, AuditVerdict
+from hhh.services.audit_chain import Head, parse_head
+from hhh.services.audit_file import check_file
+from hhh.services.trust import is_public_key, trusted_keys
+
+app = typer.Typer(help="The audit log: who did what, from where, and what became of it.", no_args_is_help=True)
+
+_Actor = Annotated[str | None, typer.Option(help="An e-mail, the name of a token, `account@host`, a schedule's id.")]
+_Action = Annotated[str | None, typer.Option(help="Such as `backup.delete`; `backup` is all that is done to backups.")]
+_Subject = Annotated[str | None, typer.Option(help="A name or an id; of a target all that is about it.")]
+_Since = Annotated[str | None, typer.Option(help="A moment or a day, in UTC unless it has an offset: 2026-11-23.")]
+_Until = Annotated[str | None, typer.Option(help="As --since; that moment is no longer part of it.")]
+_OfResult = Annotated[Result | None, typer.Option(help="What became of it.")]
+
+
+@app.command("list")
+def index(
+    *,
+    actor: _Actor = None,
+    action: _Action = None,
+    subject: _Subject = None,
+    result: _OfResult = None,
+    since: _Since = None,
+    until: _Until = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at the most.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List events, newest first."""
+    wanted = _wanted(actor, action, subject, result, since, until)
+    with opened_services() as services:
+        found = services.audit_log.page(AuditQuery(**dict(wanted), limit=limit)).items
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ["NUMBER", "TIME (UTC)", "WHO", "FROM", "WHAT", "ON", "TARGET", "RESULT"],
+        [_row(event) for event in found],
+        empty="Nothing like that is recorded.",
+    )
+
+
+@app.command("export")
+def export(
+    *,
+    actor: _Actor = None,
+    action: _Action = None,
+    subject: _Subject = None,
+    result: _OfResult = None,
+    since: _Since = None,
+    until: _Until = None,
+) -> None:
+    """Print events as lines of JSON, oldest first; `hhh audit verify --file` checks them, also elsewhere."""
+    wanted = _wanted(actor, action, subject, result, since, until)
+    with opened_services() as services:
+        for line in services.audit_log.export(wanted):
+            sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+
+
+@app.command("verify")
+def verify(
+    *,
+    head: Annotated[
+        list[str] | None,
+        typer.Option(help="SEQ:HASH, as it was printed before: that end has to be part of the log still."),
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="An exported log, instead of the service's own.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="With --file: the public key of the service, as `hhh keys show` has it; then none is needed."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check that the log is as it was written; exit code 1 and where it breaks, if not."""
+    noted = [parse_head(text) for text in head or []]
+    if file is None and key is not None:
+        raise InvalidInput("--key is for an exported file", hint="name it: --file FILE")
+    found = _checked_file(file, key, noted) if file is not None else _checked_log(noted)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+    else:
+        _print(found)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+def _checked_log(noted: list[Head]) -> AuditVerdict:
+    with opened_services() as services:
+        return services.audit_log.verify(noted)
+
+
+def _checked_file(file: Path, key: str | None, noted: list[Head]) -> AuditVerdict:
+    keys = _keys(key)
+    try:
+        with file.open(encoding="utf-8") as lines:
+            return check_file(lines, keys, noted)
+    except OSError as error:
+        raise InvalidInput(f"{file} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{file} is no exported audit log", hint="check a file of `hhh audit export`") from None
+
+
+def _keys(key: str | None) -> frozenset[str]:
+    if key is None:
+        with opened_services() as services:
+            return trusted_keys(services.settings, services.identity)
+    if not is_public_key(key):
+        raise InvalidInput("--key is no public key", hint="44 characters of base64, as `hhh keys show` has it")
+    return frozenset({key})
+
+
+def _print(found: AuditVerdict) -> None:
+    if not found.ok:
+        problems.print(f"[bold red]Broken at event {found.broken_at}:[/] {escape(found.reason or '')}")
+        problems.print(f"  → What is before it holds: {counted(found.events, 'event', 'events')}, up to {found.head}")
+        return
+    console.print(f"The audit log holds: {counted(found.events, 'event', 'events')}, up to {found.head}")
+    console.print("Note that elsewhere: `hhh audit verify --head` shows later whether anything of it was taken away.")
+
+
+def _row(event: AuditEventResource) -> tuple[str, ...]:
+    who = f"{event.token} of {event.actor}" if event.token else event.actor or event.actor_kind
+    shown = (event.address or "–", str(event.action), event.subject, event.target or "–", str(event.result))
+    return (str(event.seq), moment(event.at), who, *shown)
+
+
+def _wanted(
+    actor: str | None,
+    action: str | None,
+    subject: str | None,
+    result: Result | None,
+    since: str | None,
+    until: str | None,
+) -> AuditFilter:
+    try:
+        return AuditFilter(
+            actor=actor,
+            action=action,
+            subject=subject,
+            result=result,
+            since=_moment("--since", since),
+            until=_moment("--until", until),
+        )
+    except ValidationError as error:
+        [first, *_] = error.errors()
+        raise InvalidInput(f"--{first['loc'][0]}: {first['msg']}") from None
+
+
+def _moment(option: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(
+            f"{option} is no moment: {text!r}", hint="e.g. 2026-11-23 or 2026-11-23T08:00:00+01:00"
+        ) from None
+    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)

@@ -1,0 +1,114 @@
+"""An exported audit log: lines of JSON, which can be checked without the service, by its public key alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hhh.core import signing
+from hhh.core.errors import InvalidInput
+from hhh.core.signing import SigningKey
+from hhh.schemas.audit import AuditEventResource, AuditExportEnd, AuditHeadResource, AuditVerdict
+from hhh.services.audit_chain import Break, Chain, Head, verdict
+
+#: What is signed begins with this: the key signs manifests, reports and events as well.
+_SIGNED = b"hhh audit export\n"
+#: What the last line has beside its signature.
+_UNSIGNED = "signature"
+
+
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """An event of a file, as `hhh.services.audit_chain` checks it."""
+
+    seq: int
+    at: datetime
+    actor_kind: str
+    actor: str
+    token: str | None
+    address: str | None
+    action: str
+    subject: str
+    target: str | None
+    result: str
+    request_id: str | None
+    detail: str
+    previous_hash: str
+    hash: str
+    signature: str
+
+
+def last_line(key: SigningKey, events: int, head: Head, narrowed_to: Mapping[str, str], now: datetime) -> bytes:
+    """The line that says that an export is whole, and how far the log went then."""
+    end = AuditExportEnd(
+        events=events,
+        head=AuditHeadResource(seq=head.seq, hash=head.hash),
+        narrowed_to=dict(narrowed_to),
+        exported_at=now,
+        public_key=key.public_key,
+        signature="",
+    )
+    signed = end.model_copy(update={_UNSIGNED: key.sign(_message(end))})
+    return f'{{"end":{signed.model_dump_json()}}}\n'.encode()
+
+
+def check_file(lines: Iterable[str], keys: Collection[str], noted: Collection[Head] = ()) -> AuditVerdict:
+    """Checks an exported log.
+
+    Of one that was narrowed each event is checked by itself: what was left out on purpose can't be told from what was
+    taken out later, but for their number.
+
+    Args:
+        lines: of the file.
+        keys: the public keys whose signatures count.
+        noted: ends that the chain had, as somebody noted them elsewhere.
+
+    Raises:
+        InvalidInput: a line is none of an exported log.
+    """
+    chain, broken, end = Chain(keys, has_gaps=True, noted=noted), None, None
+    for number, line in enumerate(lines, start=1):
+        if end is not None:
+            raise InvalidInput(f"Line {number} comes after the last line of an export", hint="check one file at a time")
+        parsed = _parsed(line, number)
+        if isinstance(parsed, AuditExportEnd):
+            end = parsed
+        else:
+            broken = broken or chain.first_break([parsed])
+    found = [each for each in (broken, _broken_as_a_whole(chain, end, keys)) if each is not None]
+    return verdict(chain, min(found, key=lambda each: each.seq, default=None))
+
+
+def _broken_as_a_whole(chain: Chain, end: AuditExportEnd | None, keys: Collection[str]) -> Break | None:
+    if end is None:
+        return Break(chain.head.seq + 1, "the file is not whole: its last line is missing")
+    if end.public_key not in keys or not signing.holds(end.public_key, _message(end), end.signature):
+        return Break(chain.head.seq + 1, "no key that is trusted here has signed the last line of the file")
+    if not end.narrowed_to:
+        return chain.gap or chain.broken_end(Head(end.head.seq, end.head.hash))
+    if chain.checked != end.events:
+        return Break(chain.head.seq, f"{end.events} events were exported, and {chain.checked} good ones are there")
+    return None
+
+
+def _message(end: AuditExportEnd) -> bytes:
+    told = end.model_dump(mode="json", exclude={_UNSIGNED})
+    return _SIGNED + json.dumps(told, sort_keys=True).encode()
+
+
+def _parsed(line: str, number: int) -> _Exported | AuditExportEnd:
+    try:
+        read: Any = json.loads(line)
+        if isinstance(read, dict) and read.keys() == {"end"}:
+            return AuditExportEnd.model_validate(read["end"])
+        event = AuditEventResource.model_validate(read)
+    except (ValueError, RecursionError):
+        raise InvalidInput(
+            f"Line {number} is none of an exported audit log", hint="check a file of `hhh audit export`"
+        ) from None
+    told = event.model_dump(exclude={"at", "detail"})
+    # As `hhh.services.audit` wrote it: the same mapping has the same text.
+    return _Exported(**told, at=event.at, detail=json.dumps(event.detail, sort_keys=True))
