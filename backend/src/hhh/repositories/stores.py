@@ -24,6 +24,11 @@ def all_by_name(session: Session) -> Sequence[Store]:
     return session.scalars(select(Store).order_by(Store.name)).all()
 
 
+def names(session: Session) -> Sequence[str]:
+    """The names of all registered stores, in their order."""
+    return session.scalars(select(Store.name).order_by(Store.name)).all()
+
+
 def known_among(session: Session, names: Collection[str]) -> frozenset[str]:
     """Those of the names that a store has; none of these stores goes before this transaction ends."""
     found = select(Store.name).where(Store.name.in_(names)).with_for_update(read=True)

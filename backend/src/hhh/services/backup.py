@@ -6,6 +6,7 @@ target → engine → stream → stores → manifest → catalogue row. Whatever
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,7 +31,8 @@ from hhh.services import catalogue, job_ends, storing
 from hhh.services.catalogue import Outcome
 from hhh.services.claims import JobClaim
 from hhh.services.installation import Identity
-from hhh.services.policies import PolicyService
+from hhh.services.own_backups import OwnBackups
+from hhh.services.policies import APP, PolicyService
 from hhh.services.stores import StoreService
 from hhh.services.storing import Draft
 from hhh.services.targets import Target, TargetService
@@ -60,6 +62,7 @@ class BackupService:
         self._stores = stores
         self._policies = policies
         self._recipients = Recipients(settings.age_recipients)
+        self._own_backups = OwnBackups(settings, database)
 
     def request(self, target: str, *, schedule_id: str | None = None) -> NewJob:
         """A backup of the target, to be handed to a queue.
@@ -104,8 +107,10 @@ class BackupService:
         return row is not None and row.status == BackupStatus.SUCCESS
 
     def due(self) -> Sequence[NewJob]:
-        """See `hhh.services.work.Work`: people and schedules ask."""
-        return ()
+        """See `hhh.services.work.Work`: people and schedules ask, but for the service's own database."""
+        if not self._own_backups.is_due():
+            return ()
+        return (dataclasses.replace(self.request(APP), retries=self._policies.of(APP).retries),)
 
     def sweep(self, worker: str) -> None:
         """See `hhh.services.work.Work`: what has no manifest is no backup, and hurts nobody."""

@@ -1,9 +1,13 @@
-"""How each target is backed up: where to, how often it is tried, and what is kept."""
+"""How each target is backed up: where to, how often it is tried, and what is kept.
+
+The service's own database goes to every store that there is, unless its policy names some: who has any store left can
+bring the service back.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -21,12 +25,15 @@ from hhh.schemas.policy import PolicyFields, ProofFields
 from hhh.schemas.retention import Retention
 from hhh.services.stores import DEFAULT_STORE
 
+#: The target that is the service's own database; it is always there.
+APP = "app"
+
 
 @dataclass(frozen=True, slots=True)
 class TargetPolicy:
     """The policy of one target."""
 
-    #: Names of stores; empty is the default store alone.
+    #: Names of stores; empty is the default store alone. Of `APP`, `PolicyService` names them all in its place.
     stores: tuple[str, ...] = ()
     #: In how many stores a backup must be; None: in all of them.
     minimum_copies: int | None = None
@@ -50,23 +57,32 @@ class PolicyService:
         """The policy of a target; the defaults where none was set."""
         with self._database.snapshot() as session:
             row = rows.find(session, target)
-            return _policy(row) if row is not None else TargetPolicy()
+            return _effective(session, target, _policy(row) if row is not None else TargetPolicy())
 
     def among(self, targets: Collection[str]) -> Mapping[str, TargetPolicy]:
         """By name: the policies of some targets."""
         with self._database.snapshot() as session:
             found = {row.target: _policy(row) for row in rows.among(session, targets)}
-        return {target: found.get(target, TargetPolicy()) for target in targets}
+            return {target: _effective(session, target, found.get(target, TargetPolicy())) for target in targets}
 
     def stores(self) -> Mapping[str, Sequence[str]]:
-        """By target whose policy was set: the stores that its backups go to; of all others it is the default one."""
+        """By target whose policy was set, and `APP`: the stores that its backups go to; of others the default one."""
         with self._database.snapshot() as session:
-            return {target: stores or (DEFAULT_STORE,) for target, stores in rows.stores_by_target(session).items()}
+            named = {APP: (), **rows.stores_by_target(session)}
+            named[APP] = named[APP] or _every_store(session)
+        return {target: stores or (DEFAULT_STORE,) for target, stores in named.items()}
 
     def set_policies(self) -> Mapping[str, TargetPolicy]:
-        """The policies that were set, by target; all others have the defaults."""
+        """The policies that were set, by target, and that of `APP`; all others have the defaults."""
         with self._database.snapshot() as session:
-            return {row.target: _policy(row) for row in rows.all_of_them(session)}
+            found = {APP: TargetPolicy(), **{row.target: _policy(row) for row in rows.all_of_them(session)}}
+            return {**found, APP: _effective(session, APP, found[APP])}
+
+    def stores_without_own_backups(self) -> Sequence[str]:
+        """The stores that the policy of `APP` leaves out, since it names others."""
+        with self._database.snapshot() as session:
+            row, every = rows.find(session, APP), _every_store(session)
+        return [name for name in every if row is not None and row.stores and name not in row.stores]
 
     def demands(self) -> Mapping[str, ProofFields]:
         """What the policies demand of backups, by target; all others have the defaults."""
@@ -95,14 +111,14 @@ def apply(session: Session, target: str, change: PolicyFields, *, whole: bool, n
     before = _policy(row)
     fresh = PolicyFields.model_fields.keys() if whole else given
     after = TargetPolicy(
-        stores=tuple(change.storages) if "storages" in fresh else before.stores,
+        stores=_chosen(session, target, change.storages) if "storages" in fresh else before.stores,
         minimum_copies=change.minimum_copies if "minimum_copies" in fresh else before.minimum_copies,
         retries=change.retries if "retries" in fresh else before.retries,
         time_limit_seconds=change.time_limit_seconds if "time_limit_seconds" in fresh else before.time_limit_seconds,
         retention=change.retention if "retention" in fresh else before.retention,
         proof=_merged(before.proof, change, fresh),
     )
-    _check_stores(session, after)
+    _check_stores(session, after, there=len(_effective(session, target, after).stores) or 1)
     if "drill_target" in fresh and after.proof.drill_target is not None:
         _check_drill_target(session, after.proof.drill_target)
     _write(row, after, now)
@@ -114,7 +130,25 @@ def _merged(before: ProofFields, change: ProofFields, fresh: Collection[str]) ->
     return before.model_copy(update={name: getattr(change, name) for name in names})
 
 
-def _check_stores(session: Session, policy: TargetPolicy) -> None:
+def _chosen(session: Session, target: str, names: Sequence[str]) -> tuple[str, ...]:
+    """As they are kept: of `APP` all are none, so that one that is added later is among them by itself."""
+    if target == APP and len(names) == len({*names}) and {*names} == {*_every_store(session)}:
+        return ()
+    return tuple(names)
+
+
+def _effective(session: Session, target: str, policy: TargetPolicy) -> TargetPolicy:
+    if target != APP or policy.stores or len(every := _every_store(session)) == 1:
+        return policy
+    # A store that is down must not keep the backup from the others.
+    return replace(policy, stores=every, minimum_copies=policy.minimum_copies or 1)
+
+
+def _every_store(session: Session) -> tuple[str, ...]:
+    return DEFAULT_STORE, *store_rows.names(session)
+
+
+def _check_stores(session: Session, policy: TargetPolicy, *, there: int) -> None:
     if len(set(policy.stores)) != len(policy.stores):
         raise InvalidInput("A store is named twice", hint="each copy goes to another store")
     asked = [name for name in policy.stores if name != DEFAULT_STORE]
@@ -124,7 +158,6 @@ def _check_stores(session: Session, policy: TargetPolicy) -> None:
         raise InvalidInput(
             f"No store is named {listed([repr(name) for name in unknown])}", hint="see `hhh storage list`"
         )
-    there = len(policy.stores) or 1
     if policy.minimum_copies is not None and policy.minimum_copies > there:
         raise InvalidInput(
             f"{policy.minimum_copies} copies can't be in {there} store(s)",

@@ -36,8 +36,8 @@ from hhh.services.local_addresses import refuse_local_target
 from hhh.services.sealing import Sealing, target_owner
 from hhh.services.target_urls import with_kept_password
 
-#: The target that is the service's own database; it is always there.
-APP = "app"
+#: See there; most know it from here.
+APP = policies.APP
 _NO_CHANGE = PolicyFields()
 
 

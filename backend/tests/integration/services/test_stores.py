@@ -231,7 +231,7 @@ def test_updates_at_once_do_not_take_back_each_others(services_on_each: Services
 
 def test_a_store_that_a_policy_names_stays_until_that_is_changed(services_on_each: Services, tmp_path: Path) -> None:
     services_on_each.stores.add("other", f"file://{tmp_path}/other")
-    services_on_each.targets.update("app", None, PolicyFields(storages=["default", "other"]), whole=False)
+    services_on_each.targets.update("app", None, PolicyFields(storages=["other"]), whole=False)
     with pytest.raises(InUse, match="of these targets go: app"):
         services_on_each.stores.remove("other", "forget-backups")
 

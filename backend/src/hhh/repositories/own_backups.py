@@ -1,0 +1,49 @@
+"""What decides whether the service's own database is to be backed up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from hhh.models import Action, AuditEvent, BackupCopy, BackupLog, BackupStatus, CopyStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """Of the backups of one target."""
+
+    #: The newest that was begun, whatever became of it.
+    begun_at: datetime | None
+    #: The newest that is stored.
+    stored_at: datetime | None
+
+
+def newest(session: Session, target: str) -> Newest:
+    """The newest backups of a target, without those that are being removed."""
+    begun = select(func.max(BackupLog.created_at)).where(BackupLog.target == target, BackupLog.deleted_at.is_(None))
+    return Newest(session.scalar(begun), session.scalar(begun.where(BackupLog.status == BackupStatus.SUCCESS)))
+
+
+def first_event(session: Session, actions: Collection[Action], *, after: datetime) -> datetime | None:
+    """When the first of these was done after a moment."""
+    return session.scalar(select(func.min(AuditEvent.at)).where(AuditEvent.at > after, AuditEvent.action.in_(actions)))
+
+
+def newest_by_store(session: Session, target: str) -> dict[str, datetime]:
+    """By store: when the newest backup of a target was taken that is stored in it."""
+    found = session.execute(
+        select(BackupCopy.storage, func.max(BackupLog.created_at))
+        .join(BackupLog, BackupLog.id == BackupCopy.backup_id)
+        .where(
+            BackupLog.target == target,
+            BackupLog.status == BackupStatus.SUCCESS,
+            BackupLog.deleted_at.is_(None),
+            BackupCopy.status == CopyStatus.STORED,
+        )
+        .group_by(BackupCopy.storage)
+    )
+    return {store: moment for store, moment in found}  # noqa: C416  rows are no pairs to a type checker
