@@ -12,9 +12,9 @@ from fastapi.concurrency import run_in_threadpool
 from hhh import migrations
 from hhh.api import monitoring
 from hhh.api.rest.v1 import (
+    account,
     alert,
     audit,
-    account,
     auth,
     backup,
     backup_content,
@@ -29,6 +29,7 @@ from hhh.api.rest.v1 import (
     schedule,
     storage,
     target,
+    token,
     user,
     verification,
     worker,
@@ -40,8 +41,8 @@ from hhh.core.database import Database
 from hhh.jobs.runtime import Jobs
 from hhh.services.container import assemble
 from hhh.web.install import install
-from hhh.web.monitoring import Monitoring
 from hhh.web.last_seen import LastSeen
+from hhh.web.monitoring import Monitoring
 from hhh.web.sse import Feed
 
 ROUTERS = (
@@ -58,6 +59,7 @@ ROUTERS = (
     schedule.router,
     storage.router,
     target.router,
+    token.router,
     user.router,
     worker.router,
     verification.router,

@@ -33,6 +33,7 @@ from hhh.cli import (
     storage,
     target,
     target_status,
+    tokens,
     users,
     worker,
 )
@@ -59,6 +60,7 @@ app.command("doctor")(doctor.doctor)
 app.command("monitor")(monitor.monitor)
 app.command("recover-service")(recover_service.recover_service)
 app.add_typer(users.app, name="users")
+app.add_typer(tokens.app, name="tokens")
 target.app.command("status")(target_status.status)
 app.add_typer(target.app, name="target")
 backup.app.command("follow")(backup_run.follow)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import Select, or_, select, update
+from sqlalchemy import ColumnElement, Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from hhh.models import ApiToken, Role, User
@@ -32,6 +32,13 @@ def get(session: Session, token_id: str) -> Owned | None:
     return None if row is None else (row[0], row[1])
 
 
+def live_by_name(session: Session, name: str, now: datetime) -> Owned | None:
+    """The token of that name that is neither revoked nor expired; of two, the newer one."""
+    query = _owned().where(ApiToken.name == name, *_live(now)).order_by(ApiToken.created_at.desc(), ApiToken.id)
+    row = session.execute(query.limit(1)).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
 def newest_first(session: Session, *, limit: int, offset: int) -> Sequence[Owned]:
     """Tokens of everybody."""
     query = _owned().order_by(ApiToken.created_at.desc(), ApiToken.id).limit(limit).offset(offset)
@@ -43,12 +50,7 @@ def live_among(session: Session, ids: Collection[str], role: Role, now: datetime
     query = (
         select(ApiToken.id)
         .join(User, ApiToken.user_id == User.id)
-        .where(
-            ApiToken.id.in_(ids),
-            ApiToken.revoked_at.is_(None),
-            or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now),
-            User.role == role,
-        )
+        .where(ApiToken.id.in_(ids), *_live(now), User.role == role)
     )
     return {*session.scalars(query)}
 
@@ -71,6 +73,10 @@ def note_use(session: Session, token_id: str, *, now: datetime, address: str, un
         .where(ApiToken.id == token_id, or_(ApiToken.last_used_at.is_(None), ApiToken.last_used_at < unless_since))
         .values(last_used_at=now, last_used_address=address)
     )
+
+
+def _live(now: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return ApiToken.revoked_at.is_(None), or_(ApiToken.expires_at.is_(None), ApiToken.expires_at > now)
 
 
 def _owned() -> Select[ApiToken, User]:
