@@ -66,8 +66,8 @@ def revoke(session: Session, token_id: str, now: datetime) -> bool:
     return session.scalar(statement) is not None
 
 
-def note_use(session: Session, token_id: str, *, now: datetime, address: str, unless_since: datetime) -> None:
-    """Writes when and from where a token was used, unless a use since a moment is noted already."""
+def see(session: Session, token_id: str, now: datetime, unless_since: datetime, address: str) -> None:
+    """Notes that a token is used, and from where, unless that was noted since a moment."""
     session.execute(
         update(ApiToken)
         .where(ApiToken.id == token_id, or_(ApiToken.last_used_at.is_(None), ApiToken.last_used_at < unless_since))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -23,7 +23,6 @@ from hhh.schemas.api_token import LONGEST_NAME, MadeToken, State, TokenRequest, 
 from hhh.services import audit, token_networks, users
 from hhh.services.auth import Principal
 from hhh.services.cursors import is_id
-from hhh.services.token_uses import TokenUses
 
 #: What every token begins with, so that scanners of secrets know one, and people what they have before them.
 PREFIX = "hhh_"
@@ -35,13 +34,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class ApiTokens:
-    """Makes, lists and revokes tokens, and knows them again."""
+    """Makes, lists and revokes tokens, and knows them again.
+
+    Args:
+        database: the own one.
+    """
 
     database: Database
-    uses: TokenUses = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "uses", TokenUses(self.database))
 
     def create(self, owner: str, asked: TokenRequest) -> MadeToken:
         """Makes a token; only its hash is kept.
@@ -152,7 +151,6 @@ class ApiTokens:
         if not token_networks.is_within(address, row.networks):
             log.warning("token refused from there", address=address, token=row.name)
             raise NetworkNotAllowed(f"The token is not for use from {address}")
-        self.uses.note(row, address=address, now=now)
         return _principal(row, owner)
 
 
@@ -228,4 +226,5 @@ def _principal(token: ApiToken, owner: User) -> Principal:
         session_id=token.id,
         scopes=scopes_of(token),
         second_factor=owner.totp_since is not None,
+        seen_at=token.last_used_at,
     )

@@ -47,7 +47,7 @@ class Principal:
     scopes: frozenset[Scope] | None = None
     #: Whether they sign in with a second factor.
     second_factor: bool = False
-    #: When the session was seen last, as far as it is written down.
+    #: When the session or token was seen last, as far as it is written down.
     seen_at: datetime | None = field(default=None, compare=False)
 
     def may(self, scope: Scope) -> bool:

@@ -22,6 +22,7 @@ from hhh.services.auth import Principal
 from hhh.services.tokens import AccessToken, AccessTokens
 from hhh.web import cookies
 from hhh.web.bearer import bearer_token
+from hhh.web.last_seen import note_seen
 from hhh.web.state import client_address, own_database, services, settings
 
 #: How the hint begins: by whether somebody is signed in, or else a token came.
@@ -61,7 +62,9 @@ def caller(request: Request) -> Principal | None:
     if token is None:
         return signed_in(request)
     own_database(request)  # refuses one that is too old
-    return services(request).api_tokens.principal(token, address=client_address(request))
+    principal = services(request).api_tokens.principal(token, address=client_address(request))
+    note_seen(request, principal)
+    return principal
 
 
 _Caller = Annotated[Principal | None, Depends(caller)]
@@ -168,5 +171,6 @@ def signed_in(request: HTTPConnection) -> Principal | None:
         return None
     with database.snapshot() as session:
         principal = auth.principal(session, access)
+    note_seen(request, principal)
     actor().identify(ActorKind.USER, principal.email)
     return principal
