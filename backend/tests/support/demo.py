@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pyrage
+from pydantic import SecretStr
 from sqlalchemy import update
 
 from hhh.core.clock import utcnow
 from hhh.core.config import load_settings
 from hhh.core.database import Database
 from hhh.jobs.worker import working
-from hhh.models import Policy, Role
+from hhh.models import AlertKind, Policy, Role
+from hhh.schemas.alert import ChannelRequest
 from hhh.schemas.policy import PolicyFields
 from hhh.schemas.retention import Retention
 from hhh.schemas.schedule import ScheduleRequest
@@ -96,6 +98,9 @@ PAGES: Mapping[str, str] = {
     "schedule": "/schedules/{schedule}",
     "schedule-edit": "/schedules/{schedule}/edit",
     "schedule-new": "/schedules/new",
+    "alerts": "/alerts",
+    "alert-edit": "/alerts/{channel}/edit",
+    "alert-new": "/new-alert",
     "workers": "/workers",
     "users": "/users",
     "user": "/users/{user}",
@@ -117,6 +122,7 @@ EMPTY_PAGES: Mapping[str, str] = {
             "targets",
             "stores",
             "schedules",
+            "alerts",
             "workers",
             "users",
             "settings",
@@ -178,6 +184,7 @@ class _Furniture:
         ids |= self._work()
         ids |= self._write_history()
         ids |= self._add_schedules()
+        ids |= self._add_channels()
         ids |= self._add_users()
         with self.services.database.transaction() as session:  # else retention would empty it while it is looked at
             session.execute(update(Policy).values(prune_due_at=None))
@@ -247,6 +254,15 @@ class _Furniture:
         paused = schedules.add(ScheduleRequest(target="metrics", cron="15 1 1 * *"))
         schedules.pause(paused.id)
         return {"schedule": added.id}
+
+    def _add_channels(self) -> dict[str, str]:
+        alerts = self.services.alerts
+        mail = SecretStr("mailto://hhh:no-secret@127.0.0.1:9?from=hhh@example.com&to=ops@example.com")
+        added = alerts.channels.add(ChannelRequest(name="ops", url=mail))
+        hook = ChannelRequest(name="chat-of-shops", url=SecretStr("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"))
+        alerts.channels.add(hook.model_copy(update={"targets": ["shop*"], "kinds": [AlertKind.SIZE_ODD]}))
+        alerts.rounds.look(at_once=True)
+        return {"channel": added.id}
 
     def _add_users(self) -> dict[str, str]:
         with self.services.database.transaction() as session:

@@ -117,7 +117,7 @@ def a_web_hook() -> Iterator[WebHook]:
             self.send_response(hook.status)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_arguments: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

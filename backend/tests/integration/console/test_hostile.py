@@ -11,10 +11,12 @@ from urllib.parse import quote, urlencode, urlsplit
 import httpx
 import pytest
 from fastapi.routing import APIRoute
+from pydantic import SecretStr
 from sqlalchemy import MetaData, select
 
 from hhh.console.routes import ROUTERS
-from hhh.models import JobKind, Role
+from hhh.models import AlertKind, JobKind, Role
+from hhh.schemas.alert import ChannelRequest
 from hhh.services import users
 from support.console import Console
 from support.pages import Seen, parse
@@ -24,7 +26,7 @@ from support.sign_in import PASSWORD, expire_access_token, make_user
 PUBLIC = {"/static/{name}", "/sign-in", "/sign-out"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 #: Written by time alone, whatever anybody asks for.
-_BEATS = {"workers"}
+_BEATS = {"workers", "alert_watch", "alert_troubles"}
 #: Begun by itself.
 _UPKEEP = {str(kind) for kind in JobKind} - {"backup", "restore", "verify"}
 _PLACES = re.compile(r"\{[^}]*\}")
@@ -78,7 +80,10 @@ def world(console: Console) -> World:
     schedule = {"target": "shop", "cron": "0 3 * * *", "time_zone": "UTC"}
     answer = console.client.post("/api/v1/schedules", json=schedule, headers=console.token).raise_for_status()
     user = make_user(console.database, email="member@example.com", role=Role.MEMBER)
+    # Told of nothing that happens here.
+    channel = ChannelRequest(name="ops", url=SecretStr("json://127.0.0.1:9/hook"), kinds=[AlertKind.WORKER_LOST])
     ids = {
+        "channel_id": console.services.alerts.channels.add(channel).id,
         "backup_id": backup,
         "restore_id": _id_in(plan),
         "verification_id": _id_in(drill),
