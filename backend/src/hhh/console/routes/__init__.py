@@ -5,6 +5,7 @@ from __future__ import annotations
 from hhh.console.routes import (
     alerts,
     backups,
+    audit,
     drills,
     first_steps,
     overview,
@@ -39,4 +40,5 @@ ROUTERS = (
     alerts.router,
     users.router,
     settings.router,
+    audit.router,
 )
