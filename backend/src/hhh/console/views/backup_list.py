@@ -93,8 +93,8 @@ def read(params: Mapping[str, str]) -> Asked:
         "status": typed["status"] or None,
         "proven": {"yes": True, "no": False}.get(typed["proven"]),
         "pinned": True if typed["pinned"] else None,
-        "created_from": _midnight("from", typed, errors),
-        "created_before": _midnight("to", typed, errors, days=1),
+        "created_from": midnight("from", typed, errors),
+        "created_before": midnight("to", typed, errors, days=1),
         "sort": typed["sort"] or "newest",
         "cursor": params.get("cursor") or None,
         "limit": AT_ONCE,
@@ -133,7 +133,8 @@ def first_line(text: str | None) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 
-def _midnight(name: str, typed: Mapping[str, str], errors: dict[str, str], *, days: int = 0) -> datetime | None:
+def midnight(name: str, typed: Mapping[str, str], errors: dict[str, str], *, days: int = 0) -> datetime | None:
+    """The beginning of a typed day, or of one after it; None, and why, where it is none."""
     if not typed[name]:
         return None
     try:
