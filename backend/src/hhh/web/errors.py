@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hhh.core.errors import DatabaseUnavailable, HHHError, InvalidInput, NotFound
 from hhh.web.pages import wants_page
+from hhh.web.refusals import Refusals
 from hhh.web.state import request_id
 
 #: Here the runbook knows one failure only: 500. The code says which (elsewhere these errors are 503).
@@ -50,6 +51,7 @@ class Answer:
 
 def add_error_handlers(app: FastAPI) -> None:
     """Renders what FastAPI and Starlette would otherwise answer in their own shapes."""
+    app.state.refusals = Refusals()
     for kind in (HHHError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _handle)
 
@@ -97,6 +99,9 @@ def respond(request: Request, error: Exception) -> Response:
 
 
 async def _handle(request: Request, error: Exception) -> Response:
+    refusals: Refusals = request.app.state.refusals
+    if isinstance(error, HHHError) and refusals.concerns(error):
+        await run_in_threadpool(refusals.note, request, error)
     # A page may have to ask the database who is signed in.
     return await run_in_threadpool(respond, request, error) if wants_page(request) else respond(request, error)
 
