@@ -105,7 +105,8 @@ class Remote:
         return ServiceFailed(f"{self.url} gave no answer within {self.seconds:g} seconds", hint="is the service up?")
 
     def _unreachable(self, reason: object) -> ServiceFailed:
-        return ServiceFailed(f"{self.url} can't be reached: {reason}", hint="is the service up, and the address right?")
+        told = reason.strerror if isinstance(reason, OSError) and reason.strerror else reason
+        return ServiceFailed(f"{self.url} can't be reached: {told}", hint="is the service up, and the address right?")
 
     def _refusal(self, error: urllib.error.HTTPError) -> ServiceFailed:
         if error.code in _REDIRECTED:
