@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 
-from hhh import migrations
 from hhh.cli.first_admin import make_first_super_admin, show_password
 from hhh.cli.output import console
 from hhh.cli.session import settings
 from hhh.core.config import Settings
 from hhh.core.database import Database
+from hhh.services.versions import bring_to_this_version
 
 
 def migrate() -> None:
@@ -29,10 +29,9 @@ def _migrate_jobs(loaded: Settings) -> None:
 
 def _migrate_own(loaded: Settings) -> None:
     with contextlib.closing(Database(loaded.own_database_url)) as database:
-        if not migrations.pending(database):
+        if not bring_to_this_version(loaded, database):
             console.print("Nothing to do: the database is of this version.")
             return
-        migrations.upgrade(database)
         console.print("The database is of this version now.")
         # A service that waits for this command goes on without a restart, and needs somebody who may sign in.
         show_password(loaded, make_first_super_admin(loaded, database))

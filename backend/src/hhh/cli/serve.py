@@ -23,6 +23,7 @@ from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import InvalidInput
 from hhh.services.secret_rotation import finish_interrupted
+from hhh.services.versions import bring_to_this_version
 
 
 def serve(
@@ -57,10 +58,9 @@ def serve(
 
 def _prepare(loaded: Settings, database: Database) -> str | None:
     """Migrates, looks at what is shared, makes the first super admin; returns a password that was made for them."""
-    if migrations.pending(database):
-        if not loaded.auto_migrate:
-            return None
-        migrations.upgrade(database)
+    if migrations.pending(database) and not loaded.auto_migrate:
+        return None
+    bring_to_this_version(loaded, database)
     finish_interrupted(loaded, database)
     _check(loaded, database)
     return make_first_super_admin(loaded, database)

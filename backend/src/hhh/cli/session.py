@@ -19,6 +19,7 @@ from hhh.services import audit
 from hhh.services.container import Services, assemble
 from hhh.services.installation import Identity
 from hhh.services.secret_rotation import finish_interrupted
+from hhh.services.versions import bring_to_this_version
 
 #: Log events that a command reports itself, as its error.
 _TOLD = frozenset({"job_failed", "sweep_finding", "copy_not_good"})
@@ -47,14 +48,14 @@ def own_database(loaded: Settings) -> Iterator[Database]:
     """The own database, migrated unless ``HHH_AUTO_MIGRATE`` is false.
 
     Raises:
+        ConfigurationError: it is of a newer version, or workers of an older one are at work.
         MigrationsPending: it is older than this version and may not be migrated here.
         DatabaseUnavailable: it can't be opened; of a file the message tells whose it is.
     """
     with contextlib.closing(Database(loaded.own_database_url)) as database:
-        if _pending(database):
-            if not loaded.auto_migrate:
-                raise MigrationsPending("The database is older than this version", hint="run `hhh migrate`")
-            migrations.upgrade(database)
+        if _pending(database) and not loaded.auto_migrate:
+            raise MigrationsPending("The database is older than this version", hint="run `hhh migrate`")
+        bring_to_this_version(loaded, database)
         finish_interrupted(loaded, database)
         audit.sign_with(database, Identity(loaded, database))
         yield database

@@ -15,6 +15,7 @@ from hhh.core.errors import HHHError
 from hhh.jobs.base import Handled, JobQueue
 from hhh.jobs.clock import JobClock
 from hhh.jobs.periodic import Periodically
+from hhh.jobs.superseded import stop_this_process
 from hhh.jobs.ticker import Ticker
 from hhh.jobs.timing import Timing
 from hhh.jobs.worker import Worker, working
@@ -177,7 +178,14 @@ def embedded_queue(
     """
     settings = services.settings
     grace = settings.drain_seconds if grace is None else grace
-    with working(services, slots=settings.worker_slots, label=label, timing=timing, clock=clock) as worker:
+    with working(
+        services,
+        slots=settings.worker_slots,
+        label=label,
+        timing=timing,
+        clock=clock,
+        superseded=stop_this_process,
+    ) as worker:
         queue = EmbeddedQueue(services, worker, slots=settings.worker_slots, grace=grace, ending=ending)
         queue.start()
         try:

@@ -22,6 +22,7 @@ from hhh.jobs.presence import Presence
 from hhh.jobs.timing import Timing
 from hhh.models import JobKind
 from hhh.repositories import jobs as rows
+from hhh.services import versions
 from hhh.services.cancelling import said
 
 log = structlog.get_logger(__name__)
@@ -108,6 +109,7 @@ class Heartbeat:
         presence: its row; None: it has none.
         timing: how often what is done.
         clock: in whose time leases are given.
+        superseded: is told once, when the installation is of a newer version by now.
     """
 
     def __init__(
@@ -118,7 +120,9 @@ class Heartbeat:
         presence: Presence | None = None,
         timing: Timing | None = None,
         clock: JobClock | None = None,
+        superseded: Callable[[str], None] | None = None,
     ) -> None:
+        self._superseded = superseded
         self._database = database
         self._worker = worker
         self._presence = presence
@@ -193,10 +197,15 @@ class Heartbeat:
                 for run, progress in told
             ]
             # After its jobs: whoever takes those of a worker for lost removes its row last, too.
+            newer = None
             if renews := self._is_worker_due(now):
                 self._renew_worker(session, now)
+                newer = versions.newer_than_this(session)
         if renews:
             self._lease = expires
+        if newer is not None and self._superseded is not None:
+            tell, self._superseded = self._superseded, None
+            tell(newer)
         for (run, progress), cancelled in zip(told, heard, strict=True):
             run.lease, run.written = expires, progress
             run.heard(cancelled)

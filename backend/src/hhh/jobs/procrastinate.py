@@ -21,6 +21,7 @@ from hhh.jobs.procrastinate_app import TASK, sending_app
 from hhh.jobs.procrastinate_names import all_queues, queue_name, queues_to_take
 from hhh.jobs.procrastinate_waiting import Waiting
 from hhh.jobs.procrastinate_worker import Deliveries
+from hhh.jobs.superseded import stop_this_process
 from hhh.jobs.ticker import Ticker
 from hhh.jobs.timing import Timing
 from hhh.jobs.worker import Worker, working
@@ -194,7 +195,7 @@ def procrastinate_queue(
     schema.ensure(url)
     slots = settings.worker_slots if works else 0
     with (
-        working(services, slots=slots, label=label, timing=timing) as worker,
+        working(services, slots=slots, label=label, timing=timing, superseded=stop_this_process) as worker,
         _opened(sending_app(url)) as sender,
     ):
         waiting = Waiting(services.database)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 
 import structlog
@@ -298,6 +298,7 @@ def working(
     label: str = "",
     timing: Timing | None = None,
     clock: JobClock | None = None,
+    superseded: Callable[[str], None] | None = None,
 ) -> Iterator[Worker]:
     """A worker of this process, alive until the block is left.
 
@@ -307,6 +308,7 @@ def working(
         label: what the operator calls it; ``host:pid`` unless they said.
         timing: shorter in tests.
         clock: another one in tests.
+        superseded: is told once, when the installation is of a newer version by now.
 
     Raises:
         DatabaseUnavailable: the own database can't be reached.
@@ -319,7 +321,8 @@ def working(
         if slots:
             presence = Presence(name, label=label, slots=slots, queues=services.settings.worker_queues)
             stack.enter_context(_present(database, clock, presence))
-        heartbeat = stack.enter_context(Heartbeat(database, name, presence=presence, timing=timing, clock=clock))
+        beating = Heartbeat(database, name, presence=presence, timing=timing, clock=clock, superseded=superseded)
+        heartbeat = stack.enter_context(beating)
         worker = Worker(services, name, heartbeat, liveness, presence=presence, timing=timing, clock=clock)
         try:
             yield worker

@@ -21,5 +21,7 @@ class Installation(Base):
     created_at: Mapped[datetime]
     #: The public key (base64) that its manifests are signed with: all workers must have the same.
     signing_key: Mapped[str | None] = mapped_column(String(64))
+    #: The version of the program that all its processes have, but for the last number.
+    program_version: Mapped[str | None] = mapped_column(String(32))
     #: Something that only the right ``HHH_SECRET_KEY`` opens.
     sealed_check: Mapped[str | None] = mapped_column(Text)

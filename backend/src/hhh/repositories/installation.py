@@ -21,6 +21,11 @@ def signing_key(session: Session) -> str | None:
     return session.scalar(select(Installation.signing_key))
 
 
+def program_version(session: Session) -> str | None:
+    """The version of the program that the installation is of; None where none has told yet."""
+    return session.scalar(select(Installation.program_version))
+
+
 def create_installation(session: Session) -> str:
     """Writes the row; the primary key lets only one process win."""
     row = Installation(singleton=1, id=str(uuid.uuid4()), created_at=utcnow())

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import Session
 
 from hhh.core.config import QueueName
 from hhh.models import WorkerRow, WorkerState
+
+
+class Living(NamedTuple):
+    """A worker that gives signs of life."""
+
+    name: str
+    host: str
+    version: str
 
 
 def put(session: Session, row: WorkerRow) -> None:
@@ -31,6 +40,13 @@ def remove_silent(session: Session, *, since: datetime, until: datetime) -> None
 def all_rows(session: Session) -> Sequence[WorkerRow]:
     """Every row, the longest at work first."""
     return session.scalars(select(WorkerRow).order_by(WorkerRow.started_at, WorkerRow.id)).all()
+
+
+def living(session: Session, *, since: datetime, until: datetime) -> Sequence[Living]:
+    """Those whose last sign of life is of that time; of a database of any version that has workers."""
+    asked = select(WorkerRow.name, WorkerRow.host, WorkerRow.version)
+    alive = asked.where(WorkerRow.heartbeat_at.between(since, until)).order_by(WorkerRow.name)
+    return [Living(*row) for row in session.execute(alive)]
 
 
 def taking_jobs(session: Session, *, since: datetime, until: datetime) -> Sequence[str]:

@@ -21,12 +21,13 @@ from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Base, Database
 from hhh.core.errors import HHHError, NotFound, RestoreFailed
-from hhh.models import BackupStatus, Job, JobKind, JobState, VerificationStatus
+from hhh.models import AuditEvent, BackupStatus, Job, JobKind, JobState, VerificationStatus
+from hhh.repositories import audit as audit_rows
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import restored as rows
 from hhh.repositories import restores as restore_rows
 from hhh.repositories import verifications as verification_rows
-from hhh.services import catalogue
+from hhh.services import audit_carrying, catalogue, versions
 from hhh.services.catalogue import Outcome
 from hhh.services.installation import Identity
 from hhh.services.rebuild import rebuild
@@ -56,6 +57,13 @@ class OwnDatabase:
         with self.database.snapshot() as live:
             return rows.carried_over(live)
 
+    def recorded_since(self, target: str, moment: datetime) -> Sequence[AuditEvent]:
+        """What the audit log tells from a moment on, to survive as well; nothing for other targets."""
+        if target != APP:
+            return ()
+        with self.database.snapshot() as live:
+            return audit_rows.recorded_since(live, moment)
+
     def prepare(self, target: str, url: str) -> None:
         """Makes a restored copy ready to go live; a no-op for other targets.
 
@@ -71,8 +79,9 @@ class OwnDatabase:
         if target == APP:
             with contextlib.closing(Database(url)) as copy:
                 make_ready(copy, self.carried_over(target))
+                audit_carrying.carry_over(self.database, copy)
 
-    def went_live(self, target: str, carried_over: Sequence[Base] = ()) -> None:
+    def went_live(self, target: str, carried_over: Sequence[Base] = (), recorded: Sequence[AuditEvent] = ()) -> None:
         """Sees to what can only be done on the live database; a no-op for other targets.
 
         Never raises: the restore has happened. What fails is logged, and can be done by hand.
@@ -80,6 +89,7 @@ class OwnDatabase:
         Args:
             target: that was restored.
             carried_over: for a database that was put back without being prepared.
+            recorded: the same, by the audit log.
         """
         if target != APP:
             return
@@ -87,6 +97,7 @@ class OwnDatabase:
         with _logged("own_database_not_brought_to_now", hint="jobs and sessions of its time may look alive"):
             if carried_over:
                 _bring_to_now(self.database, carried_over)
+                audit_carrying.follow_on(self.database, recorded)
         with _logged("catalogue_not_rebuilt", hint="run `hhh catalogue rebuild`"):
             for store in self.stores.all():
                 keys = trusted_keys(self.settings, self.identity)
@@ -105,7 +116,11 @@ def make_ready(copy: Database, carried_over: Sequence[Base] = ()) -> int:
         RestoreFailed, ConfigurationError, DatabaseUnavailable: as for `OwnDatabase.prepare`.
     """
     _refuse_foreign(copy)
-    return _bring_to_now(copy, carried_over)
+    interrupted = _bring_to_now(copy, carried_over)
+    versions.refuse_newer(copy)
+    with copy.transaction() as session:
+        versions.record(session)
+    return interrupted
 
 
 @contextlib.contextmanager

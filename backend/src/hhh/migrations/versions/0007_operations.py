@@ -15,6 +15,7 @@ _MOMENT = sa.DateTime(timezone=True)
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("asked_by", sa.JSON))
+    op.add_column("installation", sa.Column("program_version", sa.String(32)))
     _create_tokens()
     _create_second_factor()
     _create_audit_log()
@@ -232,4 +233,5 @@ def downgrade() -> None:
         op.drop_column("sessions", column)
     for column in ("sealed_totp", "totp_since", "totp_step"):
         op.drop_column("users", column)
+    op.drop_column("installation", "program_version")
     op.drop_column("jobs", "asked_by")
