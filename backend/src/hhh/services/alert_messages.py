@@ -30,8 +30,14 @@ class Told(NamedTuple):
     kind: str
     subject: str
     target: str | None
-    title: str
+    #: What is told in a few words, without the name of the service.
+    head: str
     body: str
+
+    @property
+    def title(self) -> str:
+        """The subject of a mail."""
+        return f"HHH Backup: {self.head}"
 
 
 class Teller:
@@ -113,8 +119,8 @@ def at_once(messages: Sequence[Told]) -> Sequence[Told]:
         return messages
     over = sum(each.event is AlertEvent.ENDED for each in messages)
     event = AlertEvent.ENDED if over == len(messages) else AlertEvent.BEGUN
-    title = f"{len(messages)} changes at once: {messages[0].title} and more"
-    lines = [f"- {each.title}" for each in messages]
+    title = f"{len(messages)} changes at once: {messages[0].head} and more"
+    lines = [f"- {each.head}" for each in messages]
     first = next((each for each in messages if each.event is not AlertEvent.ENDED), messages[0])
     return [_told(event, SEVERAL, "", None, title, [*lines, "", "The first of them:", "", first.body])]
 
@@ -126,7 +132,7 @@ def message_of(found: Found) -> dict[str, str]:
 
 def _told(event: AlertEvent, kind: str, subject: str, target: str | None, title: str, lines: Sequence[str]) -> Told:
     head = " ".join(harmless(title).split())[:_LONGEST_TITLE]
-    return Told(event, kind, subject, target, f"HHH Backup: {head}", harmless("\n".join(lines)))
+    return Told(event, kind, subject, target, head, harmless("\n".join(lines)))
 
 
 def _age(span: timedelta) -> str:

@@ -104,7 +104,7 @@ class AlertRound:
             trouble_rows.forget_lost(session, before=now - _LOST_KEPT, alive_since=now - _SILENT)
         for each in told:
             write = log.info if each.event is AlertEvent.ENDED else log.warning
-            write(f"trouble_{each.event}", kind=each.kind, subject=each.subject, told=each.title)
+            write(f"trouble_{each.event}", kind=each.kind, subject=each.subject, told=each.head)
         return True
 
 
@@ -159,8 +159,9 @@ def _row(found: Found, now: datetime) -> Trouble:
 def _hand_out(session: Session, told: Sequence[Told], now: datetime) -> None:
     for channel in rows.channels(session) if told else ():
         if channel.enabled:
-            for each in at_once([one for one in told if wants(channel, one)]):
-                session.add(_delivery(channel.id, each, now))
+            messages = at_once([one for one in told if wants(channel, one)])
+            for place, each in enumerate(messages):  # they are sent in the order of their moments
+                session.add(_delivery(channel.id, each, now + timedelta(microseconds=place)))
 
 
 def _delivery(channel_id: str, told: Told, now: datetime) -> AlertDelivery:

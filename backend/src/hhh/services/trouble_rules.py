@@ -128,15 +128,16 @@ def _failing_stores(facts: Facts) -> Iterator[Found]:
     for store in sorted({*facts.failing, *lacking}):
         error = facts.failing.get(store)
         copies = lacking.get(store)
-        what = f"The store {store} can't be used." if error is not None else f"The store {store} lacks copies."
+        told = [f"The store {store} can't be used."] if error is not None else []
         if copies is not None:
-            what += f" It lacks {counted(copies.copies, 'copy', 'copies')} of backups that should be in it."
+            lacking_copies = counted(copies.copies, "copy", "copies")
+            told.append(f"The store {store} lacks {lacking_copies} of backups that should be in it.")
         yield Found(
             kind=AlertKind.STORE_FAILING,
             subject=store,
             target=None,
             title=f"Store {store}: failing",
-            what=what,
+            what=" ".join(told),
             said=last_line(error or (copies.error if copies is not None else None)),
             advice=f"Try it: hhh storage test {store}. Missing copies are made again by themselves once it works",
         )

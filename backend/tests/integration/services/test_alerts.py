@@ -1,8 +1,14 @@
-"""What goes wrong is told, once, to real receivers; and that it is over."""
+"""What goes wrong is told once, to real receivers, and that it is over; a receiver that fails keeps nobody waiting."""
 
-from collections.abc import Iterator
+import dataclasses
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -10,28 +16,94 @@ from sqlalchemy.orm import Session
 
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
+from hhh.core.errors import InvalidInput
+from hhh.jobs.watch import Watch
 from hhh.jobs.worker import working
+from hhh.models import AlertChannel, AuditEvent, BackupStatus, LostWorker, Schedule
 from hhh.models.alert import AlertKind
-from hhh.schemas.alert import ChannelRequest, ChannelResource
-from hhh.services.container import Services
-from support.local_services import services_with_a_target
+from hhh.repositories import alerts as rows
+from hhh.schemas.alert import ChannelChange, ChannelRequest, ChannelResource
+from hhh.schemas.schedule import ScheduleRequest
+from hhh.services import alert_sending
+from hhh.services.alert_outbox import Outbox
+from hhh.services.alert_sending import Message, Receiver
+from hhh.services.container import Services, assemble
+from hhh.services.sealing import Sealing, channel_owner
+from hhh.services.secret_rotation import new_key, rotate
+from hhh.storages.registry import make_place
+from support.local_services import services_with_a_target, settings_in
 from support.receivers import Mailbox, WebHook, a_mailbox, a_web_hook
-from support.sqlite_data import make_sqlite_database
+from support.recoverable import a_backup
+from support.waiting import wait_until
+
+SECRET = "s3cret-of-the-hook"
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
 def services(sqlite_database: Database, tmp_path: Path) -> Services:
-    return services_with_a_target(tmp_path, sqlite_database, target="shop", public_url="https://hhh.example")
+    services = services_with_a_target(tmp_path, sqlite_database, target="shop", public_url="https://hhh.example")
+    make_place(services.settings.default_storage_url)
+    return services
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def mailbox() -> Iterator[Mailbox]:
     with a_mailbox() as mailbox:
         yield mailbox
 
 
-def set_up(services: Services, url: str, name: str = "ops", **more: object) -> ChannelResource:
+@pytest.fixture
+def hook() -> Iterator[WebHook]:
+    with a_web_hook() as hook:
+        yield hook
+
+
+class Clock:
+    """A clock that is set."""
+
+    def __init__(self) -> None:
+        self.time = utcnow()
+
+    def now(self, _session: Session) -> datetime:
+        return self.time
+
+
+@dataclasses.dataclass
+class Sent:
+    """In the place of the process that sends: keeps what it is given. What it does itself stands in other tests."""
+
+    messages: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    error: str | None = None
+
+    def __call__(self, receiver: Receiver, messages: Sequence[Message]) -> Mapping[str, str | None]:
+        if self.error is None:
+            self.messages += [(receiver.url, each.title) for each in messages]
+        return {each.id: self.error for each in messages}
+
+    @property
+    def titles(self) -> list[str]:
+        return [title for _, title in self.messages]
+
+
+@pytest.fixture
+def sent() -> Sent:
+    return Sent()
+
+
+def set_up(services: Services, url: str, name: str = "ops", **more: Any) -> ChannelResource:
     return services.alerts.channels.add(ChannelRequest(name=name, url=SecretStr(url), **more))
+
+
+def a_channel(services: Services, name: str = "ops", **more: Any) -> None:
+    """A channel, of which nobody looks whether its URL can be used: that takes a process."""
+    row = AlertChannel(id=str(uuid.uuid4()), name=name, enabled=True, created_at=utcnow())
+    with services.database.transaction() as session:
+        url = f"json://127.0.0.1:9/{name}"
+        row.sealed_url = Sealing(services.settings).seal(session, url, owner=channel_owner(row.id))
+        for column, value in more.items():
+            setattr(row, column, value)
+        session.add(row)
 
 
 def take(services: Services, target: str = "shop") -> None:
@@ -40,24 +112,367 @@ def take(services: Services, target: str = "shop") -> None:
         worker.execute(worker.create(services.backups.request(target)))
 
 
-def look_and_deliver(services: Services) -> None:
+def fail(services: Services, error: str = "pg_dump: error: out of luck", target: str = "shop") -> str:
+    """A backup that has failed."""
+    return a_backup(services.database, target, status=BackupStatus.FAILED, error=error, age=timedelta())
+
+
+def look(services: Services) -> None:
     assert services.alerts.rounds.look(at_once=True) is not None
-    services.alerts.outbox.deliver_all()
 
 
-def test_a_backup_that_fails_is_told_by_mail_with_what_to_do_and_again_when_backups_succeed(
+# ------------------------------------------------------------------------------------------------ to real receivers
+
+
+def test_a_failed_backup_is_told_by_mail_with_all_that_helps_and_so_is_its_recovery(
     services: Services, mailbox: Mailbox, tmp_path: Path
 ) -> None:
     set_up(services, mailbox.url())
     take(services)
     (tmp_path / "shop.db").rename(tmp_path / "away.db")
     take(services)
-    look_and_deliver(services)
-    [mail] = mailbox.mails
-    print(mail.subject, mail.text)
-    assert mail.to == ["ops@example.com"]
-    assert mail.subject == "HHH Backup: shop: backup failed"
+    look(services)
+    services.alerts.outbox.deliver_all()
     (tmp_path / "away.db").rename(tmp_path / "shop.db")
     take(services)
-    look_and_deliver(services)
-    print(mailbox.mails[1].subject, mailbox.mails[1].text)
+    look(services)
+    services.alerts.outbox.deliver_all()
+
+    failed, recovered = mailbox.mails
+    assert failed.to == ["ops@example.com"]
+    assert failed.subject == "HHH Backup: shop: backup failed"
+    told = failed.text.splitlines()
+    assert told[0].startswith("The backup of shop that was begun at ")
+    assert told[1].startswith("It said: ")
+    assert "shop.db can't be opened: No such file or directory" in told[1]
+    assert told[3].startswith("Newest good backup: backup_")
+    assert told[4] == "Newest proven backup: none"
+    assert told[6:] == [
+        "What to do: Put that right, then: hhh backup run shop",
+        "In the console: https://hhh.example/targets/shop",
+    ]
+    assert recovered.subject == "HHH Backup: shop: backups succeed again"
+    assert recovered.text.startswith("It is over. Since ")
+
+
+def test_a_web_hook_gets_it_as_json_with_how_grave_it_is(services: Services, hook: WebHook) -> None:
+    set_up(services, hook.url(SECRET))
+    fail(services)
+    look(services)
+    services.alerts.outbox.deliver_all()
+    a_backup(services.database, "shop", age=timedelta())
+    look(services)
+    services.alerts.outbox.deliver_all()
+
+    assert [(each["title"], each["type"]) for each in hook.posts] == [
+        ("HHH Backup: shop: backup failed", "failure"),
+        ("HHH Backup: shop: backups succeed again", "success"),
+    ]
+    assert hook.paths == [f"/{SECRET}"] * 2
+
+
+def test_a_message_waits_for_a_receiver_that_is_down_and_arrives_once_it_is_back(
+    services: Services, hook: WebHook
+) -> None:
+    clock, channel = Clock(), set_up(services, hook.url(SECRET))
+    outbox = Outbox(services.settings, services.database, clock=clock)
+    fail(services)
+    look(services)
+    clock.time = utcnow()
+    hook.status = 503
+    outbox.deliver_all()
+    [delivery] = services.alerts.deliveries(limit=10, undelivered=True)
+    assert (delivery.status, delivery.attempts) == ("waiting", 1)
+    assert "503" in (delivery.error or "")
+    assert services.alerts.channels.get(channel.id).last_error == delivery.error
+
+    hook.status = 200
+    clock.time += MINUTE - timedelta(seconds=1)
+    outbox.deliver_all()
+    assert hook.posts == []
+    clock.time += timedelta(seconds=2)
+    outbox.deliver_all()
+    assert hook.titles == ["HHH Backup: shop: backup failed"]
+    [delivery] = services.alerts.deliveries(limit=10)
+    assert (delivery.status, delivery.attempts, delivery.error) == ("delivered", 2, None)
+    assert services.alerts.channels.get(channel.id).last_error is None
+
+
+def test_a_receiver_that_hangs_keeps_neither_other_channels_nor_a_backup_waiting(
+    services: Services, hook: WebHook, mailbox: Mailbox
+) -> None:
+    set_up(services, hook.url(), "hangs")
+    set_up(services, mailbox.url(to="other@example.com"), "works")
+    hook.answers.clear()
+    fail(services)
+    watch = Watch(services, works=True)
+    look(services)
+    watch.deliver()
+    wait_until(lambda: any(mail.to == ["other@example.com"] for mail in mailbox.mails), what="the mail")
+    take(services)
+    assert services.recoverability.of("shop").last_attempt_status == "success"
+    look(services)
+
+    assert hook.posts == []
+    hook.answers.set()
+    wait_until(lambda: not _is_sending("hangs", services), what="the end of what was sent")
+
+
+def _is_sending(name: str, services: Services) -> bool:
+    with services.database.snapshot() as session:
+        channel = rows.channel_named(session, name)
+        return channel is not None and channel.sending_until is not None
+
+
+def test_a_receiver_that_answers_too_late_is_left(hook: WebHook) -> None:
+    hook.answers.clear()
+    receiver = Receiver(hook.url(), refuse_local=False, patience=1.5)
+    told = alert_sending.send(receiver, [Message("1", "a", "b", "info"), Message("2", "a", "b", "info")])
+    assert told == {"1": "It did not answer within 1.5 seconds"}
+
+
+def test_where_local_addresses_are_refused_nothing_goes_there_by_any_name(hook: WebHook, tmp_path: Path) -> None:
+    refusing = settings_in(tmp_path, refuse_local_addresses=True)
+    with pytest.raises(InvalidInput, match="of this machine or of its link"):
+        alert_sending.opened(refusing, hook.url())
+    # A mail goes to the server that an option names, whatever stands in the host's place.
+    hidden = f"mailto://a:b@example.com:{hook.port}?smtp=localhost&from=a@example.com&to=b@example.com"
+    told = alert_sending.send(alert_sending.opened(refusing, hidden), [Message("1", "a", "b", "info")])
+    assert "HHH_REFUSE_LOCAL_ADDRESSES is set" in (told["1"] or "")
+
+
+# ------------------------------------------------------------------------------------------------- once, and to whom
+
+
+def delivering(services: Services, sent: Sent) -> Callable[[], list[str]]:
+    """What looks, delivers, and answers the titles that came of it."""
+    outbox = Outbox(services.settings, services.database, send=sent)
+
+    def round_() -> list[str]:
+        before = len(sent.messages)
+        look(services)
+        outbox.deliver_all()
+        return sent.titles[before:]
+
+    return round_
+
+
+def test_the_same_is_told_once_and_again_only_when_it_changes(services: Services, sent: Sent) -> None:
+    round_ = delivering(services, sent)
+    a_channel(services)
+    assert round_() == []
+    fail(services, "connection to port 5432 failed")
+    assert round_() == ["HHH Backup: shop: backup failed"]
+    assert round_() == []
+    fail(services, "connection to port 5433 failed")
+    assert round_() == []
+    fail(services, "password authentication failed")
+    assert round_() == ["HHH Backup: shop: backup failed"]
+    [trouble] = services.alerts.troubles().troubles
+    assert trouble.said == "password authentication failed"
+    assert trouble.told_at > trouble.since
+    a_backup(services.database, "shop", age=timedelta())
+    assert round_() == ["HHH Backup: shop: backups succeed again"]
+    assert round_() == []
+
+
+def test_each_channel_is_told_of_its_kinds_and_targets_and_of_what_has_no_target(
+    services: Services, sent: Sent
+) -> None:
+    round_ = delivering(services, sent)
+    channels: dict[str, dict[str, Any]] = {
+        "everything": {},
+        "shops": {"targets": ["sh*", "other"]},
+        "others": {"targets": ["other"]},
+        "sizes": {"kinds": [AlertKind.SIZE_ODD]},
+        "off": {"enabled": False},
+    }
+    for name, more in channels.items():
+        a_channel(services, name, **more)
+    fail(services)
+    with services.database.transaction() as session:
+        session.add(LostWorker(id="w", name="prover", host="h", heartbeat_at=utcnow(), lost_at=utcnow()))
+    round_()
+    assert sorted((url.rpartition("/")[2], title.rpartition(": ")[2]) for url, title in sent.messages) == [
+        ("everything", "backup failed"),
+        ("everything", "lost"),
+        ("others", "lost"),
+        ("shops", "backup failed"),
+        ("shops", "lost"),
+    ]
+
+
+def test_many_at_once_come_as_one_message(services: Services, sent: Sent) -> None:
+    round_ = delivering(services, sent)
+    a_channel(services)
+    for number in range(12):
+        services.targets.add(f"t{number:02}", f"sqlite:////nowhere/{number}.db")
+        fail(services, target=f"t{number:02}")
+    assert round_() == ["HHH Backup: 12 changes at once: t00: backup failed and more"]
+
+
+def test_a_target_that_is_registered_no_more_is_not_told_as_recovered(services: Services, sent: Sent) -> None:
+    round_ = delivering(services, sent)
+    a_channel(services)
+    fail(services)
+    round_()
+    services.targets.remove("shop")
+    assert round_() == []
+    assert services.alerts.troubles().troubles == []
+
+
+def test_however_many_look_at_once_each_trouble_is_told_once(own_database: Database, tmp_path: Path) -> None:
+    services = services_with_a_target(tmp_path, own_database, target="shop")
+    a_channel(services)
+    url = own_database.url.render_as_string(hide_password=False)
+    for number in range(3):
+        fail(services, f"error {'x' * number}")
+        with closing(Database(url)) as other, ThreadPoolExecutor(2) as threads:
+            both = (services, assemble(services.settings, other))
+            begin = threading.Barrier(2)
+
+            def look_together(each: Services, begin: threading.Barrier = begin) -> None:
+                begin.wait()
+                each.alerts.rounds.look(at_once=True)
+
+            list(threads.map(look_together, both))
+            assert len(services.alerts.deliveries(limit=10)) == number + 1
+            sent = Sent()
+            outboxes = [Outbox(each.settings, each.database, send=sent) for each in both]
+            list(threads.map(Outbox.deliver_all, outboxes))
+            assert sent.titles == ["HHH Backup: shop: backup failed"]
+
+
+def test_a_round_is_due_a_minute_after_the_last_whoever_had_that(services: Services) -> None:
+    rounds = services.alerts.rounds
+    assert rounds.look() is not None
+    assert rounds.look() is None
+    with services.database.transaction() as session:
+        rows.watch(session).looked_at = utcnow() - 2 * MINUTE
+    assert rounds.look(works=False) is None  # who runs no jobs waits for longer
+    assert rounds.look() is not None
+
+
+# ----------------------------------------------------------------------------------------------------- again and again
+
+
+def test_what_was_sent_by_a_process_that_died_is_sent_once_more(services: Services, sent: Sent) -> None:
+    clock = Clock()
+    outbox = Outbox(services.settings, services.database, send=sent, clock=clock)
+    a_channel(services)
+    fail(services)
+    look(services)
+    clock.time = utcnow()
+    [parcel] = outbox.claim()  # and dies
+    assert len(parcel.messages) == 1
+    outbox.deliver_all()
+    assert sent.titles == []
+    clock.time += 6 * MINUTE
+    outbox.deliver_all()
+    assert len(sent.titles) == 1
+
+
+def test_it_is_tried_less_and_less_often_and_given_up_after_a_day(services: Services) -> None:
+    sent, clock = Sent(error="nobody there"), Clock()
+    outbox = Outbox(services.settings, services.database, send=sent, clock=clock)
+    a_channel(services)
+    fail(services)
+    look(services)
+    clock.time = utcnow()
+    waits = []
+    for _ in range(40):
+        outbox.deliver_all()
+        [delivery] = services.alerts.deliveries(limit=10)
+        if delivery.next_try_at is None:
+            break
+        waits.append(round((delivery.next_try_at - clock.time) / MINUTE))
+        clock.time = delivery.next_try_at
+    assert waits[:7] == [1, 2, 5, 15, 60, 60, 60]
+    assert sum(waits) in range(24 * 60, 26 * 60)
+    assert (delivery.status, delivery.error) == ("given up", "nobody there")
+
+
+def test_what_waited_goes_before_what_came_later(services: Services) -> None:
+    sent, clock = Sent(error="nobody there"), Clock()
+    outbox = Outbox(services.settings, services.database, send=sent, clock=clock)
+    a_channel(services)
+    fail(services)
+    look(services)
+    clock.time = utcnow()
+    outbox.deliver_all()
+    a_backup(services.database, "shop", age=timedelta())
+    look(services)
+    sent.error, clock.time = None, utcnow()
+    outbox.deliver_all()
+    assert [title.rpartition(": ")[2] for title in sent.titles] == ["backup failed", "backups succeed again"]
+
+
+# ----------------------------------------------------------------------------------------------- the dead man's switch
+
+
+def test_a_good_round_calls_the_dead_mans_switch_and_a_bad_one_does_not(
+    sqlite_database: Database, tmp_path: Path, hook: WebHook
+) -> None:
+    url = f"http://127.0.0.1:{hook.port}/ping/{SECRET}"
+    services = services_with_a_target(tmp_path, sqlite_database, target="shop", heartbeat_url=url)
+    watch = Watch(services, works=True)
+    watch.look()
+    wait_until(lambda: hook.paths == [f"/ping/{SECRET}"], what="the call")
+
+    schedule = services.schedules.add(ScheduleRequest(target="shop", cron="@hourly"))
+    with services.database.transaction() as session:  # nobody begins its runs
+        session.get_one(Schedule, schedule.id).next_run_at = utcnow() - timedelta(minutes=10)
+    watch.soon()
+    watch.look()
+    sqlite_database.close()
+    for call in threading.enumerate():
+        if call.name == "alert":
+            call.join()
+    assert len(hook.paths) == 1
+
+
+# ------------------------------------------------------------------------------------------------------------- secrets
+
+
+def test_the_url_of_a_channel_is_told_nowhere(
+    services: Services, hook: WebHook, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    url = f"json://hhh:{SECRET}@127.0.0.1:{hook.port}/{SECRET}?token={SECRET}"
+    channel = set_up(services, url)
+    hook.status = 500
+    fail(services)
+    look(services)
+    services.alerts.outbox.deliver_all()
+    tested = services.alerts.channels.test("ops")
+    services.alerts.channels.change("ops", ChannelChange(name="other"))
+    with services.database.snapshot() as session:
+        audited = [each.detail for each in session.query(AuditEvent)]
+
+    assert tested.ok is False
+    assert channel.url == f"json://127.0.0.1:{hook.port}/***"
+    told = [channel, services.alerts.channels.list(), services.alerts.deliveries(limit=10), tested, audited]
+    assert SECRET not in repr(told)
+    assert f"127.0.0.1:{hook.port}/***" in repr(audited)
+    captured = capfd.readouterr()
+    assert SECRET not in captured.out + captured.err
+    services.database.close()
+    assert all(SECRET.encode() not in file.read_bytes() for file in (tmp_path / "data").glob("hhh.db*"))
+
+
+def test_another_secret_key_opens_channels_as_well(services: Services, hook: WebHook, tmp_path: Path) -> None:
+    set_up(services, hook.url())
+    rotation = rotate(services.settings, services.database, new_key())
+    assert rotation.channels == 1
+    assert "can't be opened" in (services.alerts.channels.list()[0].problem or "")
+    again = assemble(settings_in(tmp_path), services.database)
+    assert again.alerts.channels.test("ops").ok is True
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["dbus://", "syslog://", "windows://", "macosx://", "nonsense", "json://", "file:///etc/passwd", "mailto://\n"],
+)
+def test_where_alerts_cannot_go_is_said_when_a_channel_is_set_up(services: Services, url: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        set_up(services, url)
+    assert refused.value.hint
