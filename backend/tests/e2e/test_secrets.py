@@ -76,15 +76,13 @@ class Eavesdropper:
         """What is told is a secret, which may stand in this answer alone."""
         return self.client.request(method, path, json=body).raise_for_status()
 
-    def ended(self, path: str) -> httpx.Response:
-        """The job's last state."""
-        last = wait_until(
-            lambda: (seen := self.client.get(path)) and seen.json()["status"] not in {"queued", "running"} and seen,
-            seconds=60,
-            what=f"the end of {path}",
-        )
-        self.heard.append((path, last.text))
-        return last
+    def ended(self, path: str) -> None:
+        """Waits for the end of a job, and keeps how it ended."""
+        wait_until(lambda: self._has_ended(path), seconds=60, what=f"the end of {path}")
+        self.ask("GET", path)
+
+    def _has_ended(self, path: str) -> bool:
+        return self.client.get(path).json()["status"] not in {"queued", "running"}
 
 
 @pytest.fixture
