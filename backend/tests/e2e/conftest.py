@@ -8,7 +8,7 @@ import pytest
 
 from support.documentation import Operator
 from support.postgres import PostgresServer
-from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service, hhh_command
+from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service
 from support.session import current_session
 
 
@@ -34,11 +34,8 @@ def own(request: pytest.FixtureRequest, tmp_path: Path, any_postgres: PostgresSe
 
 @pytest.fixture(scope="module")
 def shared_service() -> Iterator[Service]:
-    """One service for all tests of a module that leave it as it was but for more backups, users and targets.
-
-    It is the installed command, begun as an operator begins it.
-    """
-    with Service(current_session().new_folder("shared-service"), command=[*hhh_command(), "serve"]) as running:
+    """One service for all tests of a module that leave it as it was but for more backups, users and targets."""
+    with Service(current_session().new_folder("shared-service")) as running:
         yield running
 
 

@@ -8,6 +8,7 @@ import re
 import sqlite3
 import time
 import uuid
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import pytest
 
 from support.documentation import RUNBOOK, Answer, Operator, blocks, require_programs
 from support.postgres import ONE_MAJOR_AT_FIRST, PostgresServer
-from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service, ServiceFactory
+from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service, ServiceFactory, hhh_command
+from support.session import current_session
 from support.triggers import failure, trigger
 
 #: The first runbook's own commands; operators have scripts made of them.
@@ -39,6 +41,13 @@ curl -i -b cookies.txt "{{base_url}}/api/v1/backups/stats"
 }
 BACKUP_FILE = re.compile(r"backup_\d{8}_\d{6}(_\d+)?\.sql")
 MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\+00:00")
+
+
+@pytest.fixture(scope="module")
+def shared_service() -> Iterator[Service]:
+    """The installed command, begun as an operator begins it."""
+    with Service(current_session().new_folder("shared-service"), command=[*hhh_command(), "serve"]) as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The documentation's own commands, so that what readers run is what is tested.
+"""The documentation's own commands, so that what readers run is what is tested; only that `hhh` begins at once.
 
 A block is a fenced piece of code with `<!-- block: name -->` on the line before it.
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from support.quick_hhh import quick_hhh_folder
 from support.service import Service
 
 ROOT = Path(__file__).parents[3]
@@ -76,7 +77,7 @@ class Operator:
         #: What they have set in their shell.
         self.environment: dict[str, str] = {"HOME": str(folder), **(service.environment if service else {})}
         path = self.environment.get("PATH", os.environ.get("PATH", os.defpath))
-        self.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
+        self.environment["PATH"] = os.pathsep.join([str(quick_hhh_folder()), str(Path(sys.executable).parent), path])
         self._base_url = service.base_url if service else ""
         self._blocks = blocks(page)
 

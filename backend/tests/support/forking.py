@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 #: What takes long to load, and neither reads the environment nor starts a thread while it does.
 _LOADED = ("hhh.main", "uvicorn", "typer", "rich.console", "rich.progress", "rich.table", "alembic.command")
@@ -60,6 +60,19 @@ class Forked:
         #: Its id, which is that of its session and its process group as well.
         self.pid: int = self._process.pid
 
+    @classmethod
+    def begin(
+        cls,
+        work: Callable[[], object],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        stdout: Path,
+        stderr: Path,
+    ) -> Self:
+        """Begins some work; what it writes is added to the files."""
+        return cls(_Start(work, folder, dict(environment), (Path(os.devnull), stdout, stderr)))
+
     def poll(self) -> int | None:
         """See `Running`."""
         return self._process.exitcode
@@ -77,11 +90,33 @@ class Forked:
             os.kill(self.pid, sig)
 
 
+def begin(
+    command: Sequence[str], *, folder: Path, environment: Mapping[str, str], stdout: Path, stderr: Path
+) -> Running:
+    """Starts a command in a session of its own; what it writes is added to the files.
+
+    One of this interpreter with `-c` is forked.
+    """
+    if list(command[:2]) == [sys.executable, "-c"]:
+        work = functools.partial(_program, command[2], tuple(command[3:]))
+        return Forked.begin(work, folder=folder, environment=environment, stdout=stdout, stderr=stderr)
+    with stdout.open("ab") as out, stderr.open("ab") as err:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+
+
 def fork_hhh(
     arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str], stdout: Path, stderr: Path
 ) -> Forked:
     """Starts `hhh` with these arguments; what it writes is added to the files."""
-    return Forked(_Start(_command(arguments), folder, environment, (Path(os.devnull), stdout, stderr)))
+    return Forked.begin(_command(arguments), folder=folder, environment=environment, stdout=stdout, stderr=stderr)
 
 
 def run_hhh(
@@ -121,36 +156,45 @@ def _context() -> ForkServerContext:
     return context
 
 
-def _become(start: _Start) -> None:
-    os.setsid()
-    os.chdir(start.folder)
-    os.environ.clear()
-    os.environ.update(start.environment)
-    time.tzset()
-    _open(start.files)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
-    start.work()
-
-
-def _command(arguments: Sequence[str]) -> Callable[[], object]:
-    return functools.partial(_hhh, tuple(arguments))
-
-
-def _hhh(arguments: Sequence[str]) -> None:
+def hhh(arguments: Sequence[str]) -> None:
+    """Does what `hhh` does with these arguments, and ends this process."""
     from hhh.cli import main
 
     sys.argv = ["hhh", *arguments]
     main()
 
 
-def _open(files: tuple[Path, Path, Path]) -> None:
-    flags = (os.O_RDONLY, os.O_WRONLY | os.O_CREAT | os.O_APPEND, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for descriptor, (file, how) in enumerate(zip(files, flags, strict=True)):
-        opened = os.open(file, how, 0o600)
-        os.dup2(opened, descriptor)
-        os.close(opened)
+def _program(program: str, arguments: Sequence[str]) -> None:
+    sys.argv = ["-c", *arguments]
+    exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
+
+
+def become(folder: Path, environment: Mapping[str, str], descriptors: Sequence[int]) -> None:
+    """Makes this process one with that folder, that environment and those files for standard input, output, error."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
     # They live as long as the process.
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_DFL if signum == signal.SIGTERM else signal.default_int_handler)
+
+
+def _become(start: _Start) -> None:
+    os.setsid()
+    adding = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    descriptors = [
+        os.open(file, how, 0o600) for file, how in zip(start.files, (os.O_RDONLY, adding, adding), strict=True)
+    ]
+    become(start.folder, start.environment, descriptors)
+    start.work()
+
+
+def _command(arguments: Sequence[str]) -> Callable[[], object]:
+    return functools.partial(hhh, tuple(arguments))

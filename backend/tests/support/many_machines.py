@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Protocol
 
 import pytest
 
-from support.forking import Running, fork_hhh
+from support.forking import Running, begin, fork_hhh
 from support.postgres import PostgresServer
 from support.service import Service
 from support.session import current_session
@@ -49,7 +48,7 @@ class WorkerProcess:
         log = self.log_file = folder / f"{name}.log"
         log.touch()
         self.process: Running = (
-            _spawn([*command, *arguments], folder, environment, log)
+            begin([*command, *arguments], folder=folder, environment=environment, stdout=log, stderr=log)
             if command
             else fork_hhh(arguments, folder=folder, environment=environment, stdout=log, stderr=log)
         )
@@ -83,19 +82,6 @@ class WorkerProcess:
     def _is_up(self) -> bool:
         assert self.process.poll() is None, self.log()
         return "Taking jobs" in self.log()
-
-
-def _spawn(command: list[str], folder: Path, environment: Mapping[str, str], log_file: Path) -> Running:
-    with log_file.open("ab") as log:
-        return subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
 
 
 class ManyMachines:

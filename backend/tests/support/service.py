@@ -14,7 +14,7 @@ from typing import Protocol, Self
 import httpx
 import pytest
 
-from support.forking import Running, fork_hhh
+from support.forking import Running, begin, fork_hhh
 from support.own_databases import migrated_file
 from support.ports import LOOPBACK, free_port
 from support.session import current_session
@@ -70,7 +70,7 @@ class Service:
 
     def start(self) -> Self:
         """Start it and wait until it answers that it is healthy; RuntimeError with its log if it ends instead."""
-        self._process = self._fork() if self._command is None else self._spawn(self._command)
+        self._process = self._begin()
         self._started.append(self._process)
         current_session().watch(self._process)
         try:
@@ -180,26 +180,11 @@ class Service:
         names = {f"HHH_{name.upper()}": str(value) for name, value in {**ours, **settings}.items()}
         return {"PATH": os.environ.get("PATH", os.defpath), **names, **more}
 
-    def _fork(self) -> Running:
-        return fork_hhh(
-            self._arguments,
-            folder=self.folder,  # no stray .env
-            environment=self.environment,
-            stdout=self.stdout_file,
-            stderr=self.stderr_file,
-        )
-
-    def _spawn(self, command: Sequence[str]) -> Running:
-        with self.stdout_file.open("ab") as stdout, self.stderr_file.open("ab") as stderr:
-            return subprocess.Popen(
-                command,
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                start_new_session=True,
-            )
+    def _begin(self) -> Running:
+        where = {"folder": self.folder, "stdout": self.stdout_file, "stderr": self.stderr_file}  # no stray .env
+        if self._command is None:
+            return fork_hhh(self._arguments, environment=self.environment, **where)
+        return begin(self._command, environment=self.environment, **where)
 
     def _wait_for_health(self) -> None:
         wait_until(lambda: self.is_healthy() or not self.is_running(), seconds=_START_SECONDS, what="a healthy service")
