@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from hhh.models import AuditEvent, AuditHead
@@ -50,6 +50,20 @@ def add(session: Session, events: Sequence[AuditEvent]) -> None:
         session.flush()
 
 
+def append(session: Session, events: Sequence[AuditEvent]) -> None:
+    """Writes events of another database as they are: they follow on those that are here."""
+    names = AuditEvent.__table__.columns.keys()
+    session.execute(insert(AuditEvent), [{name: getattr(event, name) for name in names} for event in events])
+    head = lock_head(session)
+    head.seq, head.hash = events[-1].seq, events[-1].hash
+
+
+def recorded_since(session: Session, moment: datetime) -> Sequence[AuditEvent]:
+    """The events from a moment on, the oldest first."""
+    first = select(func.min(AuditEvent.seq)).where(AuditEvent.at >= moment).scalar_subquery()
+    return session.scalars(select(AuditEvent).where(AuditEvent.seq >= first).order_by(AuditEvent.seq)).all()
+
+
 def get(session: Session, seq: int) -> AuditEvent | None:
     """The event of that number."""
     return session.get(AuditEvent, seq)
@@ -69,15 +83,7 @@ def batch(session: Session, wanted: Filter, *, after: int, until: int) -> Sequen
     return session.scalars(query.order_by(AuditEvent.seq).limit(_BATCH)).all()
 
 
-def oldest_first(session: Session) -> Iterator[AuditEvent]:
-    """All events that this session's snapshot has, also any whose number is none of ours."""
-    query = select(AuditEvent).order_by(AuditEvent.seq).execution_options(yield_per=_BATCH)
-    for event in session.scalars(query):
-        yield event
-        session.expunge(event)
-
-
-def _filtered(wanted: Filter) -> Select[tuple[AuditEvent]]:
+def _filtered(wanted: Filter) -> Select[AuditEvent]:
     query = select(AuditEvent)
     if wanted.actor is not None:
         query = query.where(or_(AuditEvent.actor == wanted.actor, AuditEvent.token == wanted.actor))

@@ -11,6 +11,7 @@ from typing import Any
 from hhh.core import signing
 from hhh.core.errors import InvalidInput
 from hhh.core.signing import SigningKey
+from hhh.core.text import counted
 from hhh.schemas.audit import AuditEventResource, AuditExportEnd, AuditHeadResource, AuditVerdict
 from hhh.services.audit_chain import Break, Chain, Head, verdict
 
@@ -69,7 +70,7 @@ def check_file(lines: Iterable[str], keys: Collection[str], noted: Collection[He
     Raises:
         InvalidInput: a line is none of an exported log.
     """
-    chain, broken, end = Chain(keys, has_gaps=True, noted=noted), None, None
+    chain, broken, end, there = Chain(keys, has_gaps=True, noted=noted), None, None, 0
     for number, line in enumerate(lines, start=1):
         if end is not None:
             raise InvalidInput(f"Line {number} comes after the last line of an export", hint="check one file at a time")
@@ -77,20 +78,25 @@ def check_file(lines: Iterable[str], keys: Collection[str], noted: Collection[He
         if isinstance(parsed, AuditExportEnd):
             end = parsed
         else:
+            there += 1
             broken = broken or chain.first_break([parsed])
-    found = [each for each in (broken, _broken_as_a_whole(chain, end, keys)) if each is not None]
-    return verdict(chain, min(found, key=lambda each: each.seq, default=None))
+    whole = _broken_as_a_whole(chain, end, keys, there)
+    if broken is None or (whole is not None and whole.seq < broken.seq):
+        broken = whole
+    return verdict(chain, broken)
 
 
-def _broken_as_a_whole(chain: Chain, end: AuditExportEnd | None, keys: Collection[str]) -> Break | None:
+def _broken_as_a_whole(chain: Chain, end: AuditExportEnd | None, keys: Collection[str], there: int) -> Break | None:
     if end is None:
         return Break(chain.head.seq + 1, "the file is not whole: its last line is missing")
     if end.public_key not in keys or not signing.holds(end.public_key, _message(end), end.signature):
         return Break(chain.head.seq + 1, "no key that is trusted here has signed the last line of the file")
     if not end.narrowed_to:
         return chain.gap or chain.broken_end(Head(end.head.seq, end.head.hash))
-    if chain.checked != end.events:
-        return Break(chain.head.seq, f"{end.events} events were exported, and {chain.checked} good ones are there")
+    if there != end.events:
+        return Break(
+            chain.head.seq + 1, f"{counted(end.events, 'event was', 'events were')} exported, and {there} are there"
+        )
     return None
 
 

@@ -17,6 +17,7 @@ from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, RestoreFailed
 from hhh.models import (
+    Action,
     BackupLog,
     BackupStatus,
     Job,
@@ -30,8 +31,12 @@ from hhh.models import (
     Verification,
     VerificationStatus,
 )
+from hhh.repositories import audit as audit_rows
 from hhh.repositories import backups, retention, sweeping
-from hhh.services import catalogue
+from hhh.repositories.audit import Filter
+from hhh.services import audit, catalogue
+from hhh.services.audit_carrying import follow_on
+from hhh.services.audit_chain import event_hash
 from hhh.services.catalogue import Catalogue
 from hhh.services.deletion import Deletion
 from hhh.services.installation import Identity
@@ -259,3 +264,57 @@ def test_what_is_no_database_of_this_service_never_takes_its_place(own_database:
     with pytest.raises(RestoreFailed, match="not one of this service's own"):
         prepare(own_database, copy)
     assert not migrations.is_begun(copy)
+
+
+def record(database: Database, *subjects: str) -> None:
+    for subject in subjects:
+        audit.record_alone(database, Action.BACKUP, subject)
+
+
+def recorded(database: Database) -> list[str]:
+    with database.snapshot() as session:
+        return [event.subject for event in audit_rows.batch(session, Filter(), after=0, until=2**31)]
+
+
+def assert_one_chain(database: Database) -> None:
+    with database.snapshot() as session:
+        events, head = audit_rows.batch(session, Filter(), after=0, until=2**31), audit_rows.head(session)
+    assert all(event.hash == event_hash(event) for event in events)
+    assert [event.previous_hash for event in events[1:]] == [event.hash for event in events[:-1]]
+    assert (head.seq, head.hash) == (events[-1].seq, events[-1].hash)
+
+
+def test_what_the_audit_log_tells_since_survives(own_database: Database, copy: Database) -> None:
+    record(own_database, *(f"{number}" for number in range(5)))
+    with own_database.snapshot() as session:
+        before = audit_rows.batch(session, Filter(), after=0, until=2)
+    follow_on(copy, before)
+
+    prepare(own_database, copy)
+
+    assert recorded(copy) == ["0", "1", "2", "3", "4"]
+    assert_one_chain(copy)
+    record(copy, "5")
+    assert_one_chain(copy)
+
+
+def test_two_logs_are_not_made_one(own_database: Database, copy: Database) -> None:
+    record(own_database, "a", "b", "c")
+    record(copy, "of another installation")
+
+    prepare(own_database, copy)
+
+    assert recorded(copy) == ["of another installation"]
+
+
+def test_an_undo_keeps_what_was_recorded_since_as_well(own_database: Database, copy: Database) -> None:
+    record(own_database, "before", "asked for", "done")
+    with own_database.snapshot() as session:
+        events = audit_rows.batch(session, Filter(), after=0, until=10)
+    follow_on(copy, events[:1])
+
+    follow_on(copy, events)
+    follow_on(copy, events)
+
+    assert recorded(copy) == ["before", "asked for", "done"]
+    assert_one_chain(copy)
