@@ -15,6 +15,7 @@ from hhh.cli.output import JsonOption, console, moment, print_json, print_table
 from hhh.cli.session import own_database, settings
 from hhh.core.clock import isoformat
 from hhh.core.errors import InvalidInput
+from hhh.core.text import counted
 from hhh.models import Role, User
 from hhh.services import users
 
@@ -43,8 +44,11 @@ def index(*, as_json: JsonOption = False) -> None:
     if as_json:
         print_json([_row(user) for user in everybody])
         return
-    rows = [(user.email, user.role, moment(user.created_at), user.id) for user in everybody]
-    print_table(["E-MAIL", "ROLE", "CREATED (UTC)", "ID"], rows, empty="No users.")
+    rows = [
+        (user.email, user.role, "yes" if user.totp_since else "no", moment(user.created_at), user.id)
+        for user in everybody
+    ]
+    print_table(["E-MAIL", "ROLE", "SECOND FACTOR", "CREATED (UTC)", "ID"], rows, empty="No users.")
 
 
 @app.command("set-role")
@@ -72,8 +76,31 @@ def remove(email: Email) -> None:
     console.print(escape(f"Removed {user.email}, and all their sessions have ended."))
 
 
+@app.command("reset-second-factor")
+def reset_second_factor(email: Email) -> None:
+    """Take the second factor away from a user who lost the phone and the recovery codes, and end their sessions."""
+    with _transaction() as session:
+        had_one = users.reset_second_factor(session, email=email)
+    told = "The second factor of {} is taken away" if had_one else "{} had no second factor"
+    console.print(escape(f"{told.format(users.normalise_email(email))}, and all their sessions have ended."))
+
+
+@app.command("end-sessions")
+def end_sessions(email: Email) -> None:
+    """Sign a user out everywhere."""
+    with _transaction() as session:
+        ended = users.end_sessions(session, email=email)
+    console.print(escape(f"Ended {counted(ended, 'session', 'sessions')} of {users.normalise_email(email)}."))
+
+
 def _row(user: User) -> dict[str, object]:
-    return {"id": user.id, "email": user.email, "role": user.role, "created_at": isoformat(user.created_at)}
+    return {
+        "id": user.id,
+        "email": user.email,
+        "role": user.role,
+        "second_factor": user.totp_since is not None,
+        "created_at": isoformat(user.created_at),
+    }
 
 
 def _read_password() -> str:

@@ -20,13 +20,27 @@ FIELD: Final = "present_password"
 
 
 class TooManyTriesError(WrongFieldsError):
-    """Nobody looks at the password for a while."""
+    """Nobody looks at what is typed for a while."""
 
     status = RateLimited.status
 
-    def __init__(self, error: RateLimited) -> None:
-        super().__init__({FIELD: f"{error.message}: try again in {seconds_in_words(error.retry_after)}"})
+    def __init__(self, error: RateLimited, *, field: str = FIELD) -> None:
+        super().__init__({field: f"{error.message}: try again in {seconds_in_words(error.retry_after)}"})
         self.headers = error.headers
+
+
+def typed(fields: Fields) -> str:
+    """The present password, as it was typed.
+
+    Raises:
+        WrongFieldsError: none was, or one that is nobody's.
+    """
+    password = fields.get(FIELD, "")
+    if not password:
+        raise WrongFieldsError({FIELD: "Type your password, to show that it is you"})
+    if len(password) > LONGEST_PASSWORD:
+        raise WrongFieldsError({FIELD: "This is not your password"})
+    return password
 
 
 def confirm(request: Request, user: Principal, fields: Fields) -> None:
@@ -36,11 +50,7 @@ def confirm(request: Request, user: Principal, fields: Fields) -> None:
         WrongFieldsError: it has none, or another.
         TooManyTriesError: too many were wrong.
     """
-    password = fields.get(FIELD, "")
-    if not password:
-        raise WrongFieldsError({FIELD: "Type your password, to show that it is you"})
-    if len(password) > LONGEST_PASSWORD:
-        raise WrongFieldsError({FIELD: "This is not your password"})
+    password = typed(fields)
     try:
         confirm_password(own_database(request), settings(request), user, password)
     except RateLimited as error:

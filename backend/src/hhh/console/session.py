@@ -20,6 +20,7 @@ from hhh.services import auth
 from hhh.services.auth import Principal, SignedIn
 from hhh.web import cookies
 from hhh.web.csrf import CsrfTokens
+from hhh.web.last_seen import note_seen
 from hhh.web.session import access_token, refuse_without_second_factor, signed_in
 from hhh.web.state import own_database, settings
 
@@ -93,5 +94,6 @@ def _carried_on(request: Request) -> Principal:
     except SessionExpired:
         raise SignInNeededError(ended=True) from None
     request.state.carried_on = carried_on
+    note_seen(request, carried_on.principal)
     actor().identify(ActorKind.USER, carried_on.principal.email)
     return carried_on.principal

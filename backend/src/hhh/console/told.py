@@ -6,12 +6,17 @@ from collections.abc import Mapping
 
 DONE: Mapping[str, str] = {
     "signed-out": "You are signed out.",
+    "account-password-set": "Your password is set, and your other sessions have ended.",
+    "second-factor-removed": "The second factor is taken away: your password alone is asked for.",
+    "session-ended": "The session has ended.",
+    "sessions-ended": "All your other sessions have ended.",
     "key-saved": "Now the line below belongs into the settings of the service.",
     "own-password-set": "Your password is set, and your sessions have ended. Sign in with the new one.",
     "password-set": "The password is set, and all their sessions have ended.",
     "role-set": "The role is changed; it counts at once.",
     "user-added": "The user is added, and can sign in.",
     "user-removed": "The user is removed, and their sessions have ended.",
+    "token-revoked": "The token is revoked: it is refused from now on.",
     "backup-queued": "The backup was asked for. This page follows it.",
     "backup-pinned": "The backup is pinned: no rule removes it until it is unpinned.",
     "backup-unpinned": "The backup is no longer pinned: the rules of its database decide how long it is kept.",

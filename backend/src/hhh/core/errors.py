@@ -7,6 +7,7 @@
   x InUse
   x InvalidCredentials
     + TokenInvalid
+    + WrongCode
   x SecondFactorRequired
   x SecondFactorMissing
   x SessionExpired
@@ -141,6 +142,16 @@ class TokenInvalid(InvalidCredentials):
     @property
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": "Bearer"}
+
+
+class WrongCode(InvalidCredentials):
+    """A code of a second factor is none, or was used before."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The code is wrong, or was used already",
+            hint="each is good once, and those of the app for half a minute: is its clock right?",
+        )
 
 
 class SecondFactorRequired(HHHError):

@@ -40,6 +40,8 @@ class UserResponse(ApiModel):
 class CallerResponse(UserResponse):
     """Who asks."""
 
+    second_factor: bool = Field(description="Whether a code is asked for when they sign in.")
+
     #: Of a request with an API token, what that may be used for; null of one with a session.
     scopes: Sequence[Scope] | None
 

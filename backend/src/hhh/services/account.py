@@ -6,6 +6,7 @@ What a stolen session must not do takes the present password, and where there is
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import InUse, InvalidInput, NotFound, SessionExpired
+from hhh.core.errors import InUse, InvalidInput, NotFound, SessionExpired, WrongCode
 from hhh.models import Action, User, UserSession
 from hhh.repositories import login_failures as failure_rows
 from hhh.repositories import sessions as session_rows
@@ -23,9 +24,21 @@ from hhh.services import audit, second_factor, users
 from hhh.services.auth import Principal
 from hhh.services.cursors import is_id
 from hhh.services.second_factor import Enrolment
-from hhh.services.sign_in import confirm_password, count_code, wrong_code
+from hhh.services.sign_in import confirm_password, count_code
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SecondFactorState:
+    """What there is of a second factor."""
+
+    #: Since when it is asked for; None: it is not.
+    since: datetime | None
+    #: Whether a secret was made, confirmed or not.
+    is_begun: bool
+    #: How many recovery codes were not used yet.
+    codes_left: int
 
 
 class Account:
@@ -53,10 +66,12 @@ class Account:
         with self._database.transaction() as session:
             users.set_password(session, email=self._me.email, password=new, keep=self._me.session_id)
 
-    def pending_second_factor(self) -> Enrolment | None:
-        """What was begun and not confirmed yet."""
+    def second_factor(self) -> SecondFactorState:
+        """How far it is set up."""
         with self._database.snapshot() as session:
-            return second_factor.pending(self._settings, self._user(session))
+            user = self._user(session)
+            left = second_factor.codes_left(session, user.id)
+            return SecondFactorState(user.totp_since, user.sealed_totp is not None, left)
 
     def begin_second_factor(self, present: str) -> Enrolment:
         """Makes the secret of a second factor; another one where it was begun before.
@@ -103,11 +118,6 @@ class Account:
             NotFound: there is no second factor.
         """
         return self._change_second_factor(present, code, second_factor.renew_codes, now)
-
-    def recovery_codes_left(self) -> int:
-        """How many recovery codes were not used yet."""
-        with self._database.snapshot() as session:
-            return second_factor.codes_left(session, self._me.id)
 
     def sessions(self, *, now: datetime | None = None) -> Sequence[UserSession]:
         """Where one is signed in; the session that was seen last comes first."""
@@ -160,7 +170,7 @@ class Account:
                 failure_rows.forget(session, counted)
             raise
         if done is None:
-            raise wrong_code()
+            raise WrongCode
         return done
 
     def _user(self, session: Session, *, lock: bool = False) -> User:

@@ -66,7 +66,7 @@ def count_attempt(
     through, on any database and from any number of processes.
 
     Args:
-        database: where to count; two short transactions.
+        database: where to count; short transactions.
         settings: for the key under which e-mails are hashed.
         email: normalised; whether anybody has it makes no difference.
         source: where it comes from.
@@ -85,15 +85,16 @@ def count_attempt(
         address=source.name,
         created_at=now,
     )
+    _refuse(database, attempt, source, limits)  # a flood is to cost no writes
     with database.transaction() as session:
         rows.prune(session, now - _LONGEST_WINDOW)
         rows.add(session, attempt)
-    with database.snapshot() as session:
-        wait = _wait(session, attempt, source, limits, now)
-    if wait is not None:
+    try:
+        _refuse(database, attempt, source, limits)
+    except RateLimited:
         with database.transaction() as session:
             rows.forget(session, attempt.id)
-        raise RateLimited("Too many failed sign-ins", retry_after=wait, hint=f"try again in {wait} seconds")
+        raise
     return attempt.id
 
 
@@ -108,6 +109,13 @@ def address_group(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed, _IPV6_PREFIX), strict=False))
+
+
+def _refuse(database: Database, attempt: LoginFailure, source: Source, limits: Limits) -> None:
+    with database.snapshot() as session:
+        wait = _wait(session, attempt, source, limits, attempt.created_at)
+    if wait is not None:
+        raise RateLimited("Too many failed sign-ins", retry_after=wait, hint=f"try again in {wait} seconds")
 
 
 def _wait(session: Session, attempt: LoginFailure, source: Source, limits: Limits, now: datetime) -> int | None:

@@ -18,6 +18,8 @@ SHORTEST_PASSWORD = 12
 _OURS = frozenset({"hhh", "backup", "backups", "restore", "admin", "administrator", "superadmin", "root", "localhost"})
 _LEET = str.maketrans("013457@$!", "oleastasi")
 _NO_LETTERS_OR_DIGITS = re.compile(r"[\W_]+")
+_DIGITS = "0123456789"
+_ENDS = re.compile(r"\A[\W\d_]+|[\W\d_]+\Z")
 #: A part of an e-mail that is shorter says nothing about a password.
 _SHORTEST_NAME = 3
 #: A password of so few different characters is no better than a short one.
@@ -51,18 +53,19 @@ def _reason_against(password: str, email: str) -> str | None:
         return f"it has fewer than {_FEWEST_CHARACTERS} different characters"
     if _is_sequence(password):
         return "it is a sequence"
-    bare = {_NO_LETTERS_OR_DIGITS.sub("", each) for each in (password, password.translate(_LEET))}
-    forms = {form for each in bare for form in _without_digits(each)}
+    forms = _simpler(password)
     if any(_is_made_of(form, _OURS | _names_in(email)) for form in forms):
         return "it is made of the e-mail, or of names of this service"
-    if any(_repeated(form) in _common() for form in {password, *bare, *forms} if form):
+    if any(_repeated(form) in _common() for form in {password, *forms}):
         return "it is on the list of those that are tried first, or a simple variation of one"
     return None
 
 
-def _without_digits(text: str) -> set[str]:
-    """The same without the digits at its ends: `password2024` is `password`."""
-    return {text.strip("0123456789"), text.strip("0123456789").translate(_LEET)}
+def _simpler(password: str) -> set[str]:
+    """The same without what is put around and between: `P4$$w0rd-2024!` is `password`, too."""
+    ends = _ENDS.sub("", password)
+    plain = {_NO_LETTERS_OR_DIGITS.sub("", each) for each in (password, ends, ends.translate(_LEET))}
+    return {form for each in plain for form in (each, each.strip(_DIGITS)) if form}
 
 
 def _is_sequence(text: str) -> bool:

@@ -61,14 +61,6 @@ def begin(session: Session, settings: Settings, user: User) -> Enrolment:
     return Enrolment(secret, pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=ISSUER))
 
 
-def pending(settings: Settings, user: User) -> Enrolment | None:
-    """What `begin` made and nobody has confirmed yet."""
-    if user.sealed_totp is None or user.totp_since is not None:
-        return None
-    secret = Sealing(settings).open(user.sealed_totp, owner=second_factor_owner(user.id))
-    return Enrolment(secret, pyotp.TOTP(secret).provisioning_uri(name=user.email, issuer_name=ISSUER))
-
-
 def confirm(session: Session, settings: Settings, user: User, code: str, *, now: datetime) -> list[str] | None:
     """Turns it on, once a code has shown that the app has the secret.
 

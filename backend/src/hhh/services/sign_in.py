@@ -16,7 +16,7 @@ from hhh.core.actor import ActorKind, actor
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import InvalidCredentials, RateLimited, SecondFactorRequired, SessionExpired
+from hhh.core.errors import InvalidCredentials, RateLimited, SecondFactorRequired, SessionExpired, WrongCode
 from hhh.core.security import verify_password
 from hhh.models import Action, Result, User
 from hhh.repositories import login_failures as failure_rows
@@ -117,7 +117,7 @@ def finish(
         now: when.
 
     Raises:
-        InvalidCredentials: the code was wrong; another may be tried with the same step.
+        WrongCode: another may be tried with the same step.
         SessionExpired: the step is too old, or none of ours; to be begun anew.
         RateLimited: as `sign_in`.
     """
@@ -127,6 +127,8 @@ def finish(
         user = user_rows.get(session, told.user_id) if told else None
     if told is None or user is None or not steps.is_of(told, user):
         raise SessionExpired("That took too long", hint="sign in again")
+    if not code:
+        raise WrongCode
     return _let_in(_begun(database, settings, user.email, client, now).count(PASSWORDS), user, code, None)
 
 
@@ -182,7 +184,7 @@ def _let_in(attempt: _Attempt, verified: User, code: str | None, better_hash: st
     signed_in = _started(attempt, verified, code, better_hash)
     if signed_in is None:
         attempt.record(Result.FAILED)
-        raise wrong_code() if verified.totp_since is not None else _wrong()
+        raise WrongCode if verified.totp_since is not None else _wrong()
     log.info("signed in", email=verified.email, address=attempt.client.address, session=signed_in.principal.session_id)
     return signed_in
 
@@ -206,11 +208,6 @@ def _started(attempt: _Attempt, verified: User, code: str | None, better_hash: s
         actor().identify(ActorKind.USER, user.email)
         audit.record(session, Action.SIGN_IN, user.email)
     return signed_in
-
-
-def wrong_code() -> InvalidCredentials:
-    """What is told of a code that is none, or was one."""
-    return InvalidCredentials("The code is wrong, or was used already", hint="each is good once, for half a minute")
 
 
 def _wrong() -> InvalidCredentials:

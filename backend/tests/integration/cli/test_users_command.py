@@ -1,6 +1,7 @@
 """`hhh users`."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,12 @@ from typer.testing import CliRunner, Result
 from hhh.cli import users as command
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import InvalidCredentials, InvalidInput
+from hhh.core.errors import InvalidCredentials, InvalidInput, NotFound, SecondFactorRequired
 from hhh.models import Role
-from hhh.services.auth import Principal, sign_in
+from hhh.services.auth import Principal
+from hhh.services.known_places import Client
+from hhh.services.sign_in import sign_in
+from support.second_factor import with_second_factor
 from support.sign_in import PASSWORD, make_user
 
 
@@ -36,7 +40,7 @@ def hhh(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def ann(database: Database, settings: Settings, password: str) -> Principal:
     """Signs ann@example.com in."""
-    return sign_in(database, settings, email="ann@example.com", password=password, address="192.0.2.1").principal
+    return sign_in(database, settings, email="ann@example.com", password=password, client=Client("192.0.2.1")).principal
 
 
 def test_a_user_is_made_with_the_password_of_standard_input_and_can_sign_in(
@@ -70,6 +74,7 @@ def test_the_list_is_a_table_or_json(hhh: Hhh, sqlite_database: Database) -> Non
             "id": user.id,
             "email": "[red]ann@example.com",
             "role": "SUPER_ADMIN",
+            "second_factor": False,
             "created_at": user.created_at.isoformat(timespec="seconds"),
         }
     ]
@@ -106,3 +111,29 @@ def test_a_user_is_removed_but_not_the_last_super_admin(hhh: Hhh, sqlite_databas
     with pytest.raises(InvalidInput, match="last super admin"):
         hhh("remove", "ann@example.com")
     assert [user["email"] for user in json.loads(hhh("list", "--json").stdout)] == ["ann@example.com"]
+
+
+def test_a_lost_phone_is_helped_on_the_server_alone(hhh: Hhh, settings: Settings, sqlite_database: Database) -> None:
+    user = make_user(sqlite_database, email="ann@example.com")
+    with_second_factor(sqlite_database, settings, user, now=datetime.now(UTC))
+    listed = json.loads(hhh("list", "--json").stdout)
+    with pytest.raises(SecondFactorRequired):
+        ann(sqlite_database, settings, PASSWORD)
+
+    result = hhh("reset-second-factor", "Ann@example.com")
+
+    assert [each["second_factor"] for each in listed] == [True]
+    assert "The second factor of ann@example.com is taken away" in result.stdout
+    assert ann(sqlite_database, settings, PASSWORD).second_factor is False
+    assert "had no second factor" in hhh("reset-second-factor", "ann@example.com").stdout
+
+
+def test_a_user_is_signed_out_everywhere(hhh: Hhh, settings: Settings, sqlite_database: Database) -> None:
+    make_user(sqlite_database, email="ann@example.com")
+    for _ in range(2):
+        ann(sqlite_database, settings, PASSWORD)
+
+    assert "Ended 2 sessions of ann@example.com." in hhh("end-sessions", "ann@example.com").stdout
+    assert "Ended 0 sessions of ann@example.com." in hhh("end-sessions", "ann@example.com").stdout
+    with pytest.raises(NotFound):
+        hhh("end-sessions", "nobody@example.com")

@@ -165,7 +165,7 @@ def test_a_session_that_has_ended_is_told_and_leads_back(console: Console, asked
 def test_who_may_not_come_in_is_told_why_and_can_sign_out(fresh_console: Console, role: Role) -> None:
     make_user(fresh_console.database, email="ann@example.com", role=role)
     browser = fresh_console.another_browser()
-    assert browser.sign_in(email="ann@example.com").location == "/"
+    assert browser.sign_in(email="ann@example.com").location == "/account"
 
     page = browser.get("/")
     left = browser.press(page, "Sign out")
@@ -193,7 +193,7 @@ def test_signing_out_works_when_the_access_token_has_run_out(browser: Console) -
 
     assert browser.send("/sign-out").location == "/sign-in?done=signed-out"
 
-    assert {*browser.client.cookies} == {"hhh_csrf"}
+    assert {*browser.client.cookies} == {"hhh_csrf", "hhh_known"}
     browser.client.cookies = kept
     assert browser.get("/users").location.startswith("/sign-in?ended=1")
 

@@ -2,19 +2,22 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, HHHError, InvalidInput
-from hhh.models import UserSession
+from hhh.models import User, UserSession
+from hhh.services import second_factor
 from hhh.services.container import Services, assemble
 from hhh.services.secret_rotation import finish_interrupted, new_key, rotate
 from support.local_services import settings_in
+from support.second_factor import code_at, with_second_factor
 from support.sign_in import EMAIL, PASSWORD, make_user, sign_in, web_app
 
 OLD, NEW = "old-key-" * 8, "new-key-" * 8
@@ -50,6 +53,21 @@ def test_everything_is_sealed_with_the_new_key_alone(tmp_path: Path, own_databas
     assert opened(old, own_database) == [False, False]
     with pytest.raises(ConfigurationError):
         services.identity.refuse_other_keys()
+
+
+def test_second_factors_are_sealed_with_the_new_key_and_go_on(tmp_path: Path, own_database: Database) -> None:
+    old, new = settings_in(tmp_path, secret_key=OLD), settings_in(tmp_path, secret_key=NEW)
+    now = datetime(2025, 1, 1, 12, tzinfo=UTC)
+    secret, _ = with_second_factor(own_database, old, make_user(own_database), now=now)
+    make_user(own_database, email="ann@example.com")
+
+    assert rotate(old, own_database, NEW).second_factors == 1
+
+    with own_database.transaction() as session:
+        user = session.scalars(select(User).where(User.email == EMAIL)).one()
+        with pytest.raises(ConfigurationError):
+            second_factor.accept(session, old, user, code_at(secret, now), now=now)
+        assert second_factor.accept(session, new, user, code_at(secret, now), now=now)
 
 
 def test_all_sessions_end(tmp_path: Path, sqlite_database: Database) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from hhh.console.routes import (
+    account,
     alerts,
-    backups,
     audit,
+    backups,
     drills,
     first_steps,
     overview,
@@ -18,6 +19,7 @@ from hhh.console.routes import (
     static,
     stores,
     targets,
+    tokens,
     users,
     workers,
 )
@@ -26,6 +28,7 @@ from hhh.console.routes import (
 ROUTERS = (
     static.router,
     sign_in.router,
+    account.router,
     first_steps.router,
     overview.router,
     backups.router,
@@ -38,7 +41,8 @@ ROUTERS = (
     schedules.router,
     workers.router,
     alerts.router,
-    users.router,
-    settings.router,
     audit.router,
+    users.router,
+    tokens.router,
+    settings.router,
 )

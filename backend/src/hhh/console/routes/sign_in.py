@@ -81,10 +81,8 @@ def carry_on() -> Response:
 
 
 def _finish(request: Request, fields: Fields, database: Database) -> Response:
-    step, code, onward = fields.text("step"), fields.text("code"), fields.text("next")
+    step, code, onward = fields.text("step"), fields.text("code")[: LONGEST_CODE + 1], fields.text("next")
     try:
-        if not 0 < len(code) <= LONGEST_CODE:
-            raise InvalidCredentials("Type the code that the app shows now", hint="a recovery code will do as well")
         signed_in = services_sign_in.finish(database, settings(request), step=step, code=code, client=client(request))
     except SessionExpired as error:
         return _asked(request, onward=onward, error=InvalidCredentials(error.message, hint="Type your password again"))

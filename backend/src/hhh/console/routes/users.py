@@ -21,6 +21,7 @@ from hhh.services import users
 from hhh.services.auth import Principal
 from hhh.web.database import Snapshot, Transaction
 from hhh.web.forms import Form
+from hhh.web.state import own_database
 
 router = page_router()
 
@@ -77,7 +78,7 @@ def set_role(request: Request, user_id: str, fields: Form, admin: PageAdmin, ses
 def set_password(request: Request, user_id: str, fields: Form, admin: PageAdmin, session: Transaction) -> Response:
     """Gives a user another password, which ends their sessions; one that was made is shown in the answer."""
     try:
-        password, is_made = user_view.password_of(fields, users.get(session, user_id).email)
+        password, is_made = user_view.password_of(fields, _email_of(request, user_id))
         own_password.confirm(request, admin, fields)
     except WrongFieldsError as error:
         return _user(request, admin, users.get(session, user_id), _Refused("password", error))
@@ -113,6 +114,12 @@ class _Refused:
     error: WrongFieldsError
     #: The role that was chosen, in the form of it.
     role: str = ""
+
+
+def _email_of(request: Request, user_id: str) -> str:
+    # Not in the route's transaction, which must not have begun when a password is confirmed.
+    with own_database(request).snapshot() as session:
+        return users.get(session, user_id).email
 
 
 def _created(session: Session, email: str, password: str, role: Role) -> User:

@@ -67,7 +67,13 @@ def logout(request: Request, response: Response, session: Transaction) -> None:
 def me(caller: CurrentCaller) -> CallerResponse:
     """Who is signed in; or whose token it is, with what it may be used for."""
     scopes = None if caller.scopes is None else sorted(caller.scopes)
-    return CallerResponse(id=caller.id, email=caller.email, role=caller.role.value, scopes=scopes)
+    return CallerResponse(
+        id=caller.id,
+        email=caller.email,
+        role=caller.role.value,
+        second_factor=caller.second_factor,
+        scopes=scopes,
+    )
 
 
 @router.get("/health")
