@@ -68,7 +68,7 @@ def _print(tested: list[TestedChannel]) -> None:
         else:
             console.print(f"[bold red]FAIL[/] {escape(each.name)}: {escape(str(each.error))}")
     if not tested:
-        console.print("No channel is set up. Add one: hhh alerts channels add NAME")
+        console.print("No channel is set up and switched on. Add one: hhh alerts channels add NAME")
 
 
 def _row(each: DeliveryResource) -> tuple[str, ...]:

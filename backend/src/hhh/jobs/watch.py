@@ -71,7 +71,7 @@ class Watch:
         self._deliveries.soon()
         if look.late_schedule is not None:
             log.error("schedules_not_begun", target=look.late_schedule)
-        elif self._url.get_secret_value():
+        elif self._works and self._url.get_secret_value():  # else nobody may be there who takes backups
             _beside(self._call)
 
     def deliver(self) -> None:

@@ -18,9 +18,13 @@ def channels(session: Session) -> Sequence[AlertChannel]:
     return session.scalars(select(AlertChannel).order_by(AlertChannel.name)).all()
 
 
-def channel(session: Session, channel_id: str) -> AlertChannel | None:
-    """The channel of that id."""
-    return session.get(AlertChannel, channel_id)
+def channel(session: Session, channel_id: str, *, locked: bool = False) -> AlertChannel | None:
+    """The channel of that id; locked, so that others who ask for it so wait until the transaction ends.
+
+    Whoever changes a channel and its messages locks it first, so that no two wait for each other.
+    """
+    query = select(AlertChannel).where(AlertChannel.id == channel_id).execution_options(populate_existing=True)
+    return session.scalar(query.with_for_update() if locked else query)
 
 
 def channel_named(session: Session, name: str) -> AlertChannel | None:

@@ -59,6 +59,7 @@ class FailedPrune(NamedTuple):
 class Lost(NamedTuple):
     """A worker that gives no sign of life."""
 
+    id: str
     name: str
     host: str
     heartbeat_at: datetime
@@ -201,23 +202,26 @@ def note_lost(session: Session, workers: Collection[str], *, since: datetime, un
 
 def lost_workers(session: Session, *, alive_since: datetime) -> Sequence[Lost]:
     """Workers that ended without a word and have no successor: none of their name or, since, on their host."""
-    gone = [Lost(row.name, row.host, row.heartbeat_at) for row in session.scalars(select(LostWorker))]
     rows = session.scalars(select(WorkerRow)).all()
     alive = [row for row in rows if row.heartbeat_at >= alive_since]
-    silent = [Lost(row.name, row.host, row.heartbeat_at) for row in rows if row.heartbeat_at < alive_since]
+    silent = [_lost(row) for row in rows if row.heartbeat_at < alive_since]
+    gone = map(_lost, session.scalars(select(LostWorker)))
     return [each for each in [*gone, *silent] if not any(_follows(row, each) for row in alive)]
 
 
 def forget_lost(session: Session, *, before: datetime, alive_since: datetime) -> None:
     """Removes what is kept of workers that were lost before then, or have a successor."""
     alive = session.scalars(select(WorkerRow).where(WorkerRow.heartbeat_at >= alive_since)).all()
-    followed = [
-        row.id
-        for row in session.scalars(select(LostWorker))
-        if any(_follows(each, Lost(row.name, row.host, row.heartbeat_at)) for each in alive)
-    ]
+    lost = map(_lost, session.scalars(select(LostWorker)))
+    followed = [each.id for each in lost if any(_follows(row, each) for row in alive)]
     session.execute(delete(LostWorker).where(or_(LostWorker.lost_at < before, LostWorker.id.in_(followed))))
 
 
+def _lost(row: WorkerRow | LostWorker) -> Lost:
+    return Lost(row.id, row.name, row.host, row.heartbeat_at)
+
+
 def _follows(row: WorkerRow, lost: Lost) -> bool:
-    return row.started_at >= lost.heartbeat_at and (row.name == lost.name or row.host == lost.host)
+    is_later = row.started_at >= lost.heartbeat_at
+    # One that was frozen for long may be back itself.
+    return row.id == lost.id or (is_later and (row.name == lost.name or row.host == lost.host))

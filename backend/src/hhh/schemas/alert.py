@@ -10,7 +10,7 @@ from hhh.models.alert import AlertKind
 from hhh.schemas.base import ApiModel, Moment
 
 _Url = Annotated[SecretStr, Field(max_length=2000)]
-_Pattern = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+_Pattern = Annotated[str, StringConstraints(max_length=63, pattern=r"^[A-Za-z0-9._*?\[\]!-]+$")]
 _URL = (
     "Where alerts go, as Apprise writes it: `mailtos://user:password@smtp.example.com?to=ops@example.com`, "
     "`slack://…`, `jsons://…`. It is kept encrypted and never comes back whole."

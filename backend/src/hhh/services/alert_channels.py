@@ -92,7 +92,7 @@ class AlertChannels:
         name = _usable_name(asked.name) if asked.name is not None else None
         try:
             with self._database.transaction() as session:
-                row = _found(session, channel)
+                row = _found(session, channel, locked=True)
                 if url is not None:
                     row.sealed_url = self._sealing.seal(session, url, owner=channel_owner(row.id))
                     row.last_error = None
@@ -116,7 +116,7 @@ class AlertChannels:
             NotFound: there is none.
         """
         with self._database.transaction() as session:
-            row = _found(session, channel)
+            row = _found(session, channel, locked=True)
             rows.remove_channel(session, row)
             audit.record(session, Action.CHANNEL_REMOVE, row.name)
         return row.name
@@ -162,12 +162,13 @@ class AlertChannels:
         )
 
 
-def _found(session: Session, channel: str) -> AlertChannel:
+def _found(session: Session, channel: str, *, locked: bool = False) -> AlertChannel:
     row = None
     if is_id(channel):
-        row = rows.channel(session, channel)
+        row = rows.channel(session, channel, locked=locked)
     elif valid_target_name(channel):  # another one may hold what no database takes as a text
-        row = rows.channel_named(session, channel)
+        named = rows.channel_named(session, channel)
+        row = rows.channel(session, named.id, locked=locked) if named is not None else None
     if row is None:
         raise NotFound("No alert channel has that name or id", hint="see `hhh alerts channels list`")
     return row

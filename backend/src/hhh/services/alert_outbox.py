@@ -118,7 +118,7 @@ class Outbox:
             return Parcel(channel.id, channel.name, channel.sealed_url, [*map(_message, waiting)])
 
     def _write(self, session: Session, parcel: Parcel, told: Mapping[str, str | None]) -> None:
-        now, channel = self._clock.now(session), rows.channel(session, parcel.channel_id)
+        now, channel = self._clock.now(session), rows.channel(session, parcel.channel_id, locked=True)
         if channel is None:  # removed meanwhile, and its messages with it
             return
         failed = [error for error in told.values() if error is not None]

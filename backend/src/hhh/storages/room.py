@@ -29,7 +29,7 @@ def room_of(url: str) -> Room | None:
     """How full it is; None of a store that is no folder. It waits for as long as the file system does.
 
     Raises:
-        StorageUnavailable: the folder is not there, or does not answer.
+        StorageUnavailable: the folder is not there, or can't be written.
     """
     parts = urlsplit(url)
     if parts.scheme != "file":
@@ -39,5 +39,7 @@ def room_of(url: str) -> Room | None:
         found = os.statvfs(folder)
     except OSError as error:
         raise StorageUnavailable(f"{folder}: {error.strerror}; is its disk mounted?") from error
+    if found.f_flag & os.ST_RDONLY:
+        raise StorageUnavailable(f"{folder}: its file system is mounted read-only")
     used = found.f_blocks - found.f_bfree
     return Room(total=(used + found.f_bavail) * found.f_frsize, free=found.f_bavail * found.f_frsize)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hhh.models import BackupStatus
+from hhh.console.views.alert_view import KINDS
+from hhh.models import AlertKind, BackupStatus
 from hhh.services.alerts import AlertService
 from support.console import Console
 from support.receivers import WebHook, a_web_hook
@@ -12,6 +13,10 @@ from support.recoverable import a_backup
 from support.waiting import wait_until
 
 SECRET = "hook-s3cret"
+
+
+def test_every_kind_of_trouble_can_be_chosen() -> None:
+    assert set(KINDS) == set(AlertKind)
 
 
 @pytest.fixture(scope="module")

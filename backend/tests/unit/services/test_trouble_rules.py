@@ -170,7 +170,7 @@ def test_retention_is_stuck_where_copies_stay_or_a_prune_fails() -> None:
 
 
 def test_a_lost_worker_is_told_by_its_name() -> None:
-    trouble = one(lost=[Lost("prover", "host-1", NOW - HOUR)])
+    trouble = one(lost=[Lost("id", "prover", "host-1", NOW - HOUR)])
     assert (trouble.kind, trouble.subject, trouble.target) == (AlertKind.WORKER_LOST, "prover", None)
     assert "since 2026-03-01 11:00 UTC" in trouble.what
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from hhh.core.addresses import is_local
 from hhh.core.errors import InvalidInput
+from hhh.core.text import harmless
 from hhh.services.alert_services import redacted, service_of
 
 #: A receiver that takes so long to fail is down: the rest is for later.
@@ -127,7 +128,8 @@ def _cleaner(url: str) -> Callable[[str], str]:
     def cleaned(text: str) -> str:
         for secret in reversed(secrets):
             text = text.replace(secret, "***")
-        return text[:_LONGEST_ERROR]
+        # It may be whatever a receiver has sent, and goes into a database.
+        return harmless(" ".join(text.split()).encode(errors="replace").decode())[:_LONGEST_ERROR]
 
     return cleaned
 
