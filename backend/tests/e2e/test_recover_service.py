@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import pyrage
 import pytest
 
 from support.documentation import DOCS, Operator, require_programs
@@ -15,35 +16,36 @@ from support.forking import run_hhh
 from support.postgres import PostgresServer
 from support.s3 import S3Bucket
 from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service
-from support.sqlite_data import count_sqlite_rows, make_sqlite_database
+from support.sqlite_data import make_sqlite_database
 
 PAGE = DOCS / "recover-the-service.md"
 SECRET = "a secret of more than 32 characters"
+PASSPHRASE = "six words that are not random"
 
 
 class Machine:
     """A machine with a data folder and settings."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str], *, secret: str = SECRET) -> None:
         self.folder = folder
         self.data = folder / "var"
         folder.mkdir()
         self.environment = {
             "HHH_DATA_DIR": str(self.data),
-            "HHH_SECRET_KEY": SECRET,
+            "HHH_SECRET_KEY": secret,
             "HHH_SCRATCH_DIR": str(folder),
             "HHH_ADMIN_EMAIL": ADMIN_EMAIL,
             "HHH_ADMIN_PASSWORD": ADMIN_PASSWORD,
             **settings,
         }
 
-    def ran(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def ran(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """What became of `hhh` there."""
-        return run_hhh(arguments, folder=self.folder, environment=self.environment)
+        return run_hhh(arguments, folder=self.folder, environment=self.environment, stdin=stdin)
 
-    def hhh(self, *arguments: str) -> str:
+    def hhh(self, *arguments: str, stdin: str = "") -> str:
         """What `hhh` prints there, which has to work."""
-        done = self.ran(*arguments)
+        done = self.ran(*arguments, stdin=stdin)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -71,9 +73,18 @@ def lost(folder: Path, settings: Mapping[str, str]) -> Machine:
     return machine
 
 
+def age_key(folder: Path) -> tuple[Path, str]:
+    """An identity file, and its public key."""
+    identity = pyrage.x25519.Identity.generate()
+    (folder / "identity.key").write_text(f"{identity}\n")
+    return folder / "identity.key", str(identity.to_public())
+
+
 def empty(folder: Path, old: Machine, settings: Mapping[str, str]) -> Machine:
     """Another machine, with nothing but the old one's keys."""
-    new = Machine(folder / "new", {**old.environment, **settings, "HHH_DATA_DIR": str(folder / "new/var")})
+    place = folder / "new"
+    more = {"HHH_DATA_DIR": str(place / "var"), "HHH_SCRATCH_DIR": str(place)}
+    new = Machine(place, {**old.environment, **more, **settings})
     new.data.mkdir(mode=0o700)
     shutil.copy(old.data / "signing.key", new.data)
     return new
@@ -85,14 +96,19 @@ def check_signs_in(machine: Machine) -> None:
         assert [each["name"] for each in client.get("/api/v1/targets").json()] == ["app", "shop"]
 
 
-def test_one_command_brings_it_back_on_an_empty_machine(tmp_path: Path) -> None:
+def test_one_command_brings_it_back_on_an_empty_machine_with_the_kit_and_its_passphrase(tmp_path: Path) -> None:
     require_programs("bash")
-    old = lost(tmp_path, {"HHH_STORAGE_URL": (tmp_path / "store").as_uri()})
+    identity, recipient = age_key(tmp_path)
+    settings = {"HHH_STORAGE_URL": (tmp_path / "store").as_uri(), "HHH_AGE_RECIPIENTS": recipient}
+    old = lost(tmp_path, {**settings, "HHH_AGE_IDENTITY_FILE": str(identity)})
+    old.hhh("keys", "kit", "--with-secrets", "--to", str(tmp_path / "hhh-kit-secret.md"), stdin=f"{PASSPHRASE}\n")
     known = {each["id"] for each in old.told("backup", "list")}
-    new = empty(tmp_path, old, {})
     shutil.rmtree(old.folder)
+    identity.unlink()
+    new = Machine(tmp_path / "new", settings, secret="")
+    shutil.copy(tmp_path / "hhh-kit-secret.md", new.folder)
 
-    printed = new.operator().must_run("recover")
+    printed = new.operator().must_run("recover-with-kit", stdin=f"{PASSPHRASE}\n")
 
     assert "1 user, 2 targets" in printed
     assert {each["id"] for each in new.told("backup", "list")} == known
@@ -101,8 +117,7 @@ def test_one_command_brings_it_back_on_an_empty_machine(tmp_path: Path) -> None:
     assert new.data.joinpath("hhh.db").stat().st_mode & 0o777 == 0o600
     new.operator().must_run("look")
     check_signs_in(new)
-    new.hhh("restore", "latest", "--target", "shop", "--to", str(tmp_path / "restored.db"))
-    assert count_sqlite_rows(tmp_path / "restored.db") == count_sqlite_rows(tmp_path / "shop.db")
+    assert [*new.folder.rglob("identity*")] == [], "it was there for this command alone"
 
 
 @pytest.mark.postgres
@@ -137,3 +152,76 @@ def owned_databases(server: PostgresServer, count: int) -> Iterator[list[str]]:
     for name in names:
         server.drop_database(name)
     server.execute(f"DROP ROLE {role}")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """A lost machine with two backups of its own database; who changes its store takes a copy of it."""
+    folder = tmp_path_factory.mktemp("kept")
+    machine = lost(folder, {"HHH_STORAGE_URL": (folder / "store").as_uri()})
+    machine.hhh("backup", "run", "app")
+    return machine
+
+
+def refused(machine: Machine, *arguments: str) -> str:
+    """What it says where it does not recover, and leaves nothing."""
+    done = machine.ran("recover-service", *arguments)
+    assert done.returncode != 0, done.stdout
+    assert [each.name for each in machine.data.iterdir() if each.name.startswith("hhh.db")] == []
+    return done.stderr
+
+
+def test_where_something_is_already_it_touches_nothing(kept: Machine, tmp_path: Path) -> None:
+    new = empty(tmp_path, kept, {})
+    (new.data / "hhh.db").write_bytes(b"somebody's")
+
+    done = new.ran("recover-service")
+
+    assert done.returncode == 1
+    assert f"there is {new.data}/hhh.db already" in done.stderr
+    assert f"mv {new.data}/hhh.db {new.data}/hhh.db.before" in done.stderr
+    assert (new.data / "hhh.db").read_bytes() == b"somebody's"
+
+
+def test_without_the_right_keys_it_says_which_and_what_is_lost_with_them(kept: Machine, tmp_path: Path) -> None:
+    new = empty(tmp_path, kept, {"HHH_SECRET_KEY": "another secret of more than 32 characters"})
+
+    told = refused(new)
+
+    assert "secret-key HHH_SECRET_KEY is not the one that this installation had" in told
+    assert "--acknowledge secret-key" in told
+    done = new.ran("recover-service", "--acknowledge", "secret-key")
+    assert done.returncode == 0, done.stderr
+    assert "To do: target shop: " in done.stderr
+    assert new.told("storage", "list")
+
+
+def test_without_the_signing_key_the_public_one_must_be_named(kept: Machine, tmp_path: Path) -> None:
+    new = empty(tmp_path, kept, {})
+    (new.data / "signing.key").unlink()
+    assert "signature The manifest is undamaged, but whose it is was not proven" in refused(new)
+    key = str(json.loads(kept.hhh("keys", "show", "--json"))["signing_key"])
+
+    assert "signing-key There is no signing key" in refused(new, "--trusted-key", key)
+
+    done = new.ran("recover-service", "--trusted-key", key, "--acknowledge", "signing-key")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_damaged_backup_is_passed_over_and_told(kept: Machine, tmp_path: Path) -> None:
+    shutil.copytree(kept.folder.parent / "store", tmp_path / "store")
+    newest = max((tmp_path / "store").glob("*/app/*.zst"))
+    newest.write_bytes(newest.read_bytes()[:-1] + b"x")
+    new = empty(tmp_path, kept, {"HHH_STORAGE_URL": (tmp_path / "store").as_uri()})
+
+    done = new.ran("recover-service")
+
+    assert done.returncode == 0, done.stderr
+    assert f"Note: Passed over: {newest.name.removesuffix('.1.zst')}" in done.stderr
+    assert "1 user, 2 targets" in done.stdout
+
+
+def test_a_store_without_a_backup_of_it_is_told(kept: Machine, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+
+    assert "has no backups" in refused(empty(tmp_path, kept, {"HHH_STORAGE_URL": (tmp_path / "nothing").as_uri()}))

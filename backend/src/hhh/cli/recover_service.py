@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -11,16 +13,19 @@ import typer
 from rich.markup import escape
 
 from hhh.cli.output import JsonOption, console, duration, moment, print_json, problems
+from hhh.cli.passphrases import read_passphrase
 from hhh.cli.progress import progress_bar
 from hhh.cli.restore_output import print_failure, print_reasons
-from hhh.cli.session import settings
+from hhh.cli.session import settings, settings_as_they_are
 from hhh.cli.standalone_restore import Watched
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.errors import RestoreFailed, RestoreUnsafe
+from hhh.core.files import needed
 from hhh.core.text import counted
 from hhh.schemas.restore import Check, Receipt
 from hhh.services.service_recovery import FoundInStore, Recovered, Wanted, recover
+from hhh.services.service_recovery_kit import open_kit, unpacked
 from hhh.services.targets import APP
 
 #: Of what a store had and could not be used, so much is shown; `hhh catalogue rebuild` tells all.
@@ -32,6 +37,13 @@ def recover_service(
         str | None, typer.Option("--from", help="Another store to recover from than HHH_STORAGE_URL, by URL.")
     ] = None,
     *,
+    kit: Annotated[
+        Path | None,
+        typer.Option(
+            help="A recovery kit with secrets: its keys are put in their places. The passphrase is asked for, or is "
+            "the first line of standard input if that is no terminal."
+        ),
+    ] = None,
     backup_file: Annotated[
         str | None, typer.Option("--backup", help="The name of a backup; default: the newest that can be used.")
     ] = None,
@@ -51,11 +63,10 @@ def recover_service(
 ) -> None:
     """Bring the service back on an empty machine: its own database from a store, and all that was stored since."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    loaded = settings()
     accepted = frozenset(acknowledge or ())
     wanted = Wanted(source, installation, backup_file, tuple(trusted_key or ()), identity, accepted)
     try:
-        with progress_bar(APP) as observe:
+        with _keys_in_place(kit, wanted) as (loaded, wanted), progress_bar(APP) as observe:
             recovered = recover(loaded, wanted, Watched(observe))
     except RestoreUnsafe as error:
         print_reasons([Check.model_validate(reason) for reason in error.reasons])
@@ -68,6 +79,24 @@ def recover_service(
         print_json(_document(recovered))
         return
     _print(loaded, recovered)
+
+
+@contextlib.contextmanager
+def _keys_in_place(kit: Path | None, wanted: Wanted) -> Iterator[tuple[Settings, Wanted]]:
+    if kit is None:
+        yield settings(), wanted
+        return
+    with needed(kit):
+        text = kit.read_text(encoding="utf-8")
+    loaded = settings_as_they_are()
+    with unpacked(loaded, open_kit(text, read_passphrase())) as keys:
+        for path in keys.written:
+            problems.print(f"Taken from the kit: {escape(str(path))}")
+        if keys.to_set is not None:
+            problems.print(
+                f"[yellow]To do:[/] add what is in {escape(str(keys.to_set))} to the settings, and remove it"
+            )
+        yield keys.settings, dataclasses.replace(wanted, identity_file=wanted.identity_file or keys.identity_file)
 
 
 def _print(loaded: Settings, recovered: Recovered) -> None:

@@ -41,6 +41,8 @@ class ChosenBackup:
     storage: Storage
     manifest: Manifest
     checks: tuple[Check, ...]
+    #: The public key (base64) that the manifest is signed by.
+    signer: str
 
 
 def choose(choice: Choice, keys: Collection[str] | None) -> ChosenBackup:
@@ -69,7 +71,7 @@ def choose(choice: Choice, keys: Collection[str] | None) -> ChosenBackup:
         found = read_manifest(storage, place, keys)
         if found.manifest is not None:
             checks = (_check_signature(found, trusted=keys is not None), _check_newest(found, passed))
-            return ChosenBackup(storage, found.manifest, checks)
+            return ChosenBackup(storage, found.manifest, checks, found.signer)
         passed.append(found)
     raise _unusable(storage, passed)
 

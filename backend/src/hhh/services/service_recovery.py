@@ -148,18 +148,18 @@ def _restore_one(
     )
 
     def prepare(built: Built) -> None:
-        recovered.interrupted = _make_ready(settings, wanted, built.url)
+        recovered.interrupted = _make_ready(settings, wanted, built.url, chosen.signer)
 
     with _emptied_again(aim), standalone(chosen, aim, settings, identity_file=wanted.identity_file) as restoration:
         restoration.perform(run, prepare=prepare)
     return recovered
 
 
-def _make_ready(settings: Settings, wanted: Wanted, url: str) -> int:
+def _make_ready(settings: Settings, wanted: Wanted, url: str, signer: str) -> int:
     with contextlib.closing(Database(url)) as copy:
         interrupted = make_ready(copy)
         with copy.snapshot() as session:
-            checks = [acknowledge(check, wanted.acknowledged) for check in check_keys(settings, session)]
+            checks = [acknowledge(check, wanted.acknowledged) for check in check_keys(settings, session, signer)]
     if reasons := [check for check in checks if check.status == "unsafe"]:
         raise refusal(reasons)
     return interrupted

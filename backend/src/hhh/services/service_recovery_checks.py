@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from hhh.core import signing
 from hhh.core.config import Settings
 from hhh.core.database import Database, mapped_errors
-from hhh.core.errors import InUse
+from hhh.core.errors import ConfigurationError, InUse
 from hhh.core.scratch import scratch_folder
 from hhh.core.secretbox import SecretBox
 from hhh.engines.base import EngineKind, Workplace
@@ -21,9 +22,12 @@ from hhh.engines.registry import engine_for
 from hhh.engines.restoring import RestoreMode
 from hhh.engines.sqlite.files import taken_by
 from hhh.engines.sqlite.url import path_in
+from hhh.models import Target
 from hhh.repositories import installation as rows
+from hhh.repositories import sealing
+from hhh.repositories import targets as target_rows
 from hhh.schemas.restore import Check
-from hhh.services.sealing import opens
+from hhh.services.sealing import opens, target_owner
 
 #: By these names an operator goes on without a key.
 SECRET_KEY, SIGNING_KEY = "secret-key", "signing-key"
@@ -58,10 +62,16 @@ def place(settings: Settings) -> tuple[str, RestoreMode, tuple[str, ...]]:
     return url, RestoreMode.TABLES, (_SCHEMA,)
 
 
-def check_keys(settings: Settings, session: Session) -> Sequence[Check]:
-    """Whether the keys of this machine are those of the installation in a restored own database; none is made."""
-    row = rows.get(session)
-    return [*_check_secret(settings, row.sealed_check), *_check_signing_key(settings.signing_key_path, row.signing_key)]
+def check_keys(settings: Settings, session: Session, signer: str) -> Sequence[Check]:
+    """Whether the keys of this machine are those of the installation in a restored own database; none is made.
+
+    Args:
+        settings: of this machine.
+        session: of the restored database.
+        signer: the public key that its backup is signed by: the installation's own, where that never told.
+    """
+    known = rows.signing_key(session) or signer
+    return [*_check_secret(settings, session), _check_signing_key(settings.signing_key_path, known)]
 
 
 def secret_of(settings: Settings) -> bytes | None:
@@ -70,31 +80,39 @@ def secret_of(settings: Settings) -> bytes | None:
     return settings.secret if settings.secret_key.get_secret_value() or kept.is_file() else None
 
 
-def _check_secret(settings: Settings, sealed_check: str | None) -> Collection[Check]:
-    secret = secret_of(settings)
-    if sealed_check is None:
-        return ()
+def _check_secret(settings: Settings, session: Session) -> Collection[Check]:
+    secret, sealed_check, targets = secret_of(settings), sealing.sealed_check(session), target_rows.all_by_name(session)
+    if sealed_check is None and not targets:
+        return ()  # nothing is sealed
     if secret is None:
         what = f"HHH_SECRET_KEY is not set, and there is no {settings.data_dir / 'secret.key'}"
-    elif not opens(SecretBox(secret), sealed_check):
+    elif not _opens_anything(SecretBox(secret), sealed_check, targets):
         what = "HHH_SECRET_KEY is not the one that this installation had"
     else:
         return (Check.ok(SECRET_KEY, "HHH_SECRET_KEY opens what is sealed"),)
     lost = "the URLs of all targets and the options of all stores must be typed again, and second factors set up anew"
-    return (Check.doubtful(SECRET_KEY, f"{what}: a recovery kit with secrets has it. Without, {lost}"),)
+    return (Check.doubtful(SECRET_KEY, f"{what}: a recovery kit with secrets has it (--kit). Without, {lost}"),)
 
 
-def _check_signing_key(path: Path, known: str | None) -> Collection[Check]:
-    if known is None:
-        return ()
+def _opens_anything(box: SecretBox, sealed_check: str | None, targets: Collection[Target]) -> bool:
+    if sealed_check is not None:
+        return opens(box, sealed_check)
+    for target in targets:
+        with contextlib.suppress(ConfigurationError):
+            box.open(target.sealed_url, owner=target_owner(target.name))
+            return True
+    return False
+
+
+def _check_signing_key(path: Path, known: str) -> Check:
     if not path.is_file():
         what = f"There is no signing key {path}"
     elif (found := signing.load_or_make(path).public_key) != known:
         what = f"The signing key {path} is {found}, and the installation signs with {known}"
     else:
-        return (Check.ok(SIGNING_KEY, "It is the key that the installation signs with"),)
+        return Check.ok(SIGNING_KEY, "It is the key that the installation signs with")
     lost = f"new manifests are signed by another, and the old ones count only with HHH_TRUSTED_KEYS={known}"
-    return (Check.doubtful(SIGNING_KEY, f"{what}: a recovery kit with secrets has it. Without, {lost}"),)
+    return Check.doubtful(SIGNING_KEY, f"{what}: a recovery kit with secrets has it (--kit). Without, {lost}")
 
 
 def _tables(url: str) -> Sequence[str]:
