@@ -15,12 +15,13 @@ from pydantic import SecretStr
 from sqlalchemy import MetaData, select
 
 from hhh.console.routes import ROUTERS
-from hhh.models import AlertKind, JobKind, Role
+from hhh.models import AlertKind, JobKind, Role, Scope
 from hhh.schemas.alert import ChannelRequest
+from hhh.schemas.api_token import TokenRequest
 from hhh.services import users
 from support.console import Console
 from support.pages import Seen, parse
-from support.sign_in import PASSWORD, expire_access_token, make_user
+from support.sign_in import EMAIL, PASSWORD, expire_access_token, make_user
 
 #: What anybody may ask for: nothing of the service is in it.
 PUBLIC = {"/static/{name}", "/sign-in", "/sign-out"}
@@ -89,6 +90,7 @@ def world(console: Console) -> World:
         "verification_id": _id_in(drill),
         "schedule_id": answer.json()["id"],
         "user_id": user.id,
+        "token_id": console.services.api_tokens.create(EMAIL, TokenRequest(name="ops", scopes=[Scope.ADMIN])).id,
         "job_id": _id_in(drill),
         "name": "shop",
         "rest": "database",
@@ -201,7 +203,7 @@ def _removed(world: World) -> Console:
     make_user(world.console.database, email="removed@example.com")
     browser = world.browser("removed@example.com")
     with world.console.database.transaction() as session:
-        users.remove(session, email="removed@example.com", by="")
+        users.remove(session, email="removed@example.com")
     return browser
 
 
