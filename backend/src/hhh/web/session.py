@@ -6,8 +6,7 @@ a route that waits for an hour holds no connection for it.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends
@@ -100,30 +99,37 @@ def refuse_token(request: Request) -> None:
         raise SessionRequired
 
 
-@functools.cache
-def allowed(*scopes: Scope) -> Callable[[Request, Principal | None], Principal]:
+@dataclass(frozen=True, slots=True)
+class Allowed:
     """A dependency: the super admin who is signed in, or whose token has one of these scopes.
 
-    Where there are several, the route decides by what it was asked for which of them is needed (`demand`).
-
-    Raises (the dependency):
+    Raises (when it is called):
         SuperAdminRequired: nobody, or somebody of another role.
         SecondFactorMissing: they need a second factor here, and have none.
         SessionExpired, TokenInvalid, NetworkNotAllowed: as `caller`.
         ScopeMissing: the token has none of them.
     """
 
-    def checked(request: Request, who: _Caller) -> Principal:
+    #: The API's description reads them from the routes.
+    scopes: tuple[Scope, ...]
+
+    def __call__(self, request: Request, who: _Caller) -> Principal:
         if who is None:
             raise SuperAdminRequired(hint="nobody is signed in: POST /api/v1/auth/login")
         if who.role != Role.SUPER_ADMIN:
             raise SuperAdminRequired(hint=f"{_WHOSE[who.scopes is None]} of another role: see `hhh users set-role`")
         refuse_without_second_factor(request, who)
-        if not any(who.may(scope) for scope in scopes):
-            raise ScopeMissing(" or ".join(scopes))
+        if not any(who.may(scope) for scope in self.scopes):
+            raise ScopeMissing(" or ".join(self.scopes))
         return who
 
-    return checked
+
+def allowed(*scopes: Scope) -> Allowed:
+    """A dependency: the super admin who is signed in, or whose token has one of these scopes.
+
+    Where there are several, the route decides by what it was asked for which of them is needed (`demand`).
+    """
+    return Allowed(scopes)
 
 
 def refuse_without_second_factor(request: HTTPConnection, who: Principal) -> None:
