@@ -1,5 +1,6 @@
 """The documentation tells of what is there: settings, commands, options, errors, files and links."""
 
+import functools
 import re
 import xml.dom.minidom
 from collections.abc import Iterator
@@ -88,9 +89,13 @@ def test_a_page_names_only_commands_and_options_that_there_are(page: Path) -> No
         check_command(words)
 
 
+@functools.cache
+def root_command() -> Any:
+    return typer.main.get_command(app)
+
+
 def check_command(words: list[str]) -> None:
-    command: Any = typer.main.get_command(app)
-    path, rest = ["hhh"], words
+    command, path, rest = root_command(), ["hhh"], words
     while rest and rest[0] in getattr(command, "commands", {}):
         command, path, rest = command.commands[rest[0]], [*path, rest[0]], rest[1:]
     if path in _DIRECT and rest:
@@ -105,9 +110,7 @@ def check_command(words: list[str]) -> None:
 
 
 def test_every_command_stands_in_the_readme() -> None:
-    root: Any = typer.main.get_command(app)
-
-    assert [name for name in root.commands if f"`{name}`" not in README.read_text()] == []
+    assert [name for name in root_command().commands if f"`{name}`" not in README.read_text()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

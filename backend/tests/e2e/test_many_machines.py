@@ -231,8 +231,9 @@ def test_a_prover_alone_has_the_identity_and_verifies_what_others_stored(
         ]
 
 
+@pytest.mark.parametrize("count", [20, pytest.param(50, marks=pytest.mark.soak)])
 def test_never_more_dumps_run_than_the_limit_of_all_workers(
-    many_machines: Founding, any_postgres: PostgresServer, tmp_path: Path
+    many_machines: Founding, any_postgres: PostgresServer, tmp_path: Path, count: int
 ) -> None:
     bin_dir, running, counts = tmp_path / "bin", tmp_path / "running", tmp_path / "counts"
     for folder in (bin_dir, running):
@@ -243,7 +244,7 @@ def test_never_more_dumps_run_than_the_limit_of_all_workers(
     database = any_postgres.create_database()
     machines = many_machines()
     with asking(machines.web(pg_bin_dir=bin_dir, running_limit=4, worker_slots=10)) as client:
-        targets = [register(client, f"t{number}", any_postgres.url(database)) for number in range(50)]
+        targets = [register(client, f"t{number}", any_postgres.url(database)) for number in range(count)]
         ids = [trigger(client, target, respond_async=True).json()["backup_id"] for target in targets]
         machines.worker("first")
         machines.worker("second", elsewhere=True)
@@ -251,7 +252,7 @@ def test_never_more_dumps_run_than_the_limit_of_all_workers(
             assert wait_for_end(client, backup_id, seconds=120)["status"] == "success"
     any_postgres.drop_database(database)
     seen = [int(line) for line in counts.read_text().split()]
-    assert len(seen) == 50
+    assert len(seen) == count
     assert max(seen) <= 4
 
 
