@@ -21,6 +21,7 @@ from hhh.repositories import sweeping as rows
 from hhh.services import doctor_proof
 from hhh.services.container import Services
 from hhh.services.doctor_findings import STORE, Finding, attempted, store_that_is_down
+from hhh.services.doctor_own import own_database
 from hhh.services.policies import resolved
 from hhh.services.sweep_report import SweepReport
 
@@ -29,6 +30,8 @@ _FIRST_BACKUP = timedelta(days=1)
 #: After so long without a sweep nobody seems to work.
 _LAST_SWEEP = timedelta(days=3)
 _SCHEDULES_AT_ONCE = 500
+#: Of the audit log, which may be long; `hhh audit verify` looks at all of it.
+_NEWEST_EVENTS = 200
 
 
 def examine_all(
@@ -59,7 +62,7 @@ def examine_all(
 def examine(services: Services) -> Iterator[Finding]:
     """Looks at scratch, keys, stores and targets, one after the other; each finding is given as soon as it is known."""
     settings = services.settings
-    yield attempted("own database", lambda: _own_database(services.database))
+    yield attempted("own database", lambda: _own_database_file(services.database))
     yield attempted("scratch folder", lambda: _scratch(settings))
     yield attempted("signing key", lambda: f"Ed25519 {services.identity.signing_key.public_key}")
     yield attempted("encryption", lambda: _encryption(settings))
@@ -90,8 +93,19 @@ def examine_upkeep(services: Services) -> Iterator[Finding]:
             f"{count} missing; made again from good ones, if there are any, by themselves or by `hhh backup repair`"
         )
         yield Finding(f"copies in {store}", ok=False, detail=detail)
+    yield from own_database(services)
     yield _last_sweep(services)
+    yield _audit_log(services)
     yield from doctor_proof.takers(services)
+
+
+def _audit_log(services: Services) -> Finding:
+    found = services.audit_log.verify_newest(_NEWEST_EVENTS)
+    if not found.ok:
+        detail = f"broken at event {found.broken_at}: {found.reason}; see `hhh audit verify`"
+        return Finding("audit log", ok=False, detail=detail)
+    checked = counted(found.events, "newest event is", "newest events are")
+    return Finding("audit log", ok=True, detail=f"the {checked} as written; it ends at {found.head}")
 
 
 def _jobs_database(check: Callable[[], None]) -> str:
@@ -116,7 +130,7 @@ def _swept(report: SweepReport) -> Iterator[Finding]:
         yield Finding("sweep", ok=True, detail=f"nothing is left over, and what counts as stored is there{young}")
 
 
-def _own_database(database: Database) -> str:
+def _own_database_file(database: Database) -> str:
     if (file := database.file) is not None:
         with needed(file):
             open_to_others = readable_by_others(file)
