@@ -102,6 +102,7 @@ PAGES: Mapping[str, str] = {
     "alert-edit": "/alerts/{channel}/edit",
     "alert-new": "/new-alert",
     "workers": "/workers",
+    "account": "/account",
     "users": "/users",
     "user": "/users/{user}",
     "user-new": "/new-user",

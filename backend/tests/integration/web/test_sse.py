@@ -16,10 +16,13 @@ from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import DatabaseUnavailable
 from hhh.jobs.worker import working
-from hhh.models import Job, JobKind, JobState
-from hhh.services import auth
+from hhh.models import Job, JobKind, JobState, Scope
+from hhh.schemas.api_token import TokenRequest
+from hhh.services import auth, known_places
+from hhh.services.api_tokens import ApiTokens
 from hhh.services.container import Services
 from hhh.services.following import Following, Look
+from hhh.services.sign_in import sign_in
 from hhh.web.sse import EventStream, Feed, event_stream
 from support.local_services import services_with_a_target
 from support.logs import Log
@@ -101,7 +104,9 @@ async def ended(task: "asyncio.Task[None]") -> None:
 def bench(tmp_path: Path, sqlite_database: Database, settings: Settings) -> Iterator[Bench]:
     services = services_with_a_target(tmp_path, sqlite_database)
     make_user(sqlite_database)
-    signed_in = auth.sign_in(sqlite_database, settings, email=EMAIL, password=PASSWORD, address="127.0.0.1")
+    signed_in = sign_in(
+        sqlite_database, settings, email=EMAIL, password=PASSWORD, client=known_places.Client("127.0.0.1")
+    )
     with working(services) as worker:
         backup_id = worker.create(services.backups.request("source"))
         yield Bench(services, signed_in.principal.session_id, backup_id)
@@ -201,6 +206,21 @@ def test_a_stream_ends_with_its_session(bench: Bench) -> None:
             await client.wait_for(lambda each: bool(each.events))
             with bench.services.database.transaction() as session:
                 auth.sign_out(session, session_id=bench.session_id, refresh_token=None)
+            await ended(task)
+
+    asyncio.run(run())
+
+
+def test_a_stream_ends_with_its_token(bench: Bench) -> None:
+    tokens = ApiTokens(bench.services.database)
+    bench.session_id = tokens.create(EMAIL, TokenRequest(name="ci", scopes=[Scope.BACKUP_READ])).id
+
+    async def run() -> None:
+        async with bench.streaming() as (client, task):
+            await client.wait_for(lambda each: bool(each.events))
+            bench.change(progress={"stage": "half"})
+            await client.wait_for(lambda each: len(each.events) > 1)
+            tokens.revoke(bench.session_id)
             await ended(task)
 
     asyncio.run(run())
