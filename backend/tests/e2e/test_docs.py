@@ -20,7 +20,7 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.r
 #: Those that tell operators what to type.
 GUIDES = [README, *sorted(DOCS.glob("*.md"))]
 #: Those whose named blocks the tests run.
-WITH_BLOCKS = [README, RUNBOOK, RESTORE, PROOF, RECOVERY, KEYS]
+WITH_BLOCKS = [README, RUNBOOK, RESTORE, PROOF, RECOVERY, KEYS, DOCS / "recover-the-service.md"]
 
 #: Groups whose command `run` needs no name.
 _DIRECT = (["hhh", "restore"],)

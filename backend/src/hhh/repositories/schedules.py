@@ -48,6 +48,12 @@ def next_runs(session: Session, targets: Collection[str]) -> Mapping[str, dateti
     return found
 
 
+def next_backup(session: Session, target: str) -> datetime | None:
+    """When the next of the schedules runs that back a target up."""
+    asked = select(func.min(Schedule.next_run_at)).where(Schedule.target == target, Schedule.verify_level.is_(None))
+    return session.scalar(asked)
+
+
 def verified(session: Session) -> Mapping[str, Collection[str]]:
     """By target: the levels at which its schedules verify, but for those that are paused."""
     asked = select(Schedule.target, Schedule.verify_level).where(
