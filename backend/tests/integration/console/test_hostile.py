@@ -26,6 +26,8 @@ from support.sign_in import EMAIL, PASSWORD, expire_access_token, make_user
 #: What anybody may ask for: nothing of the service is in it.
 PUBLIC = {"/static/{name}", "/sign-in", "/sign-out"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+#: What whoever is signed in may ask for: it is of themselves.
+OWN = {route.path for router in ROUTERS for route in router.routes if route.path.startswith("/account")} | {"/session"}  # type: ignore[attr-defined]
 #: Written by time alone, whatever anybody asks for.
 _BEATS = {"workers", "alert_watch", "alert_troubles"}
 #: Begun by itself.
@@ -90,6 +92,7 @@ def world(console: Console) -> World:
         "verification_id": _id_in(drill),
         "schedule_id": answer.json()["id"],
         "user_id": user.id,
+        "session_id": console.client.get("/api/v1/auth/sessions").json()[0]["id"],
         "token_id": console.services.api_tokens.create(EMAIL, TokenRequest(name="ops", scopes=[Scope.ADMIN])).id,
         "job_id": _id_in(drill),
         "name": "shop",
@@ -231,9 +234,12 @@ def test_nobody_but_a_super_admin_sees_or_does_anything(world: World, somebody: 
             sent = urlencode({"csrf_token": browser.csrf_token, "name": "shop", "target": "shop"})
             answers["POST", route.path] = browser.client.post(path, content=sent, headers=FORM)
 
-    assert {route for route, answer in answers.items() if not _is_refused(answer)} <= {("GET", "/session")}
+    assert {path for (_, path), answer in answers.items() if not _is_refused(answer)} <= OWN
     assert {route for route, answer in answers.items() if _tells(answer, world)} == set()
-    assert world.rows() == before
+    after = world.rows()
+    recorded = after.pop("audit_events") - before.pop("audit_events")
+    assert all("access.refused" in row for row in recorded)
+    assert after | {"audit_head": set()} == before | {"audit_head": set()}
 
 
 def _is_refused(answer: httpx.Response) -> bool:
