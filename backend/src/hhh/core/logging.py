@@ -36,9 +36,10 @@ _SECRET_TEXTS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         rf"\1{MASK}",
     ),
-    # age identities, JSON web tokens, PHC strings of passwords
+    # age identities, JSON web tokens, API tokens, PHC strings of passwords
     (re.compile(r"AGE-SECRET-KEY-1[0-9A-Z]+", re.IGNORECASE), MASK),
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), MASK),
+    (re.compile(r"\bhhh_[\w-]{43}"), MASK),
     (re.compile(r"\$argon2id?\$\S+"), MASK),
 )
 

@@ -143,13 +143,13 @@ class ApiTokens:
         with self.database.snapshot() as session:
             found = rows.by_hash(session, hash_token(token)) if token.startswith(PREFIX) else None
         if found is None or not is_live(found[0], now):
-            # Who guesses must not fill the audit log; a token that is known is named, by what its holder sees of it.
-            log.warning("token refused", address=address, token=found[0].name if found else None)
+            # Who guesses must not fill the audit log; a token that is known is named.
+            log.warning("api_token_refused", address=address, name=found[0].name if found else None)
             raise TokenInvalid("The token is not good", hint="it is unknown, has expired, or was revoked")
         row, owner = found
         actor().identify(ActorKind.TOKEN, owner.email, token=row.name)
         if not token_networks.is_within(address, row.networks):
-            log.warning("token refused from there", address=address, token=row.name)
+            log.warning("api_token_refused_from_there", address=address, name=row.name)
             raise NetworkNotAllowed(f"The token is not for use from {address}")
         return _principal(row, owner)
 

@@ -101,7 +101,13 @@ def test_a_password_in_a_text_is_masked(text: str) -> None:
 
 
 def test_keys_and_tokens_in_a_text_are_masked() -> None:
-    for secret in ("AGE-SECRET-KEY-1QQQ", "eyJhbGciOi.eyJzdWIi.c2ln", "$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA"):
+    token = f"hhh_-{'x' * 41}_"
+    for secret in (
+        "AGE-SECRET-KEY-1QQQ",
+        "eyJhbGciOi.eyJzdWIi.c2ln",
+        "$argon2id$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA",
+        token,
+    ):
         assert mask(f"it is {secret}, they say").startswith("it is ***")
         assert secret not in mask(f"it is {secret}, they say")
 
