@@ -73,7 +73,7 @@ def test_a_token_lives_from_its_creation_to_its_end(person: Person) -> None:
 
 
 def test_what_can_not_be_is_refused(person: Person) -> None:
-    admin = {"name": "ci", "scopes": ["admin"]}
+    admin: dict[str, object] = {"name": "ci", "scopes": ["admin"]}
     bodies: list[dict[str, object]] = [
         {"name": "ci"},
         admin | {"scopes": []},
