@@ -28,6 +28,7 @@ _DIRECT = (["hhh", "restore"],)
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _SETTING = re.compile(r"\bHHH_[A-Z][A-Z_]*[A-Z]\b")
+_CALL = re.compile(r"\b(GET|POST|PUT|PATCH|DELETE) (/api/v1/[\w/{}-]+|/metrics|/healthz|/readyz)")
 #: Files and folders of the working copy, as the pages write them.
 _PATH = re.compile(r"(?:backend|docs|bench|requirements)/[\w./-]*")
 
@@ -60,7 +61,8 @@ def test_every_setting_is_described_and_no_other() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_a_page_names_only_settings_that_there_are(page: Path) -> None:
-    known = {f"HHH_{name.upper()}" for name in Settings.model_fields} | {"HHH_API", "HHH_TOKEN"}  # of clients, no settings
+    of_clients = {"HHH_API", "HHH_TOKEN"}
+    known = {f"HHH_{name.upper()}" for name in Settings.model_fields} | of_clients
 
     assert set(_SETTING.findall(page.read_text())) - known == set()
 
@@ -144,7 +146,7 @@ def test_the_documented_calls_are_those_of_the_api(tmp_path: Path) -> None:
     calls = {
         (method, path)
         for page in GUIDES
-        for method, path in re.findall(r"\b(GET|POST|PUT|PATCH|DELETE) (/api/v1/[\w/{}-]+)", page.read_text())
+        for method, path in _CALL.findall(page.read_text())
     }
 
     assert calls == known

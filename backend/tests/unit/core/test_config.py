@@ -36,6 +36,11 @@ def test_defaults_need_nothing_but_a_folder(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
 
 
+def test_the_token_of_a_client_is_no_setting_and_none_that_is_unknown(tmp_path: Path) -> None:
+    settings = load_settings({"HHH_TOKEN": "hhh_x", "HHH_DATA_DIR": str(tmp_path)}, dotenv=tmp_path / "none.env")
+    assert "hhh_x" not in repr(settings)
+
+
 @pytest.mark.parametrize(
     ("wrong", "nearest"),
     [("HHH_DATABASE_URI", "HHH_DATABASE_URL"), ("HHH_STORAGE", "HHH_STORAGE_URL"), ("HHH_SECRETKEY", "HHH_SECRET_KEY")],
