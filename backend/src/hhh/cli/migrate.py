@@ -9,6 +9,8 @@ from hhh.cli.output import console
 from hhh.cli.session import settings
 from hhh.core.config import Settings
 from hhh.core.database import Database
+from hhh.services import audit
+from hhh.services.installation import Identity
 from hhh.services.versions import bring_to_this_version
 
 
@@ -32,6 +34,7 @@ def _migrate_own(loaded: Settings) -> None:
         if not bring_to_this_version(loaded, database):
             console.print("Nothing to do: the database is of this version.")
             return
+        audit.sign_with(database, Identity(loaded, database))
         console.print("The database is of this version now.")
         # A service that waits for this command goes on without a restart, and needs somebody who may sign in.
         show_password(loaded, make_first_super_admin(loaded, database))

@@ -185,7 +185,7 @@ def _bring_up_to_date(services: Services, wanted: Wanted, recovered: Recovered) 
         file.chmod(0o600)
     services.identity.agree()
     detail = {"backup_file": recovered.backup_file, "taken_at": recovered.taken_at.isoformat(), "recovered": True}
-    audit.record_alone(services.database, Action.RESTORE, APP, detail=detail)
+    audit.record_alone(services.database, Action.RESTORE, APP, target=APP, detail=detail)
     recovered.found = [*_found(services, wanted)]
     targets, stores = services.targets.list(), services.stores.list()
     recovered.targets = len(targets)
