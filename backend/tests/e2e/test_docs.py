@@ -143,11 +143,7 @@ def test_the_documented_calls_are_those_of_the_api(tmp_path: Path) -> None:
     settings = load_settings({"HHH_DATA_DIR": str(tmp_path)}, dotenv=tmp_path / "none")
     paths = create_app(settings, Database(settings.own_database_url)).openapi()["paths"]
     known = {(method.upper(), re.sub(r"{\w+}", "{id}", path)) for path, methods in paths.items() for method in methods}
-    calls = {
-        (method, path)
-        for page in GUIDES
-        for method, path in _CALL.findall(page.read_text())
-    }
+    calls = {(method, path) for page in GUIDES for method, path in _CALL.findall(page.read_text())}
 
     assert calls == known
 
