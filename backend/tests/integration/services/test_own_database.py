@@ -32,9 +32,9 @@ from hhh.models import (
     VerificationStatus,
 )
 from hhh.repositories import audit as audit_rows
-from hhh.repositories import backups, retention, sweeping
+from hhh.repositories import backups, installation, retention, sweeping
 from hhh.repositories.audit import Filter
-from hhh.services import audit, catalogue
+from hhh.services import audit, catalogue, versions
 from hhh.services.audit_carrying import follow_on
 from hhh.services.audit_chain import event_hash
 from hhh.services.catalogue import Catalogue
@@ -257,6 +257,23 @@ def test_a_copy_of_a_newer_version_is_refused(own_database: Database, copy: Data
     copy.close()
     with pytest.raises(ConfigurationError, match="newer version"):
         prepare(own_database, copy)
+
+
+def test_a_copy_of_a_newer_program_with_the_same_tables_is_refused(own_database: Database, copy: Database) -> None:
+    with copy.transaction() as session:
+        versions.record(session)
+        installation.get(session).program_version = "99.0.0"
+    copy.close()
+
+    with pytest.raises(ConfigurationError, match=r"the installation is of 99\.0\.0"):
+        prepare(own_database, copy)
+
+
+def test_a_restored_copy_is_of_this_version(own_database: Database, copy: Database) -> None:
+    prepare(own_database, copy)
+
+    with copy.snapshot() as session:
+        assert installation.program_version(session) == versions.PRESENT
 
 
 def test_what_is_no_database_of_this_service_never_takes_its_place(own_database: Database, copy: Database) -> None:
