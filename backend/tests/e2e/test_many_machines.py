@@ -26,6 +26,7 @@ from support.backing_up import (
 )
 from support.held_dumps import HeldDumps
 from support.many_machines import BRISK, Founding, ManyMachines, many_machines
+from support.ports import LOOPBACK, free_port
 from support.postgres import PostgresServer, PrivatePostgres
 from support.service import Service
 from support.waiting import wait_until
@@ -148,14 +149,22 @@ def test_a_jobs_database_that_is_restarted_ends_no_backup_and_no_worker(
         assert_stored(trigger(client))
 
 
+def readiness(port: int) -> int:
+    """What a worker answers on its separate port."""
+    return httpx.get(f"http://{LOOPBACK}:{port}/readyz", timeout=60, trust_env=False).status_code
+
+
 @pytest.mark.soak
 def test_a_worker_that_is_asked_to_stop_ends_what_it_runs(many_machines: Founding, held: HeldDumps) -> None:
     machines = many_machines()
     with asking(machines.web(pg_bin_dir=held.bin_dir)) as client, triggering(client) as answer:
-        worker = machines.worker("draining")
+        watched = free_port()
+        worker = machines.worker("draining", metrics_port=watched)
         held.wait_until_held()
+        assert readiness(watched) == 200
         worker.send(signal.SIGTERM)
         wait_until(lambda: "Stopping" in worker.log(), what="a worker that drains")
+        wait_until(lambda: readiness(watched) == 503, what="a worker that says that it is not ready")
         held.let_go()
         stored = assert_stored(answer.result())
         assert worker.wait() == -signal.SIGTERM
