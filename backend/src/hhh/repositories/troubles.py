@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, delete, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, String, cast, delete, func, literal_column, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from hhh.models import (
@@ -86,25 +87,20 @@ def first_stored(session: Session, targets: Collection[str]) -> Mapping[str, dat
 def newest_sizes(session: Session, targets: Collection[str], *, count: int) -> Mapping[str, Sequence[int]]:
     """By target: the sizes of the dumps of its newest stored backups, the newest first."""
     asked = as_table(session, targets).cte("asked")
+    stored = BackupLog.status == BackupStatus.SUCCESS, BackupLog.deleted_at.is_(None)
     newest = (
-        select(BackupLog.id)
-        .where(
-            BackupLog.target == asked.c.value,
-            BackupLog.status == BackupStatus.SUCCESS,
-            BackupLog.deleted_at.is_(None),
-        )
+        select(func.coalesce(BackupLog.raw_size, BackupLog.backup_size).label("size"))
+        .where(BackupLog.target == asked.c.value, *stored)
         .order_by(BackupLog.created_at.desc(), BackupLog.id.desc())
         .limit(count)
         .correlate(asked)
+        .subquery()
     )
-    size = func.coalesce(BackupLog.raw_size, BackupLog.backup_size)
-    query = (
-        select(BackupLog.target, size).join(asked, asked.c.value == BackupLog.target).where(BackupLog.id.in_(newest))
-    )
-    found: dict[str, list[int]] = {}
-    for target, each in session.execute(query.order_by(BackupLog.created_at.desc(), BackupLog.id.desc())):
-        found.setdefault(target, []).append(int(each))
-    return found
+    # All of a target as one value, so that of each target only the newest are looked at, in the index.
+    is_postgresql = session.get_bind().dialect.name == "postgresql"
+    listed = cast(func.json_agg(newest.c.size), String) if is_postgresql else func.json_group_array(newest.c.size)
+    found = session.execute(select(asked.c.value, select(listed).scalar_subquery()))
+    return {target: json.loads(sizes or "[]") for target, sizes in found}
 
 
 def faulted(session: Session, targets: Collection[str], *, since: datetime) -> Sequence[Faulted]:
@@ -120,22 +116,32 @@ def faulted(session: Session, targets: Collection[str], *, since: datetime) -> S
 
 def lacking(session: Session, *, without: str) -> Sequence[Lacking]:
     """By store: the copies that it lacks, without those that say so: they are on their way."""
-    # As `hhh.models.backup_log.MISSING`, where another table has a column of that name.
+    # As `hhh.models.backup_log.MISSING`, which has an index. By a join, SQLite would begin with all backups.
     missing = (BackupCopy.status == literal_column("'missing'")) & (func.coalesce(BackupCopy.error, "") != without)
     there = BackupLog.status == BackupStatus.SUCCESS, BackupLog.deleted_at.is_(None)
+    begun = select(BackupLog.created_at).where(BackupLog.id == BackupCopy.backup_id, *there).scalar_subquery()
+    dated = select(BackupCopy.storage, func.coalesce(BackupCopy.error, "").label("error"), begun.label("begun")).where(
+        missing
+    )
+    each = dated.subquery()
     newest = (
         select(
-            BackupCopy.storage,
-            func.coalesce(BackupCopy.error, "").label("error"),
-            func.count().over(partition_by=BackupCopy.storage).label("count"),
-            _newest_first(BackupCopy.storage).label("place"),
+            each.c.storage,
+            each.c.error,
+            func.count().over(partition_by=each.c.storage).label("count"),
+            func.row_number().over(partition_by=each.c.storage, order_by=each.c.begun.desc()).label("place"),
         )
-        .join(BackupLog)
-        .where(missing, *there)
+        .where(each.c.begun.is_not(None))
         .subquery()
     )
     query = select(newest.c.storage, newest.c.count, newest.c.error).where(newest.c.place == 1)
     return [Lacking(None, store, count, error) for store, count, error in session.execute(query)]
+
+
+def has_copies(session: Session, store: str) -> bool:
+    """Whether the catalogue has a copy in a store."""
+    stored = BackupCopy.storage == store, BackupCopy.status == CopyStatus.STORED
+    return session.scalar(select(BackupCopy.backup_id).where(*stored).limit(1)) is not None
 
 
 def undeletable(session: Session) -> Sequence[Lacking]:

@@ -13,7 +13,6 @@ from hhh.core.database import Database
 from hhh.models import AlertKind
 from hhh.repositories import alerts as alert_rows
 from hhh.repositories import recoverability as recovery_rows
-from hhh.repositories import stores as store_rows
 from hhh.repositories import troubles as rows
 from hhh.schemas.policy import ProofFields
 from hhh.services.policies import PolicyService
@@ -132,7 +131,7 @@ class TroubleFinder:
         rooms, failing = self._rooms.look({each.name: each.url for each in stores})
         if DEFAULT_STORE in failing:  # its folder is made by the first backup
             with self._database.snapshot() as session:
-                if not store_rows.count_copies(session, DEFAULT_STORE).copies:
+                if not rows.has_copies(session, DEFAULT_STORE):
                     failing = {name: error for name, error in failing.items() if name != DEFAULT_STORE}
         return rooms, {**failing, **unopened}
 
