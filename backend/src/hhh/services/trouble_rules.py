@@ -49,25 +49,27 @@ def _failed_backups(facts: Facts) -> Iterator[Found]:
 
 
 def _failed_verifications(facts: Facts) -> Iterator[Found]:
-    told = set()
-    for fault in facts.faults:
-        if fault.target not in told:  # of a target the newest is told
-            told.add(fault.target)
-            level = fault.verified.level
-            yield Found(
-                kind=AlertKind.VERIFICATION_FAILED,
-                subject=fault.target,
-                target=fault.target,
-                title=f"{fault.target}: verification failed",
-                what=f"The backup {fault.backup_file} of {fault.target} is not good: its verification ({level}) of "
-                f"{at(fault.verified.at)} failed.",
-                said=last_line(fault.verified.error),
-                advice=f"Take another: hhh backup run {fault.target}; or, once that is put right: "
-                f"hhh backup verify {fault.backup_id} --level {level}",
-                same=f"{fault.backup_file} {level}",
-            )
+    newest = {fault.target: fault for fault in reversed(facts.faults)}  # of a target the newest is told
+    for target, fault in newest.items():
+        level = fault.verified.level
+        yield Found(
+            kind=AlertKind.VERIFICATION_FAILED,
+            subject=target,
+            target=target,
+            title=f"{target}: verification failed",
+            what=f"The backup {fault.backup_file} of {target} is not good: its verification ({level}) of "
+            f"{at(fault.verified.at)} failed.",
+            said=last_line(fault.verified.error),
+            advice=f"Take another: hhh backup run {target}; or, once that is put right: "
+            f"hhh backup verify {fault.backup_id} --level {level}",
+            same=f"{fault.backup_file} {level}",
+        )
+
+
+def _lost_backups(facts: Facts) -> Iterator[Found]:
+    faulted = {fault.target for fault in facts.faults}
     for target, known in facts.known.items():
-        if known.stored and known.stored != known.good and target not in told:
+        if known.stored and known.stored != known.good and target not in faulted:
             yield Found(
                 kind=AlertKind.VERIFICATION_FAILED,
                 subject=target,
@@ -221,6 +223,7 @@ def _odd_sizes(facts: Facts, factor: float) -> Iterator[Found]:
 _RULES: Sequence[Callable[[Facts], Iterator[Found]]] = (
     _failed_backups,
     _failed_verifications,
+    _lost_backups,
     _overdue_backups,
     _overdue_proofs,
     _failing_stores,
