@@ -8,6 +8,7 @@ DONE: Mapping[str, str] = {
     "signed-out": "You are signed out.",
     "account-password-set": "Your password is set, and your other sessions have ended.",
     "second-factor-removed": "The second factor is taken away: your password alone is asked for.",
+    "their-sessions-ended": "All their sessions have ended.",
     "session-ended": "The session has ended.",
     "sessions-ended": "All your other sessions have ended.",
     "key-saved": "Now the line below belongs into the settings of the service.",

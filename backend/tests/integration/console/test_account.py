@@ -4,9 +4,11 @@ import re
 from datetime import timedelta
 
 import pytest
+from fastapi.testclient import TestClient
 
 from hhh.core.clock import utcnow
-from hhh.models import Role
+from hhh.models import Role, Scope
+from hhh.schemas.api_token import TokenRequest
 from support.console import Console
 from support.console_browsers import has_menu
 from support.pages import Seen
@@ -121,10 +123,15 @@ def test_where_it_is_required_a_super_admin_without_one_is_led_to_set_it_up(fres
     strict = services.settings.model_copy(update={"require_second_factor": True})
     object.__setattr__(services, "settings", strict)
 
+    token = services.api_tokens.create(EMAIL, TokenRequest(name="ops", scopes=[Scope.BACKUP_READ])).token
+    program = TestClient(app, headers={"Authorization": f"Bearer {token}"})
+
+    refused = program.get("/api/v1/backups")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "ERR_SECOND_FACTOR_REQUIRED")
     assert fresh_console.get("/backups").location == "/account"
     assert own_page(fresh_console).notices[0].startswith("Super admins need a second factor here.")
     set_up(fresh_console)
-    assert fresh_console.get("/backups").status == 200
+    assert fresh_console.get("/backups").status == program.get("/api/v1/backups").status_code == 200
     assert own_page(fresh_console).notices == []
 
 

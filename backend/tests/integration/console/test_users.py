@@ -337,3 +337,16 @@ def test_long_lists_have_pages(fresh_console: Console) -> None:
     assert "Next page" not in rest.links
     assert fresh_console.get(rest.links["First page"]).rows() == page.rows()
     assert fresh_console.get("/users?after=zzz%00").headings == ["Users"]
+
+
+def test_a_super_admin_signs_somebody_out_everywhere(fresh_console: Console) -> None:
+    user_id = make_user(fresh_console.database, email="ann@example.com", role=Role.MEMBER).id
+    browser = fresh_console.another_browser()
+    browser.sign_in(email="ann@example.com")
+    page = fresh_console.get(f"/users/{user_id}")
+
+    done = fresh_console.press(page, "End all their sessions")
+
+    assert page.facts["Second factor"] == "none"
+    assert done.notices == ["All their sessions have ended."]
+    assert browser.get("/account").location.startswith("/sign-in")

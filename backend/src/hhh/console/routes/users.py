@@ -95,6 +95,13 @@ def set_password(request: Request, user_id: str, fields: Form, admin: PageAdmin,
     return response
 
 
+@router.post("/users/{user_id}/end-sessions")
+def end_sessions(user_id: str, session: Transaction) -> Response:
+    """Signs a user out everywhere."""
+    users.end_sessions(session, email=users.get(session, user_id).email)
+    return redirect(f"/users/{user_id}", done="their-sessions-ended")
+
+
 @router.post("/users/{user_id}/remove")
 def remove(request: Request, user_id: str, fields: Form, admin: PageAdmin, session: Transaction) -> Response:
     """Removes a user."""

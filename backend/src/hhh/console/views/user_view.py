@@ -39,6 +39,7 @@ class ShownUser:
     may: str
     created_at: datetime
     is_you: bool
+    has_second_factor: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ def listed(session: Session, admin: Principal, after: str) -> ShownUsers:
 def shown_user(user: User, admin: Principal) -> ShownUser:
     """A user, seen by somebody."""
     role = Role(user.role)
-    return ShownUser(user.id, user.email, role, ROLES[role], user.created_at, user.id == admin.id)
+    is_you, has_second_factor = user.id == admin.id, user.totp_since is not None
+    return ShownUser(user.id, user.email, role, ROLES[role], user.created_at, is_you, has_second_factor)
 
 
 def role_of(fields: Fields) -> Role:
