@@ -18,8 +18,9 @@ from hhh.core.clock import utcnow
 from hhh.core.config import load_settings
 from hhh.core.database import Database
 from hhh.jobs.worker import working
-from hhh.models import AlertKind, Policy, Role
+from hhh.models import AlertKind, Policy, Role, Scope
 from hhh.schemas.alert import ChannelRequest
+from hhh.schemas.api_token import TokenRequest
 from hhh.schemas.policy import PolicyFields
 from hhh.schemas.retention import Retention
 from hhh.schemas.schedule import ScheduleRequest
@@ -106,6 +107,9 @@ PAGES: Mapping[str, str] = {
     "users": "/users",
     "user": "/users/{user}",
     "user-new": "/new-user",
+    "tokens": "/tokens",
+    "token": "/tokens/{token}",
+    "token-new": "/new-token",
     "settings": "/settings",
     "settings-health": "/settings/health",
     "not-found": "/nowhere",
@@ -126,6 +130,7 @@ EMPTY_PAGES: Mapping[str, str] = {
             "alerts",
             "workers",
             "users",
+            "tokens",
             "settings",
         )
     },
@@ -187,6 +192,7 @@ class _Furniture:
         ids |= self._add_schedules()
         ids |= self._add_channels()
         ids |= self._add_users()
+        ids |= self._add_tokens()
         with self.services.database.transaction() as session:  # else retention would empty it while it is looked at
             session.execute(update(Policy).values(prune_due_at=None))
         return ids
@@ -260,7 +266,9 @@ class _Furniture:
         alerts = self.services.alerts
         mail = SecretStr("mailto://hhh:no-secret@127.0.0.1:9?from=hhh@example.com&to=ops@example.com")
         added = alerts.channels.add(ChannelRequest(name="ops", url=mail))
-        hook = ChannelRequest(name="chat-of-shops", url=SecretStr("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"))
+        hook = ChannelRequest(
+            name="chat-of-shops", url=SecretStr("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ")
+        )
         alerts.channels.add(hook.model_copy(update={"targets": ["shop*"], "kinds": [AlertKind.SIZE_ODD]}))
         alerts.rounds.look(at_once=True)
         return {"channel": added.id}
@@ -272,6 +280,15 @@ class _Furniture:
             added = users.create_user(session, email=email, password=ADMIN_PASSWORD, role=Role.MEMBER)
             users.create_user(session, email="ops@example.com", password=ADMIN_PASSWORD, role=Role.SUPER_ADMIN)
             return {"user": added.id}
+
+    def _add_tokens(self) -> dict[str, str]:
+        tokens = self.services.api_tokens
+        networks = ["10.20.0.0/16", "2001:db8:85a3::/48"]
+        everything = TokenRequest(name="Everything: the pipeline of the department", scopes=[*Scope], networks=networks)
+        tokens.create("ops@example.com", everything)
+        tokens.revoke(tokens.named(everything.name).id)
+        reader = TokenRequest(name="monitoring", scopes=[Scope.BACKUP_READ], expires_at=self.now + _DAY * 30)
+        return {"token": tokens.create("ops@example.com", reader).id}
 
     def _verify(self, backup_id: str, level: Level) -> str:
         new = self.services.verifications.request(backup_id, level, requested_by=ADMIN_EMAIL)
