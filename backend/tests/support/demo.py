@@ -100,6 +100,7 @@ PAGES: Mapping[str, str] = {
     "schedule-edit": "/schedules/{schedule}/edit",
     "schedule-new": "/schedules/new",
     "alerts": "/alerts",
+    "audit": "/audit",
     "alert-edit": "/alerts/{channel}/edit",
     "alert-new": "/new-alert",
     "workers": "/workers",

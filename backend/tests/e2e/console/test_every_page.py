@@ -15,7 +15,7 @@ from support.service import Service
 from support.session import current_session
 
 #: What is asked for otherwise than as a page: style and script, the session, files.
-NO_PAGES = re.compile("/static/|/session|/settings/recovery-kit|/first-steps/|.*/download")
+NO_PAGES = re.compile("/static/|/session|/settings/recovery-kit|/first-steps/|.*/download|/audit/export")
 
 #: Looked at with data by `make test`. What they say instead is made of the same parts as on the other empty pages.
 OTHERWISE_FULL = {f"{page}-empty" for page in ("restores", "stores", "schedules", "workers", "users", "settings")}
