@@ -80,7 +80,13 @@ def test_a_rotation_is_begun_again_with_the_same_file(tmp_path: Path, monkeypatc
     monkeypatch.setenv("HHH_SECRET_KEY", OLD)
     add_target()
     (tmp_path / "new.key").write_text(f"{NEW}\n")
-    assert json.loads(rotate("--new-key-file", "new.key", "--json").output) == {"targets": 1, "stores": 0, "left": []}
+    assert json.loads(rotate("--new-key-file", "new.key", "--json").output) == {
+        "targets": 1,
+        "stores": 0,
+        "second_factors": 0,
+        "channels": 0,
+        "left": [],
+    }
 
     again = rotate("--new-key-file", "new.key")
 
