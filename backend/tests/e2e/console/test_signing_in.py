@@ -1,7 +1,12 @@
 """The way in and out with a browser, and what happens when a session ends while a page is open."""
 
-from support.browser import Tab, Tabs
-from support.service import ADMIN_EMAIL, ADMIN_PASSWORD
+from datetime import UTC, datetime, timedelta
+
+import pyotp
+from playwright.sync_api import expect
+
+from support.browser import NARROW, WIDE, Tab, Tabs
+from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service
 
 
 def sign_in(tab: Tab, *, password: str = ADMIN_PASSWORD) -> None:
@@ -91,3 +96,50 @@ def test_nothing_that_a_page_was_not_made_with_runs_in_it(tab: Tab) -> None:
     refused = [problem for problem in tab.problems if "Content Security Policy" in problem]
     assert len(refused) >= 2
     tab.problems.clear()
+
+
+def test_a_second_factor_is_set_up_by_a_qr_code_and_asked_for_from_then_on(tabs: Tabs, served: Service) -> None:
+    user = {"email": "ann@example.com", "password": "a long enough password", "current_password": ADMIN_PASSWORD}
+    with served.signed_in_client() as client:
+        client.post("/api/v1/users", json=user).raise_for_status()
+    tab = tabs.open(signed_in=False, bypass_csp=True)  # axe is put into the page
+    page = tab.go("/account")
+    page.get_by_label("E-mail").fill("ann@example.com")
+    page.get_by_label("Password").fill("a long enough password")
+    page.get_by_role("button", name="Sign in").click()
+    tab.is_at("/account")
+    look_at(tab)
+
+    page.locator("#present-password-begin").fill("a long enough password")
+    page.get_by_role("button", name="Set up a second factor").click()
+    expect(page.get_by_role("img", name="QR code")).to_be_visible()
+    look_at(tab)
+    codes = pyotp.TOTP(page.locator("#totp-secret").inner_text().strip())
+    now = datetime.now(UTC)
+    page.get_by_role("textbox", name="Code").fill(codes.at(now))
+    page.get_by_role("button", name="Turn it on").click()
+    expect(page.get_by_role("heading", name="Recovery codes, shown once")).to_be_visible()
+    look_at(tab)
+    page.get_by_role("link", name="I have them").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
+
+    page.get_by_label("E-mail").fill("ann@example.com")
+    page.get_by_label("Password").fill("a long enough password")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Sign in: the code")).to_be_visible()
+    look_at(tab)
+    page.get_by_role("textbox", name="Code").fill(codes.at(now + timedelta(seconds=30)))
+    page.get_by_role("button", name="Sign in").click()
+    tab.is_at("/account")
+    expect(page.get_by_text("10 recovery codes are left")).to_be_visible()
+    look_at(tab)
+
+
+def look_at(tab: Tab) -> None:
+    """AssertionError with what is wrong with a page that no address leads to; wide, and then as on a phone."""
+    tab.page.set_viewport_size(WIDE)
+    wrong = tab.axe()
+    tab.page.set_viewport_size(NARROW)
+    if tab.overflow() > 0:
+        wrong.append(f"wider than a phone: {tab.too_wide()}")
+    assert not wrong + tab.problems, "\n".join(wrong + tab.problems)
