@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from hhh import migrations
 from hhh.api import monitoring
+from hhh.api.description import Description
 from hhh.api.rest.v1 import (
     account,
     alert,
@@ -107,4 +108,5 @@ def create_app(settings: Settings, database: Database, *, works: bool = True) ->
     app.state.monitoring = Monitoring(services, jobs, app.state.http_metrics)
     for router in (*ROUTERS, *PAGES):
         app.include_router(router)
+    app.openapi = Description(app, ROUTERS)  # type: ignore[method-assign]  # as FastAPI has it done
     return app
