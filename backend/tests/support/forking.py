@@ -15,9 +15,10 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import reduction
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 #: What takes long to load, and neither reads the environment nor starts a thread while it does.
 _LOADED = ("hhh.main", "uvicorn", "typer", "rich.console", "rich.progress", "rich.table", "alembic.command")
@@ -46,8 +47,22 @@ class _Start:
     work: Callable[[], object]
     folder: Path
     environment: Mapping[str, str]
-    #: Files for standard input, output and error; what they hold is kept.
-    files: tuple[Path, Path, Path]
+    #: For standard input, output and error; what files hold is kept.
+    files: tuple["Path | Descriptor", "Path | Descriptor", "Path | Descriptor"]
+
+
+class Descriptor:
+    """An open file of this process, of which the other gets one of its own."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _inherited, (reduction.DupFd(self.number),)
+
+
+def _inherited(handed_over: Any) -> Descriptor:
+    return Descriptor(handed_over.detach())
 
 
 class Forked:
@@ -67,11 +82,12 @@ class Forked:
         *,
         folder: Path,
         environment: Mapping[str, str],
-        stdout: Path,
-        stderr: Path,
+        stdin: "Path | Descriptor" = Path(os.devnull),
+        stdout: "Path | Descriptor",
+        stderr: "Path | Descriptor",
     ) -> Self:
         """Begins some work; what it writes is added to the files."""
-        return cls(_Start(work, folder, dict(environment), (Path(os.devnull), stdout, stderr)))
+        return cls(_Start(work, folder, dict(environment), (stdin, stdout, stderr)))
 
     def poll(self) -> int | None:
         """See `Running`."""
@@ -190,7 +206,8 @@ def _become(start: _Start) -> None:
     os.setsid()
     adding = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     descriptors = [
-        os.open(file, how, 0o600) for file, how in zip(start.files, (os.O_RDONLY, adding, adding), strict=True)
+        file.number if isinstance(file, Descriptor) else os.open(file, how, 0o600)
+        for file, how in zip(start.files, (os.O_RDONLY, adding, adding), strict=True)
     ]
     become(start.folder, start.environment, descriptors)
     start.work()

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from psycopg import sql
 
 from hhh.engines.restoring import Destination
 from support import swapping_process
+from support.piped import Piped
 from support.postgres_server import PostgresServer
 
 
@@ -37,13 +36,10 @@ def databases_like(server: PostgresServer, beginning: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def publishing(destination: Destination, scratch: Path) -> "Iterator[subprocess.Popen[bytes]]":
+def publishing(destination: Destination, scratch: Path) -> Iterator[Piped]:
     """A process of its own that has said that it begins to publish; it is gone after the block."""
-    command = [sys.executable, "-I", swapping_process.__file__]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with Piped(swapping_process.__file__) as process:
         try:
-            assert process.stdin is not None
-            assert process.stdout is not None
             order = {"url": destination.url, "name": destination.name, "token": destination.token}
             process.stdin.write(json.dumps({**order, "scratch": str(scratch)}).encode())
             process.stdin.close()

@@ -4,10 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -33,6 +30,7 @@ from hhh.services.proof import Proof
 from hhh.services.verification_work import VerificationWork
 from hhh.services.work import Attempt
 from support.local_services import settings_in
+from support.piped import Piped
 from support.session import current_session
 from support.sqlite_data import make_sqlite_database
 from support.waiting import wait_until
@@ -175,7 +173,7 @@ class QueueBench:
             yield OpenedQueue(services, queue)
 
     @contextlib.contextmanager
-    def elsewhere(self, *, machine: str = "there", queues: str = "") -> "Iterator[subprocess.Popen[bytes]]":
+    def elsewhere(self, *, machine: str = "there", queues: str = "") -> Iterator[Piped]:
         """The same in a process of its own; it ends in good order when its standard input does.
 
         Args:
@@ -195,16 +193,9 @@ class QueueBench:
         }
         order = {"kind": self.kind, "environment": environment, "gate": str(self.gate.folder)}
         program = Path(__file__).with_name("queue_process.py")
-        process = subprocess.Popen(
-            [sys.executable, "-P", str(program), json.dumps(order)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": str(program.parents[1])},
-        )
+        process = Piped(str(program), json.dumps(order))
         current_session().watch(process)
         try:
-            assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
             yield process
         finally:
@@ -272,17 +263,17 @@ class OpenedQueue:
 TARGETS = ("one", "two", "three")
 
 
-def end_in_good_order(process: "subprocess.Popen[bytes]") -> None:
+def end_in_good_order(process: Piped) -> None:
     """Has the process stop as it is asked to, and waits for it."""
     process.communicate(timeout=60)
     assert process.returncode == 0
 
 
-def freeze(process: "subprocess.Popen[bytes]") -> None:
+def freeze(process: Piped) -> None:
     """Nothing runs in it until it is thawed."""
     process.send_signal(signal.SIGSTOP)
 
 
-def thaw(process: "subprocess.Popen[bytes]") -> None:
+def thaw(process: Piped) -> None:
     """It goes on as if nothing had happened."""
     process.send_signal(signal.SIGCONT)

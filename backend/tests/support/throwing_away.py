@@ -17,6 +17,7 @@ from hhh.engines.postgresql.engine import PostgresqlEngine
 from hhh.engines.postgresql.url import VARIABLES, parse_url
 from hhh.engines.restoring import RestoreSource
 from support import throwing_away_process
+from support.piped import Piped
 from support.postgres_rich import normalised
 from support.postgres_server import PostgresServer
 from support.restoring import taken
@@ -27,7 +28,7 @@ from support.session import current_session
 class Told:
     """What a drill in a process of its own says of its place."""
 
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | Piped"
     url: str
     built: str
     errors: Sequence[str]
@@ -52,7 +53,7 @@ def taken_for_drills(server: PostgresServer, database: str, scratch: Path) -> tu
 @contextlib.contextmanager
 def begun(
     source: RestoreSource, workplace: Workplace, server_url: str | None = None, *, account: int | None = None
-) -> "Iterator[subprocess.Popen[bytes]]":
+) -> "Iterator[subprocess.Popen[bytes] | Piped]":
     """A process that begins to drill; it is gone after the block."""
     order = {
         "facts": source.facts.model_dump(mode="json"),
@@ -65,8 +66,12 @@ def begun(
         "hidden": [str(path) for path in workplace.hidden],
         "server_url": server_url,
     }
-    command = python_as(account, throwing_away_process.__file__)
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    program = throwing_away_process.__file__
+    with (
+        Piped(program)
+        if account is None
+        else subprocess.Popen(python_as(account, program), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    ) as process:
         assert process.stdin is not None
         try:
             process.stdin.write(json.dumps(order).encode() + b"\n")

@@ -4,8 +4,6 @@ import contextlib
 import json
 import random
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from hhh.engines.base import EngineKind
 from support import drilling_process
 from support.drilling import Drilling
 from support.engine_rigs import RIGS
+from support.piped import Piped
 from support.session import current_session
 from support.waiting import wait_until
 
@@ -37,9 +36,7 @@ def drilling(request: pytest.FixtureRequest) -> Iterator[Drilling]:
 
 
 @contextlib.contextmanager
-def process_of(
-    drilling: Drilling, backup: StoredBackup, stage: str | None = None
-) -> Iterator["subprocess.Popen[bytes]"]:
+def process_of(drilling: Drilling, backup: StoredBackup, stage: str | None = None) -> Iterator[Piped]:
     """A drill that has begun, and dies in that stage."""
     order = {
         "store": backup.storage.address.removeprefix("file://"),
@@ -48,10 +45,7 @@ def process_of(
         "pg_bin_dir": str(drilling.workplace.pg_bin_dir or ""),
         "stage": stage,
     }
-    command = [sys.executable, "-P", drilling_process.__file__]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+    with Piped(drilling_process.__file__) as process:
         process.stdin.write(json.dumps(order).encode() + b"\n")
         process.stdin.close()
         assert process.stdout.readline() == b"begun\n"
