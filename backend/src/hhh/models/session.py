@@ -61,7 +61,7 @@ class LoginFailure(Base):
 
 
 class KnownPlace(Base):
-    """An address that somebody has signed in from, which outlives the session: failures elsewhere do not count there."""
+    """An address that somebody has signed in from. It outlives the session: failures elsewhere do not count there."""
 
     __tablename__ = "known_places"
     __table_args__ = (Index("ix_known_places_seen_at", "seen_at"),)

@@ -1,4 +1,4 @@
-"""One's own account: `/api/v1/auth/{password,second-factor,sessions}`. For people who are signed in; no token does it."""
+"""One's own account: `/api/v1/auth/{password,second-factor,sessions}`, for people who are signed in and no token."""
 
 from __future__ import annotations
 
