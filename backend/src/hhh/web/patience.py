@@ -76,9 +76,8 @@ class PatientProtocol(H11Protocol):
             self._patience = self.loop.call_later(self.head_seconds, self.timeout_keep_alive_handler)
 
     def _is_waiting(self) -> bool:
-        awaits_head = self.conn.their_state is h11.IDLE
-        was_answered = self.cycle is not None and self.cycle.response_complete
-        return awaits_head or (was_answered and self.conn.their_state is h11.SEND_BODY)
+        awaits_rest = self.conn.their_state is h11.SEND_BODY and self.cycle.response_complete
+        return self.conn.their_state is h11.IDLE or awaits_rest
 
     def _end_watch(self) -> None:
         if self._patience is not None:
