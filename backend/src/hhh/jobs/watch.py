@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 
 import structlog
@@ -19,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between two looks whether a round is due: any of many processes may be the one.
 _LOOK = 10.0
+#: Seconds after a round before something that happened makes for another.
+_GAP = 5.0
 #: Seconds between two looks for messages that are due.
 _DELIVER = 5.0
 #: Channels that are sent to at once. One that hangs keeps its place for a minute.
@@ -35,6 +38,7 @@ class Watch:
         self._works = works
         self._url = services.settings.heartbeat_url
         self._urgent = threading.Event()
+        self._not_before = 0.0
         self._free = threading.Semaphore(_CHANNELS)
         self._calling = threading.Lock()
         self._rounds = Periodically("watch", _LOOK, self.look)
@@ -63,11 +67,14 @@ class Watch:
         Raises:
             DatabaseUnavailable: the own database does not answer, and nobody is called.
         """
-        at_once = self._urgent.is_set()
-        self._urgent.clear()
+        # Where one job after the other fails, they are told together.
+        at_once = self._urgent.is_set() and time.monotonic() >= self._not_before
+        if at_once:
+            self._urgent.clear()
         look = self._alerts.rounds.look(at_once=at_once, works=self._works)
         if look is None:
             return
+        self._not_before = time.monotonic() + _GAP
         self._deliveries.soon()
         if look.late_schedule is not None:
             log.error("schedules_not_begun", target=look.late_schedule)
@@ -81,19 +88,19 @@ class Watch:
             DatabaseUnavailable: the own database does not answer.
         """
         while self._free.acquire(blocking=False):
-            parcel = next(iter(self._alerts.outbox.claim(limit=1)), None)
-            if parcel is None:
-                self._free.release()
-                return
-            _beside(self._deliver, parcel)
+            with contextlib.ExitStack() as place:
+                place.callback(self._free.release)
+                parcel = next(self._alerts.outbox.claim(limit=1), None)
+                if parcel is None:
+                    return
+                _beside(self._deliver, parcel, place.pop_all())
 
-    def _deliver(self, parcel: Parcel) -> None:
-        try:
-            self._alerts.outbox.deliver(parcel)
-        except (HHHError, SQLAlchemyError) as error:
-            log.warning("alerts_not_recorded", channel=parcel.channel, error=str(error))
-        finally:
-            self._free.release()
+    def _deliver(self, parcel: Parcel, place: contextlib.ExitStack) -> None:
+        with place:
+            try:
+                self._alerts.outbox.deliver(parcel)
+            except (HHHError, SQLAlchemyError) as error:
+                log.warning("alerts_not_recorded", channel=parcel.channel, error=str(error))
 
     def _call(self) -> None:
         if self._calling.acquire(blocking=False):  # else the call before has not ended

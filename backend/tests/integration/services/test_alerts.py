@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
-from hhh.core.errors import InvalidInput
+from hhh.core.errors import DatabaseUnavailable, InvalidInput
 from hhh.jobs.watch import Watch
 from hhh.jobs.worker import working
 from hhh.models import AlertChannel, AuditEvent, BackupStatus, LostWorker, Schedule
@@ -216,6 +217,24 @@ def test_a_receiver_that_hangs_keeps_neither_other_channels_nor_a_backup_waiting
     assert hook.posts == []
     hook.answers.set()
     wait_until(lambda: not _is_sending("hangs", services), what="the end of what was sent")
+
+
+def test_while_the_own_database_is_away_nothing_is_sent_and_afterwards_everything(
+    services: Services, hook: WebHook
+) -> None:
+    set_up(services, hook.url())
+    fail(services)
+    look(services)
+    watch = Watch(services, works=True)
+    with services.database.transaction() as session:
+        session.execute(text("ALTER TABLE alert_deliveries RENAME TO away"))
+    for _ in range(10):  # more often than channels are sent to at once
+        with pytest.raises(DatabaseUnavailable):
+            watch.deliver()
+    with services.database.transaction() as session:
+        session.execute(text("ALTER TABLE away RENAME TO alert_deliveries"))
+    watch.deliver()
+    wait_until(lambda: hook.titles == ["HHH Backup: shop: backup failed"], what="the message")
 
 
 def _is_sending(name: str, services: Services) -> bool:
@@ -423,6 +442,7 @@ def test_a_good_round_calls_the_dead_mans_switch_and_a_bad_one_does_not(
     schedule = services.schedules.add(ScheduleRequest(target="shop", cron="@hourly"))
     with services.database.transaction() as session:  # nobody begins its runs
         session.get_one(Schedule, schedule.id).next_run_at = utcnow() - timedelta(minutes=10)
+    watch = Watch(services, works=True)
     watch.soon()
     watch.look()
     sqlite_database.close()
