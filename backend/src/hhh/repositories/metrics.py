@@ -65,7 +65,7 @@ class Waiting(NamedTuple):
 
     kind: str
     state: str
-    count: int
+    jobs: int
     since: datetime
 
 

@@ -129,7 +129,7 @@ def _of_jobs(found: Measurements) -> Iterator[Metric]:
         "hhh_jobs",
         "Jobs that wait (queued) or run.",
         ("kind", "state"),
-        [(each, float(counts[each].count) if each in counts else 0.0) for each in sorted(every)],
+        [(each, float(counts[each].jobs) if each in counts else 0.0) for each in sorted(every)],
     )
     queued = {each.kind: (found.at - each.since).total_seconds() for each in found.jobs if each.state == _UNFINISHED[0]}
     yield _gauge(

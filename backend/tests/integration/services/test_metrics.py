@@ -78,7 +78,7 @@ def test_of_jobs_that_wait_the_oldest_is_told(services: Services) -> None:
     a_job(services, JobKind.PRUNE, JobState.RUNNING, HOUR)
     a_job(services, JobKind.PRUNE, JobState.SUCCESS, HOUR, target="app")
     found = services.metrics.measure()
-    told = {(each.kind, each.state): (each.count, round((found.at - each.since) / HOUR)) for each in found.jobs}
+    told = {(each.kind, each.state): (each.jobs, round((found.at - each.since) / HOUR)) for each in found.jobs}
     assert told == {("verify", "queued"): (2, 2), ("prune", "running"): (1, 1)}
 
 
