@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import FastAPI, Request
 
 from hhh.web.body_limit import BodyLimit
-from hhh.web.errors import LastResort
+from hhh.web.errors import LastResort, add_error_handlers
 from hhh.web.patience import PatientProtocol
 from support.waiting import wait_until
 
@@ -26,20 +26,27 @@ class Hasty(PatientProtocol):
     most = 3
 
 
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Reads what is posted, and nothing of what is sent with another method."""
-    body = b""
-    if scope["method"] == "POST":
-        more = True
-        while more:
-            message = await receive()
-            body, more = body + message["body"], message["more_body"]
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
-    await send({"type": "http.response.body", "body": body})
+def application() -> FastAPI:
+    """Reads what is posted, and nothing of what is sent with another method; the layers are those of the service."""
+    app = FastAPI()
+    add_error_handlers(app)
+    app.add_middleware(BodyLimit, seconds=0.3)
+    app.add_middleware(LastResort)
+    app.add_api_route("/", read_all, methods=["POST"])
+    app.add_api_route("/", read_nothing, methods=["GET", "DELETE"])
+    return app
+
+
+async def read_all(request: Request) -> int:
+    return len(await request.body())
+
+
+async def read_nothing() -> int:
+    return 0
 
 
 @contextlib.contextmanager
-def serving(app: ASGIApp) -> Iterator[tuple[str, int]]:
+def serving(app: FastAPI) -> Iterator[tuple[str, int]]:
     """A server with the protocol of the service."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, http=Hasty, lifespan="off", log_config=None, access_log=False)
@@ -57,7 +64,7 @@ def serving(app: ASGIApp) -> Iterator[tuple[str, int]]:
 @pytest.fixture(scope="module")
 def address() -> Iterator[tuple[str, int]]:
     """Where the server is."""
-    with serving(LastResort(BodyLimit(application, seconds=0.3))) as address:
+    with serving(application()) as address:
         yield address
 
 
