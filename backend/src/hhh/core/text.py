@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 _SHOWN = 8
+_HOUR, _TWO_DAYS = timedelta(hours=1), timedelta(days=2)
 #: A database may be somebody else's, and its names and messages stand in what is told of it: none of them commands a
 #: terminal, or turns the direction of what is read. Line breaks and tabs stay.
 _HARMLESS = (
@@ -28,6 +30,26 @@ def listed(names: Sequence[str]) -> str:
     """Names for a message, of many only the first ones: ``a, b and 3 more``."""
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def minute(moment: datetime) -> str:
+    """A moment in UTC, to the minute: ``2026-11-23 08:00 UTC``."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def age(span: timedelta) -> str:
+    """How old something is: ``5 minutes``, ``1 hour``, ``47 hours``, ``2 days``; of what is yet to come 0 minutes."""
+    if span >= _TWO_DAYS:
+        return counted(span.days, "day", "days")
+    if span >= _HOUR:
+        return counted(span // _HOUR, "hour", "hours")
+    return counted(max(0, span // timedelta(minutes=1)), "minute", "minutes")
+
+
+def last_line(text: str | None) -> str:
+    """The last line that says something: tools end with why they failed. Empty where there is none."""
+    lines = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
 
 
 def statements(text: str) -> list[str]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from hhh.core.text import counted, harmless
+from hhh.core.text import age, counted, harmless, minute
 from hhh.models import AlertChannel, AlertEvent, AlertKind, Trouble
 from hhh.services.recovery_state import Known, Seen
-from hhh.services.trouble_rules import OVER, at
+from hhh.services.trouble_rules import OVER
 from hhh.services.troubles import Found
 
 #: Messages of one round for one channel; of more, one message tells all.
 AT_ONCE = 10
 #: The kind of a message that tells of several troubles.
 SEVERAL = "several"
-_TWO_DAYS, _TWO_HOURS, _HOUR = timedelta(days=2), timedelta(hours=2), timedelta(hours=1)
 #: Of a title that many receivers put into one line.
 _LONGEST_TITLE = 200
 _LONGEST_SAID = 1000
@@ -67,7 +66,7 @@ class Teller:
         """Of something that is over."""
         kind, message = AlertKind(row.kind), row.message
         lines = [
-            f"It is over. Since {at(row.since)} it was: {message['what']}",
+            f"It is over. Since {minute(row.since)} it was: {message['what']}",
             "",
             *self._newest(row.target),
             *self._link(row.target),
@@ -96,7 +95,7 @@ class Teller:
     def _shown(self, backup: Seen | None) -> str:
         if backup is None:
             return "none"
-        return f"{backup.backup_file}, of {at(backup.created_at)} ({_age(self._now - backup.created_at)} old)"
+        return f"{backup.backup_file}, of {minute(backup.created_at)} ({age(self._now - backup.created_at)} old)"
 
     def _link(self, target: str | None) -> Sequence[str]:
         if not self._public_url:
@@ -133,11 +132,3 @@ def message_of(found: Found) -> dict[str, str]:
 def _told(event: AlertEvent, kind: str, subject: str, target: str | None, title: str, lines: Sequence[str]) -> Told:
     head = " ".join(harmless(title).split())[:_LONGEST_TITLE]
     return Told(event, kind, subject, target, head, harmless("\n".join(lines)))
-
-
-def _age(span: timedelta) -> str:
-    if span >= _TWO_DAYS:
-        return counted(span.days, "day", "days")
-    if span >= _TWO_HOURS:
-        return counted(span // _HOUR, "hour", "hours")
-    return counted(max(0, span // timedelta(minutes=1)), "minute", "minutes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from hhh.artifacts.encryption import Recipients
@@ -20,7 +20,7 @@ from hhh.models import JobState
 from hhh.repositories import sweeping as rows
 from hhh.services import doctor_proof
 from hhh.services.container import Services
-from hhh.services.doctor_findings import STORE, Finding, attempted, store_that_is_down
+from hhh.services.doctor_findings import STORE, Finding, attempted, store_that_is_down, when
 from hhh.services.doctor_own import own_database
 from hhh.services.policies import resolved
 from hhh.services.sweep_report import SweepReport
@@ -201,10 +201,10 @@ def _schedules(services: Services) -> Iterator[Finding]:
         offset += len(page)
         for schedule in page:
             if schedule.overdue:
-                newest = f"the newest backup is of {_when(schedule.last_backup_at)}"
+                newest = f"the newest backup is of {when(schedule.last_backup_at)}"
                 if schedule.verify is not None:
                     newest = (
-                        f"the newest that was verified ({schedule.verify}) is of {_when(schedule.last_verified_at)}"
+                        f"the newest that was verified ({schedule.verify}) is of {when(schedule.last_verified_at)}"
                     )
                 detail = f"{schedule.cron} is overdue: {newest}"
                 yield Finding(f"schedule of {schedule.target}", ok=False, detail=f"{detail}; does any worker run?")
@@ -218,7 +218,7 @@ def _backups(services: Services) -> Iterator[Finding]:
     for target in services.targets.list():
         since = target.created_at or installed_at or now
         if target.name not in backed_up and now - since > _FIRST_BACKUP:
-            detail = f"it has none, though it is there since {_when(since)}; take one, or set up a schedule"
+            detail = f"it has none, though it is there since {when(since)}; take one, or set up a schedule"
             yield Finding(f"backups of {target.name}", ok=False, detail=detail)
 
 
@@ -226,13 +226,9 @@ def _last_sweep(services: Services) -> Finding:
     last = services.sweep.last()
     if last is None:
         return Finding("last sweep", ok=True, detail="none by itself yet: workers begin one each day")
-    detail = f"{_when(last.created_at)}: {last.state}"
+    detail = f"{when(last.created_at)}: {last.state}"
     if last.state == JobState.FAILED:
         return Finding("last sweep", ok=False, detail=f"{detail}: {last.error}")
     if utcnow() - last.created_at > _LAST_SWEEP:
         return Finding("last sweep", ok=False, detail=f"{detail}; does any worker run?")
     return Finding("last sweep", ok=True, detail=detail)
-
-
-def _when(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment is not None else "never"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from hhh.core.errors import HHHError
+from hhh.core.text import minute
 
 #: How findings about stores begin.
 STORE = "store "
@@ -42,3 +44,8 @@ def attempted(subject: str, look: Callable[[], str]) -> Finding:
         return Finding(subject, ok=True, detail=look())
     except HHHError as error:
         return Finding(subject, ok=False, detail=str(error))
+
+
+def when(moment: datetime | None) -> str:
+    """A moment as findings tell it; ``never`` for none."""
+    return minute(moment) if moment is not None else "never"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from hhh.core.clock import utcnow
 from hhh.core.text import listed
@@ -11,7 +11,7 @@ from hhh.repositories import schedules as schedule_rows
 from hhh.repositories import sweeping
 from hhh.services import versions
 from hhh.services.container import Services
-from hhh.services.doctor_findings import Finding
+from hhh.services.doctor_findings import Finding, when
 from hhh.services.own_backups import OwnBackups
 from hhh.services.policies import APP, resolved
 from hhh.services.service_recovery_checks import check_keys
@@ -60,11 +60,11 @@ def _in_every_store(services: Services, own: OwnBackups) -> Iterator[Finding]:
     latest = max(_A_DAY, own.interval) * 2
     late = [name for name in stores if utcnow() - newest.get(name, installed_at) > latest]
     for name in late:
-        age = f"the newest is of {_when(newest.get(name))}"
+        age = f"the newest is of {when(newest.get(name))}"
         detail = f"{age}; see `hhh backup list --target {APP}`, and does any worker run?"
         yield Finding(f"{_BACKUPS} in {name}", ok=False, detail=detail)
     if not late:
-        detail = f"the newest is of {_when(max(newest.values()))}; they go to {listed(stores)}"
+        detail = f"the newest is of {when(max(newest.values()))}; they go to {listed(stores)}"
         yield Finding(_BACKUPS, ok=True, detail=detail)
 
 
@@ -82,7 +82,3 @@ def _keys(services: Services) -> Iterator[Finding]:
         )
         detail = f"{kept}{identity}. `hhh keys kit --with-secrets` has them for `hhh recover-service`"
         yield Finding("recovery keys", ok=True, detail=detail)
-
-
-def _when(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment is not None else "never"

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, get_args
 
-from hhh.core.text import counted
+from hhh.core.text import age, counted, minute
 from hhh.schemas.policy import ProofFields
 from hhh.schemas.recoverability import RecoverabilityState
 
 #: The worst first.
 STATES: tuple[RecoverabilityState, ...] = get_args(RecoverabilityState)
-_LONG = timedelta(days=2)
-_HOUR = timedelta(hours=1)
 
 
 class Seen(NamedTuple):  # there are thousands of them, which a dataclass takes thrice the time for
@@ -94,7 +92,7 @@ def _failing(known: Known) -> Iterator[str]:
     again = f"hhh backup run {known.target}"
     if known.failed and is_after(known.failed, known.stored):
         yield (
-            f"The newest backup, begun at {_at(known.failed.created_at)}, failed{_because(known.failed.error)}. "
+            f"The newest backup, begun at {minute(known.failed.created_at)}, failed{_because(known.failed.error)}. "
             f"Put that right, then: {again}"
         )
     if known.stored and known.stored != known.good:
@@ -105,7 +103,7 @@ def _failing(known: Known) -> Iterator[str]:
     if known.good and (against := known.against):
         yield (
             f"The newest backup, {known.good.backup_file}, is not good: its verification ({against.level}) of "
-            f"{_at(against.at)} failed{_because(against.error)}. Take another: {again}; or, once that is put right: "
+            f"{minute(against.at)} failed{_because(against.error)}. Take another: {again}; or, once that is put right: "
             f"hhh backup verify {known.good.id} --level {against.level}"
         )
 
@@ -118,7 +116,7 @@ def _late(known: Known) -> Iterator[str]:
         yield f"{_newest_of(known)}, and {demanded}. Take one: {again}"
     if hours is None and due is not None and due < known.now:
         yield (
-            f"{_newest_of(known)}, and its schedule should have made another by {_at(due)}. See that the service "
+            f"{_newest_of(known)}, and its schedule should have made another by {minute(due)}. See that the service "
             f"runs, and hhh schedule list --target {known.target}; or take one: {again}"
         )
 
@@ -131,7 +129,7 @@ def _unproven(known: Known) -> Iterator[str]:
     if known.proven is None:
         yield f"None of its backups is proven: nobody knows whether one can be restored. {prove}"
     elif (due := known.proof_due_at) and due < known.now:
-        old, days = _age(known.now - known.proven.created_at), known.demands.proven_within_days or 0
+        old, days = age(known.now - known.proven.created_at), known.demands.proven_within_days or 0
         yield (
             f"The newest proven backup, {known.proven.backup_file}, is {old} old, and one at most "
             f"{counted(days, 'day', 'days')} old is demanded. {prove}"
@@ -150,12 +148,12 @@ def _asides(known: Known) -> Iterator[str]:
     """What makes no state by itself, but tells why another one is not over yet."""
     if known.inconclusive:
         yield (
-            f"The verification ({known.inconclusive.level}) of {_at(known.inconclusive.at)} was inconclusive"
+            f"The verification ({known.inconclusive.level}) of {minute(known.inconclusive.at)} was inconclusive"
             f"{_because(known.inconclusive.error)}. It says nothing against the backup, and proves nothing"
         )
     if known.ahead:
         yield (
-            f"{known.ahead.backup_file} is dated {_at(known.ahead.created_at)}, which is after now: it does not "
+            f"{known.ahead.backup_file} is dated {minute(known.ahead.created_at)}, which is after now: it does not "
             f"count until then. Set the clocks right, then: hhh backup run {known.target}"
         )
 
@@ -167,7 +165,7 @@ def is_after(backup: Seen, other: Seen | None) -> bool:
 
 def _newest_of(known: Known) -> str:
     if known.good is not None:
-        return f"Its newest backup is {_age(known.now - known.good.created_at)} old"
+        return f"Its newest backup is {age(known.now - known.good.created_at)} old"
     if known.stored is not None:
         return "None of its backups is left"
     return "It has no backup that counts" if known.failed or known.ahead else "It was never backed up"
@@ -175,15 +173,3 @@ def _newest_of(known: Known) -> str:
 
 def _because(error: str | None) -> str:
     return f": {error.strip().removesuffix('.')}" if error else ""
-
-
-def _age(span: timedelta) -> str:
-    if span >= _LONG:
-        return counted(span.days, "day", "days")
-    if span >= _HOUR:
-        return counted(span // _HOUR, "hour", "hours")
-    return counted(max(0, span // timedelta(minutes=1)), "minute", "minutes")
-
-
-def _at(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"

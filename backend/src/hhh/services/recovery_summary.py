@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from hhh.core.text import counted
+from hhh.core.text import counted, last_line
 from hhh.schemas.recoverability import RecoverabilityState
 from hhh.services.recovery_state import Known, is_after
 
@@ -63,11 +63,9 @@ def _without(known: Known) -> str:
 
 
 def _because(error: str | None) -> str:
-    """What a tool said last is what it ended with."""
-    lines = [line.strip() for line in (error or "").splitlines() if line.strip()]
-    if not lines:
+    last = last_line(error).removesuffix(".")
+    if not last:
         return ""
-    last = lines[-1].removesuffix(".")
     if len(last) > _LONGEST and last.endswith(")"):  # what to do stands in the reasons
         last = last.partition(" (")[0]
     return f": {last}" if len(last) <= _LONGEST else f": {last[: _LONGEST - 1].rstrip()}…"

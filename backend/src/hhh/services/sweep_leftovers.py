@@ -15,6 +15,7 @@ from hhh.artifacts.copying import objects_of
 from hhh.artifacts.naming import BackupPlace, is_manifest, place_of
 from hhh.artifacts.retrieval import FoundManifest, read_manifest
 from hhh.core.errors import ObjectMissing, StorageError
+from hhh.core.text import minute
 from hhh.repositories import sweeping as rows
 from hhh.services.inventory import Inventory
 from hhh.services.rebuild import Found, add_found
@@ -96,7 +97,7 @@ def drop_uploads(scope: Scope) -> None:
             continue
         if scope.repair:
             scope.storage.drop(upload)
-        detail = f"An upload that was begun {upload.modified_at:%Y-%m-%d %H:%M} UTC and is not under way"
+        detail = f"An upload that was begun {minute(upload.modified_at)} and is not under way"
         scope.tell(FindingKind.UNFINISHED_UPLOAD, upload.key, detail, done="dropped")
 
 

@@ -8,10 +8,10 @@ from statistics import median
 
 from rich.filesize import decimal
 
-from hhh.core.text import counted
+from hhh.core.text import counted, last_line, minute
 from hhh.models import AlertKind
 from hhh.services.recovery_state import Known, is_after
-from hhh.services.troubles import Facts, Found, last_line
+from hhh.services.troubles import Facts, Found
 
 #: So many backups before the newest are what its size is held against, at the most and at the least.
 SIZES_AT_MOST, SIZES_AT_LEAST = 9, 5
@@ -42,7 +42,7 @@ def _failed_backups(facts: Facts) -> Iterator[Found]:
                 subject=target,
                 target=target,
                 title=f"{target}: backup failed",
-                what=f"The backup of {target} that was begun at {at(known.failed.created_at)} failed.",
+                what=f"The backup of {target} that was begun at {minute(known.failed.created_at)} failed.",
                 said=last_line(known.failed.error),
                 advice=f"Put that right, then: hhh backup run {target}",
             )
@@ -58,7 +58,7 @@ def _failed_verifications(facts: Facts) -> Iterator[Found]:
             target=target,
             title=f"{target}: verification failed",
             what=f"The backup {fault.backup_file} of {target} is not good: its verification ({level}) of "
-            f"{at(fault.verified.at)} failed.",
+            f"{minute(fault.verified.at)} failed.",
             said=last_line(fault.verified.error),
             advice=f"Take another: hhh backup run {target}; or, once that is put right: "
             f"hhh backup verify {fault.backup_id} --level {level}",
@@ -94,7 +94,7 @@ def _overdue_backups(facts: Facts) -> Iterator[Found]:
                 subject=target,
                 target=target,
                 title=f"{target}: backup overdue",
-                what=f"{target} should have had a good backup by {at(due)}: {demand}.",
+                what=f"{target} should have had a good backup by {minute(due)}: {demand}.",
                 advice=f"See that the service runs, and hhh schedule list --target {target}; or take one: "
                 f"hhh backup run {target}",
             )
@@ -120,7 +120,7 @@ def _overdue_proofs(facts: Facts) -> Iterator[Found]:
                 target=target,
                 title=f"{target}: proof overdue",
                 what=f"No backup of {target} is proven to be restorable that is at most "
-                f"{counted(days, 'day', 'days')} old; one was due by {at(due)}.",
+                f"{counted(days, 'day', 'days')} old; one was due by {minute(due)}.",
                 advice=f"Prove the newest: hhh backup verify {known.good.id} --level proven",
             )
 
@@ -192,8 +192,8 @@ def _lost_workers(facts: Facts) -> Iterator[Found]:
             subject=lost.name,
             target=None,
             title=f"Worker {lost.name}: lost",
-            what=f"The worker {lost.name} on {lost.host} gives no sign of life since {at(lost.heartbeat_at)}, and has "
-            "not said goodbye. What it was at is gone on with elsewhere, where it can be.",
+            what=f"The worker {lost.name} on {lost.host} gives no sign of life since {minute(lost.heartbeat_at)}, and "
+            "has not said goodbye. What it was at is gone on with elsewhere, where it can be.",
             advice="See what ended it, e.g. too little memory, and start it again; hhh worker list tells who is there",
         )
 
@@ -243,8 +243,3 @@ OVER = {
     AlertKind.RETENTION_STUCK: "{}: retention deletes again",
     AlertKind.SIZE_ODD: "{}: the size of backups is in line again",
 }
-
-
-def at(moment: datetime) -> str:
-    """A moment as messages have it."""
-    return f"{moment:%Y-%m-%d %H:%M} UTC"

@@ -78,9 +78,3 @@ class Found:
     def fingerprint(self) -> str:
         """What is the same while the same is wrong; numbers in what a tool said don't count."""
         return hashlib.sha256(f"{self.same}\n{_FLEETING.sub('#', self.said)}".encode()).hexdigest()
-
-
-def last_line(error: str | None) -> str:
-    """The last line of what a tool said, where it said more than one."""
-    lines = [line.strip() for line in (error or "").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
