@@ -1,7 +1,12 @@
 """The fixtures that every test may take; what they are stands in `support/`."""
 
-import pytest
+from collections.abc import Iterator
 
+import pytest
+from fastapi.testclient import TestClient
+
+from hhh.api.description import Description
+from support import described
 from support.faulty_proxy import faulty_s3
 from support.filesystems import small_filesystem
 from support.own_databases import migrated_template
@@ -36,6 +41,22 @@ __all__ = [
     "service_factory",
     "small_filesystem",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def answers_are_as_described() -> Iterator[None]:
+    """Whatever a test asks the API for: an answer that its description does not tell of fails that test."""
+    begin = TestClient.__init__
+
+    def begin_and_watch(self: TestClient, *arguments: object, **options: object) -> None:
+        begin(self, *arguments, **options)  # type: ignore[arg-type]
+        if isinstance(getattr(self.app, "openapi", None), Description):
+            self.event_hooks = {"response": [described.check]}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TestClient, "__init__", begin_and_watch)
+        yield
+
 
 #: Of these files a quick run has one major of PostgreSQL and one kind of own database; `make soak` has the others.
 #: What differs between them is held for all by the contract suites, round trips, comparisons, migrations and queues.

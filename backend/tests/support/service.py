@@ -14,6 +14,7 @@ from typing import Protocol, Self
 import httpx
 import pytest
 
+from support import described
 from support.forking import Running, begin, fork_hhh
 from support.own_databases import migrated_file
 from support.ports import LOOPBACK, free_port
@@ -143,7 +144,9 @@ class Service:
 
     def client(self, **options: object) -> httpx.Client:
         """An HTTP client with its own cookie jar; the caller closes it. `options` go to httpx.Client."""
-        return httpx.Client(**{"base_url": self.base_url, "timeout": 60, "trust_env": False, **options})  # type: ignore[arg-type]
+        ours = {"base_url": self.base_url, "timeout": 60, "trust_env": False}
+        watched = {"event_hooks": {"response": [described.check]}}
+        return httpx.Client(**{**ours, **watched, **options})  # type: ignore[arg-type]
 
     def sign_in(
         self, client: httpx.Client, *, email: str = ADMIN_EMAIL, password: str = ADMIN_PASSWORD

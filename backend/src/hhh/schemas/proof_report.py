@@ -156,3 +156,18 @@ class ProofReport(ApiModel):
     #: What the machine lacked to find out more.
     lacking: list[str]
     warnings: list[str]
+
+
+class Signature(ApiModel):
+    """Of all that a report holds beside it."""
+
+    algorithm: Literal["ed25519"]
+    #: In base64, as the signature is.
+    public_key: str
+    value: str
+
+
+class SignedProofReport(ProofReport):
+    """A report as it is handed out."""
+
+    signature: Signature

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from hhh.models import Scope
-from hhh.schemas.proof_report import ProofReport
+from hhh.schemas.proof_report import SignedProofReport
 from hhh.services.proof_page import content_security_policy
 from hhh.services.proof_report import page
 from hhh.web.session import allowed
@@ -24,7 +24,7 @@ _HTML = "text/html; charset=utf-8"
     "/{verification_id}/report",
     response_class=Response,
     responses={
-        200: {"model": ProofReport, "content": {"text/html": {}}, "description": "Signed, to be kept as it is."}
+        200: {"model": SignedProofReport, "content": {"text/html": {}}, "description": "Signed, to be kept as it is."}
     },
 )
 def report(
