@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput
-from hhh.models.alert import AlertKind
+from hhh.models import AlertKind
 from hhh.schemas.alert import ChannelChange, ChannelRequest, ChannelResource
 
 app = typer.Typer(help="Where alerts go.", no_args_is_help=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, StringConstraints
 
-from hhh.models.alert import AlertKind
+from hhh.models import AlertEvent, AlertKind
 from hhh.schemas.base import ApiModel, Moment
 
 _Url = Annotated[SecretStr, Field(max_length=2000)]
@@ -15,6 +15,7 @@ _URL = (
     "Where alerts go, as Apprise writes it: `mailtos://user:password@smtp.example.com?to=ops@example.com`, "
     "`slack://…`, `jsons://…`. It is kept encrypted and never comes back whole."
 )
+DeliveryStatus = Literal["delivered", "waiting", "given-up"]
 _KINDS = "Of what is told; null: of everything."
 _TARGETS = (
     "Of which targets, by name or pattern (`prod-*`); null: of all. What is of no target, such as a store, is told all."
@@ -97,9 +98,9 @@ class DeliveryResource(ApiModel):
     channel: str
     kind: str = Field(description="As of a trouble; `several` where one message tells of many.")
     subject: str
-    event: str = Field(description="`begun`, `changed` or `ended`.")
+    event: AlertEvent
     title: str
-    status: str = Field(description="`delivered`, `waiting`, or `given up` after a day.")
+    status: DeliveryStatus = Field(description="`given-up`: it was tried for a day.")
     attempts: int
     created_at: Moment
     next_try_at: Moment | None

@@ -13,8 +13,7 @@ from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, HHHError, InvalidInput, NotFound
-from hhh.models import Action, AlertChannel
-from hhh.models.alert import AlertKind
+from hhh.models import Action, AlertChannel, AlertKind
 from hhh.repositories import alerts as rows
 from hhh.schemas.alert import ChannelChange, ChannelRequest, ChannelResource, TestedChannel
 from hhh.services import alert_sending, audit

@@ -112,7 +112,7 @@ def wants(channel: AlertChannel, told: Told) -> bool:
     return any(fnmatchcase(told.target, pattern) for pattern in channel.targets)
 
 
-def at_once(messages: Sequence[Told]) -> Sequence[Told]:
+def combined(messages: Sequence[Told]) -> Sequence[Told]:
     """The messages of one round for one channel: of many, such as when a store is down, one that tells all."""
     if len(messages) <= AT_ONCE:
         return messages

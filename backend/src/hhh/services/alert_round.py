@@ -20,8 +20,8 @@ from hhh.models import AlertDelivery, AlertEvent, AlertKind, Trouble
 from hhh.repositories import alerts as rows
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import troubles as trouble_rows
-from hhh.services.alert_messages import Teller, Told, at_once, message_of, wants
-from hhh.services.trouble_finder import OF_DISKS, Look, TroubleFinder
+from hhh.services.alert_messages import Teller, Told, combined, message_of, wants
+from hhh.services.trouble_finder import OF_DISKS, SILENT, Look, TroubleFinder
 from hhh.services.troubles import Found
 
 #: From the end of one round to the next.
@@ -33,7 +33,6 @@ _TRIES = 3
 #: For so long messages that were delivered or given up are kept, and workers that were lost.
 _KEPT = timedelta(days=30)
 _LOST_KEPT = timedelta(days=1)
-_SILENT = timedelta(minutes=2)
 
 log = structlog.get_logger(__name__)
 
@@ -101,7 +100,7 @@ class AlertRound:
             told = _compare(session, look, Teller(look.known, now, self._settings.public_url), now, disks=disks)
             _hand_out(session, told, now)
             rows.forget_deliveries(session, before=now - _KEPT)
-            trouble_rows.forget_lost(session, before=now - _LOST_KEPT, alive_since=now - _SILENT)
+            trouble_rows.forget_lost(session, before=now - _LOST_KEPT, alive_since=now - SILENT)
         for each in told:
             write = log.info if each.event is AlertEvent.ENDED else log.warning
             write(f"trouble_{each.event}", kind=each.kind, subject=each.subject, told=each.head)
@@ -159,7 +158,7 @@ def _row(found: Found, now: datetime) -> Trouble:
 def _hand_out(session: Session, told: Sequence[Told], now: datetime) -> None:
     for channel in rows.channels(session) if told else ():
         if channel.enabled:
-            messages = at_once([one for one in told if wants(channel, one)])
+            messages = combined([one for one in told if wants(channel, one)])
             for place, each in enumerate(messages):  # they are sent in the order of their moments
                 session.add(_delivery(channel.id, each, now + timedelta(microseconds=place)))
 

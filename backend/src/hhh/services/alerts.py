@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.models import AlertDelivery, Trouble
-from hhh.models.alert import AlertKind
+from hhh.models import AlertDelivery, AlertEvent, AlertKind, Trouble
 from hhh.repositories import alerts as rows
-from hhh.schemas.alert import DeliveryResource, PresentTroubles, TroubleResource
+from hhh.schemas.alert import DeliveryResource, DeliveryStatus, PresentTroubles, TroubleResource
 from hhh.services.alert_channels import AlertChannels
 from hhh.services.alert_outbox import Outbox
 from hhh.services.alert_round import AlertRound
@@ -82,18 +81,23 @@ def _trouble(row: Trouble) -> TroubleResource:
 
 
 def _resource(row: AlertDelivery, channel: str) -> DeliveryResource:
-    delivered = row.delivered_at is not None
     return DeliveryResource(
         id=row.id,
         channel=channel,
         kind=row.kind,
         subject=row.subject,
-        event=row.event,
+        event=AlertEvent(row.event),
         title=row.title,
-        status="delivered" if delivered else "waiting" if row.next_try_at is not None else "given up",
+        status=_status(row),
         attempts=row.attempts,
         created_at=row.created_at,
         next_try_at=row.next_try_at,
         delivered_at=row.delivered_at,
         error=row.error,
     )
+
+
+def _status(row: AlertDelivery) -> DeliveryStatus:
+    if row.delivered_at is not None:
+        return "delivered"
+    return "waiting" if row.next_try_at is not None else "given-up"

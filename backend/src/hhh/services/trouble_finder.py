@@ -28,9 +28,11 @@ from hhh.services.verdicts import against
 from hhh.storages.room import Room
 
 #: A worker of another machine that is silent for so long is told as lost: longer than any pause of a living one.
-_SILENT = timedelta(minutes=2)
+SILENT = timedelta(minutes=2)
 #: For so long a verification or a prune that failed is a trouble by itself.
 _LONG_AGO = timedelta(days=30)
+#: A run that is due for so long was forgotten: whoever is at work begins it within seconds.
+_LATE = timedelta(minutes=5)
 _NO_DEMANDS = ProofFields()
 
 #: What only whoever has the stores' disks can find.
@@ -90,7 +92,7 @@ class TroubleFinder:
             details = details_of(session, names, now)
             known = {name: known_of(details.facts, name, demands.get(name, _NO_DEMANDS), now) for name in names}
             facts = self._facts(session, now, known, rooms, failing)
-            late = rows.late_schedule(session, before=now - timedelta(minutes=5))
+            late = rows.late_schedule(session, before=now - _LATE)
         settings = self._settings
         found = find(facts, full_percent=settings.store_full_percent, size_factor=settings.size_factor)
         return Look(found, known, late)
@@ -119,7 +121,7 @@ class TroubleFinder:
             rooms=rooms,
             undeletable=rows.undeletable(session),
             failed_prunes=rows.failed_prunes(session, since=now - _LONG_AGO),
-            lost=rows.lost_workers(session, alive_since=now - _SILENT),
+            lost=rows.lost_workers(session, alive_since=now - SILENT),
             told={(row.kind, row.subject) for row in alert_rows.troubles(session)},
         )
 

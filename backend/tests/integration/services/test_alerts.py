@@ -20,8 +20,7 @@ from hhh.core.database import Database
 from hhh.core.errors import DatabaseUnavailable, InvalidInput
 from hhh.jobs.watch import Watch
 from hhh.jobs.worker import working
-from hhh.models import AlertChannel, AuditEvent, BackupStatus, LostWorker, Schedule
-from hhh.models.alert import AlertKind
+from hhh.models import AlertChannel, AlertKind, AuditEvent, BackupStatus, LostWorker, Schedule
 from hhh.repositories import alerts as rows
 from hhh.schemas.alert import ChannelChange, ChannelRequest, ChannelResource
 from hhh.schemas.schedule import ScheduleRequest
@@ -409,7 +408,7 @@ def test_it_is_tried_less_and_less_often_and_given_up_after_a_day(services: Serv
         clock.time = delivery.next_try_at
     assert waits[:7] == [1, 2, 5, 15, 60, 60, 60]
     assert sum(waits) in range(24 * 60, 26 * 60)
-    assert (delivery.status, delivery.error) == ("given up", "nobody there")
+    assert (delivery.status, delivery.error) == ("given-up", "nobody there")
 
 
 def test_what_waited_goes_before_what_came_later(services: Services) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from hhh.artifacts.naming import valid_target_name
 from hhh.console.typed import Typed, WrongFieldsError, said_of, typed_again
-from hhh.models.alert import AlertKind
+from hhh.models import AlertKind
 from hhh.schemas.alert import (
     ChannelChange,
     ChannelRequest,
