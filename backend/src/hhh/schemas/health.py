@@ -30,7 +30,7 @@ class Needed(StrEnum):
 class Ready(ApiModel):
     """Whether the process can do its work."""
 
-    status: Literal["ready", "not ready"]
+    status: Literal["ready", "not-ready"]
     missing: list[Needed] = Field(description="What it lacks; nothing where it is ready.")
 
     @property

@@ -43,7 +43,7 @@ class Readiness:
     async def now(self) -> Ready:
         """Whether the process is ready."""
         missing = await self._missing_now()
-        return Ready(status="not ready" if missing else "ready", missing=[*missing])
+        return Ready(status="not-ready" if missing else "ready", missing=[*missing])
 
     async def _missing_now(self) -> Sequence[Needed]:
         if self._jobs.stopping:  # whatever was found a moment ago

@@ -32,7 +32,7 @@ def asked(client: TestClient) -> tuple[int, object]:
 
 
 def lacking(*names: str) -> tuple[int, object]:
-    return 503, {"status": "not ready", "missing": [*names]}
+    return 503, {"status": "not-ready", "missing": [*names]}
 
 
 def now(readiness: Readiness) -> list[str]:
