@@ -51,10 +51,15 @@ def test_what_is_guessed_first_is_refused_with_the_reason(password: str, reason:
         "zażółć gęślą jaźń",
         "密码要有十二个字符那么长吧",
         "83620174950261",
-        new_token(),
         "lorem ipsum " * 80,
     ],
 )
 def test_anything_else_of_twelve_characters_will_do(password: str) -> None:
     assert checked_password(password, email=ME) == password
     assert checked_password(password) == password
+
+
+def test_a_password_that_the_service_draws_will_do() -> None:
+    drawn = new_token()
+
+    assert checked_password(drawn) == drawn
