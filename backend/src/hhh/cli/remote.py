@@ -7,10 +7,11 @@ import ipaddress
 import json
 import os
 import sys
-import time
+import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -58,31 +59,32 @@ class Remote:
                 "User-Agent": f"hhh/{version('hhh-backup')}",
             },
         )
-        until = time.monotonic() + self.seconds
-        with self._mapped_errors(), self._opener().open(asked, timeout=self.seconds) as answer:
-            content = self._read(answer, until)
         try:
-            return json.loads(content)
-        except ValueError:
+            return json.loads(_within(self.seconds, lambda: self._answer(asked)))
+        except TimeoutError:
+            raise self._too_slow() from None
+        except (ValueError, RecursionError):
             raise self.unexpected() from None
 
     def unexpected(self) -> ServiceFailed:
         """The error of an answer that is none of ours."""
         return ServiceFailed(f"{self.url} answers something else than HHH Backup does", hint="is the address right?")
 
+    def _answer(self, asked: urllib.request.Request) -> bytes:
+        with self._mapped_errors(), self._opener().open(asked, timeout=self.seconds) as answer:
+            return self._read(answer)
+
     def _opener(self) -> urllib.request.OpenerDirector:
         # A token that goes unencrypted goes to this machine alone, or where the operator said: to no proxy.
         proxies: dict[str, str] | None = None if self.url.startswith("https:") else {}
         return urllib.request.build_opener(_Stay, urllib.request.ProxyHandler(proxies))
 
-    def _read(self, answer: http.client.HTTPResponse, until: float) -> bytes:
+    def _read(self, answer: http.client.HTTPResponse) -> bytes:
         content = bytearray()
         while some := answer.read1(_AT_ONCE):
             content += some
             if len(content) > _LARGEST_ANSWER:
                 raise self.unexpected()
-            if time.monotonic() > until:
-                raise TimeoutError
         return bytes(content)
 
     @contextmanager
@@ -119,6 +121,24 @@ class Remote:
                 told, hint="the token must be one of a super admin, with the scope backup:read, and not expired"
             )
         return ServiceFailed(told, hint="see the log of that service")
+
+
+def _within(seconds: float, do: Callable[[], bytes]) -> bytes:
+    """What it gives; raises `TimeoutError` if that takes longer.
+
+    In a thread that no end of the process waits for: the timeout of a socket begins anew with each byte, of which a
+    server may send the head of its answer, or that of an error, for ever.
+    """
+    given: Future[bytes] = Future()
+
+    def give() -> None:
+        try:
+            given.set_result(do())
+        except BaseException as error:  # noqa: BLE001  it is raised to who waits
+            given.set_exception(error)
+
+    threading.Thread(target=give, name="hhh-remote", daemon=True).start()
+    return given.result(seconds)
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):

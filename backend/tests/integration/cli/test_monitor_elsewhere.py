@@ -120,13 +120,22 @@ async def breaks_down(_: Request) -> Response:
     return PlainTextResponse("Bad gateway", 502)
 
 
-async def drips(_: Request) -> Response:
-    async def dripping() -> AsyncIterator[bytes]:
-        while True:
-            yield b" "
-            await asyncio.sleep(0.05)
+async def nests(_: Request) -> Response:
+    return PlainTextResponse("[" * 100_000)
 
+
+async def dripping() -> AsyncIterator[bytes]:
+    while True:
+        yield b" "
+        await asyncio.sleep(0.05)
+
+
+async def drips(_: Request) -> Response:
     return StreamingResponse(dripping())
+
+
+async def drips_an_error(_: Request) -> Response:
+    return StreamingResponse(dripping(), 500)
 
 
 async def says_nothing(_: Request) -> Response:
@@ -144,8 +153,10 @@ async def says_too_much(_: Request) -> Response:
         (redirects, "leads elsewhere: http://localhost:"),
         (greets, "answers something else than HHH Backup does"),
         (answers_other_json, "answers something else than HHH Backup does"),
+        (nests, "answers something else than HHH Backup does"),
         (breaks_down, "answered 502 : Bad Gateway"),
         (drips, "gave no answer within 1 seconds"),
+        (drips_an_error, "gave no answer within 1 seconds"),
         (says_nothing, "gave no answer within 1 seconds"),
         (says_too_much, "answers something else than HHH Backup does"),
     ],
