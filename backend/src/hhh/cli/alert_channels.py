@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table
+from hhh.cli.refused import refused
 from hhh.cli.session import opened_services
-from hhh.core.errors import InvalidInput
+from hhh.cli.typed_secrets import read_secret
 from hhh.models import AlertKind
 from hhh.schemas.alert import ChannelChange, ChannelRequest, ChannelResource
 
 app = typer.Typer(help="Where alerts go.", no_args_is_help=True)
-
-Asked = TypeVar("Asked", ChannelRequest, ChannelChange)
 
 _EVERYTHING = "all"
 Channel = Annotated[str, typer.Argument(help="The name or id of a channel.")]
@@ -39,8 +37,9 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Set up a channel. Its URL is asked for, or is the first line of standard input if that is no terminal."""
-    values = {"name": name, "url": _read_url(), "kinds": _some(kind), "targets": _some(target)}
-    asked = _checked(ChannelRequest, values)
+    values = {"name": name, "url": SecretStr(read_secret("URL")), "kinds": _some(kind), "targets": _some(target)}
+    with refused():
+        asked = ChannelRequest.model_validate(values)
     with opened_services() as services:
         added = services.alerts.channels.add(asked)
     if as_json:
@@ -73,11 +72,16 @@ def change(
     as_json: JsonOption = False,
 ) -> None:
     """Change a channel; what is not named stays as it is."""
-    values: dict[str, object] = {"name": name, "enabled": enabled, "url": _read_url() if url else None}
+    values: dict[str, object] = {
+        "name": name,
+        "enabled": enabled,
+        "url": SecretStr(read_secret("URL")) if url else None,
+    }
     values = {key: value for key, value in values.items() if value is not None}
     values |= {"kinds": _some(kind)} if kind is not None else {}
     values |= {"targets": _some(target)} if target is not None else {}
-    asked = _checked(ChannelChange, values)
+    with refused():
+        asked = ChannelChange.model_validate(values)
     with opened_services() as services:
         changed = services.alerts.channels.change(channel, asked)
     if as_json:
@@ -94,26 +98,8 @@ def remove(channel: Channel) -> None:
     console.print(f"Removed {name}.")
 
 
-def _checked(model: type[Asked], values: dict[str, object]) -> Asked:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = f"--{str(first['loc'][0]).removesuffix('s')}" if first["loc"] else "The channel"
-        raise InvalidInput(f"{where}: {first['msg']}", hint="see `hhh alerts channels add --help`") from None
-
-
 def _some(given: list[str] | None) -> list[str] | None:
     return None if given is None or _EVERYTHING in given else given
-
-
-def _read_url() -> SecretStr:
-    if sys.stdin.isatty():
-        return SecretStr(str(typer.prompt("URL", hide_input=True, err=True)))
-    url = sys.stdin.readline().strip()
-    if not url:
-        raise InvalidInput("No URL came on standard input", hint="one line, or run it in a terminal")
-    return SecretStr(url)
 
 
 def _row(each: ChannelResource) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
-"""Spans of time and sizes, as operators type them."""
+"""Moments, spans of time and sizes, as operators type them."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from hhh.core.errors import InvalidInput
 
@@ -12,6 +13,21 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?i?)b?", re.IGNORECASE)
+
+
+def moment_of(text: str, option: str) -> datetime:
+    """The moment of ``2026-11-23`` or ``2026-11-23T08:00:00+01:00``, in UTC unless it has an offset.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(
+            f"{option} is no moment: {text!r}", hint="e.g. 2026-11-23 or 2026-11-23T08:00:00+01:00"
+        ) from None
+    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)
 
 
 def seconds_of(text: str, option: str) -> int | None:

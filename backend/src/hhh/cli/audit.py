@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.markup import escape
 
+from hhh.cli.amounts import moment_of
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems
+from hhh.cli.refused import refused
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput
 from hhh.core.text import counted
@@ -153,27 +153,12 @@ def _wanted(
     since: str | None,
     until: str | None,
 ) -> AuditFilter:
-    try:
+    with refused():
         return AuditFilter(
             actor=actor,
             action=action,
             subject=subject,
             result=result,
-            since=_moment("--since", since),
-            until=_moment("--until", until),
+            since=moment_of(since, "--since") if since is not None else None,
+            until=moment_of(until, "--until") if until is not None else None,
         )
-    except ValidationError as error:
-        [first, *_] = error.errors()
-        raise InvalidInput(f"--{first['loc'][0]}: {first['msg']}") from None
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(
-            f"{option} is no moment: {text!r}", hint="e.g. 2026-11-23 or 2026-11-23T08:00:00+01:00"
-        ) from None
-    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)

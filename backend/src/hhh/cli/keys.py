@@ -12,9 +12,9 @@ from rich.markup import escape
 
 from hhh.cli.new_file import refuse_existing, write_new
 from hhh.cli.output import JsonOption, console, print_json
-from hhh.cli.passphrases import read_passphrase
 from hhh.cli.secret_rotation import rotate_secret
 from hhh.cli.session import opened_services
+from hhh.cli.typed_secrets import read_secret
 from hhh.services.recovery_kit import Keys, public_keys, recovery_kit
 
 app = typer.Typer(help="The keys, and a kit to recover without this service.", no_args_is_help=True)
@@ -48,7 +48,7 @@ def kit(
 ) -> None:
     """Write the recovery kit: all it takes to get backups back without this service, to print or keep elsewhere."""
     refuse_existing(to, hint="name a new file; an older kit may hold older keys")
-    passphrase = read_passphrase(twice=True) if with_secrets else None
+    passphrase = read_secret("Passphrase", twice=True) if with_secrets else None
     with opened_services() as services:
         text = recovery_kit(services, passphrase)
     if to is None:

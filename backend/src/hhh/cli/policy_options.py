@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from pydantic import ValidationError
 
 from hhh.cli.amounts import bytes_of, seconds_of
 from hhh.cli.output import size
 from hhh.cli.proof_options import ProofOptions
 from hhh.cli.proof_options import described as described_demands
+from hhh.cli.refused import refused
 from hhh.core.errors import InvalidInput
 from hhh.schemas.policy import PolicyFields
 from hhh.schemas.retention import Retention
@@ -149,17 +148,6 @@ def taking(options: type[RetentionOptions]) -> Callable[[Callable[..., None]], C
         return taken
 
     return decorate
-
-
-@contextlib.contextmanager
-def refused() -> Iterator[None]:
-    """What a schema does not take, as an error of the command line."""
-    try:
-        yield
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise InvalidInput(f"{where}: {problem['msg']}" if where else problem["msg"]) from None
 
 
 def described(policy: TargetPolicy) -> list[tuple[str, str]]:

@@ -13,11 +13,11 @@ import typer
 from rich.markup import escape
 
 from hhh.cli.output import JsonOption, console, duration, moment, print_json, problems
-from hhh.cli.passphrases import read_passphrase
 from hhh.cli.progress import progress_bar
 from hhh.cli.restore_output import print_failure, print_reasons
 from hhh.cli.session import settings, settings_as_they_are
 from hhh.cli.standalone_restore import Watched
+from hhh.cli.typed_secrets import read_secret
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.errors import RestoreFailed, RestoreUnsafe
@@ -89,7 +89,7 @@ def _keys_in_place(kit: Path | None, wanted: Wanted) -> Iterator[tuple[Settings,
     with needed(kit):
         text = kit.read_text(encoding="utf-8")
     loaded = settings_as_they_are()
-    with unpacked(loaded, open_kit(text, read_passphrase())) as keys:
+    with unpacked(loaded, open_kit(text, read_secret("Passphrase"))) as keys:
         for path in keys.written:
             problems.print(f"Taken from the kit: {escape(str(path))}")
         if keys.to_set is not None:

@@ -15,8 +15,8 @@ from hhh.cli.amounts import seconds_of
 from hhh.cli.backup import take
 from hhh.cli.backup_verify import perform
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems
-from hhh.cli.policy_options import refused
 from hhh.cli.proof_options import LevelOrNone, level_of
+from hhh.cli.refused import refused
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput
 from hhh.schemas.schedule import ScheduleChange, ScheduleRequest, ScheduleResource

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +10,16 @@ from rich.markup import escape
 
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table
 from hhh.cli.session import opened_services
+from hhh.cli.typed_secrets import read_secret
 from hhh.core.errors import InvalidInput
 from hhh.core.files import needed
 from hhh.schemas.storage import CopiesOfStore, StorageResource
 from hhh.services.stores import StoreChange
 from hhh.storages.options import kinds_of
 from hhh.storages.registry import scheme_of
+
+#: For those that are piped.
+_PIPED = "one line for each --secret, in their order"
 
 app = typer.Typer(help="The stores that backups go to.", no_args_is_help=True)
 
@@ -169,7 +172,7 @@ def _typed_options(url: str, plain: list[str], secrets: list[str], files: list[s
         name, file = _split(each, "--secret-file")
         with needed(Path(file)):
             options[name] = Path(file).read_text().strip()
-    return options | {name: _read_secret(name) for name in secrets}
+    return options | {name: read_secret(name, hint=_PIPED) for name in secrets}
 
 
 def _split(argument: str, option: str) -> tuple[str, str]:
@@ -177,15 +180,6 @@ def _split(argument: str, option: str) -> tuple[str, str]:
     if not separator:
         raise InvalidInput(f"{option} needs a name and a value", hint=f"{option} NAME=…")
     return name, value
-
-
-def _read_secret(name: str) -> str:
-    if sys.stdin.isatty():
-        return str(typer.prompt(name, hide_input=True, err=True))
-    value = sys.stdin.readline().rstrip("\r\n")
-    if not value:
-        raise InvalidInput(f"No {name[:63]} came on standard input", hint="one line for each --secret, in their order")
-    return value
 
 
 def _credentials(store: StorageResource) -> str:

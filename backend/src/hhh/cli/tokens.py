@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import contextlib
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from hhh.cli.amounts import NONE, seconds_of
+from hhh.cli.amounts import NONE, moment_of, seconds_of
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems
-from hhh.cli.policy_options import refused
+from hhh.cli.refused import refused
 from hhh.cli.session import opened_services
 from hhh.core.clock import utcnow
 from hhh.core.errors import InvalidInput
@@ -80,12 +81,8 @@ def revoke(
 
 
 def _until(expires: str) -> datetime | None:
-    try:
-        read = datetime.fromisoformat(expires)
-    except ValueError:
-        pass
-    else:
-        return read if read.tzinfo else read.replace(tzinfo=UTC)
+    with contextlib.suppress(InvalidInput):
+        return moment_of(expires, "--expires")
     try:
         seconds = seconds_of(expires, "--expires")
         return None if seconds is None else utcnow() + timedelta(seconds=seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -13,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table
 from hhh.cli.session import own_database, settings
+from hhh.cli.typed_secrets import read_secret
 from hhh.core.clock import isoformat
-from hhh.core.errors import InvalidInput
 from hhh.core.text import counted
 from hhh.models import Role, User
 from hhh.services import users
@@ -30,7 +29,7 @@ def create(
     email: Email, role: Annotated[Role, typer.Option(case_sensitive=False, help=_ROLE_HELP)] = Role.MEMBER
 ) -> None:
     """Make a user. The password is asked for, or is the first line of standard input if that is no terminal."""
-    password = _read_password()
+    password = read_secret("Password", twice=True)
     with _transaction() as session:
         user = users.create_user(session, email=email, password=password, role=role)
     console.print(escape(f"Created {user.email}, {user.role}."))
@@ -62,7 +61,7 @@ def set_role(email: Email, role: Annotated[Role, typer.Argument(case_sensitive=F
 @app.command("set-password")
 def set_password(email: Email) -> None:
     """Give a user another password and end all their sessions. It is read as by `create`."""
-    password = _read_password()
+    password = read_secret("Password", twice=True)
     with _transaction() as session:
         user = users.set_password(session, email=email, password=password)
     console.print(escape(f"The password of {user.email} is set, and all their sessions have ended."))
@@ -101,15 +100,6 @@ def _row(user: User) -> dict[str, object]:
         "second_factor": user.totp_since is not None,
         "created_at": isoformat(user.created_at),
     }
-
-
-def _read_password() -> str:
-    if sys.stdin.isatty():
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-    password = sys.stdin.readline().rstrip("\r\n")
-    if not password:
-        raise InvalidInput("No password came on standard input", hint="one line, or run it in a terminal")
-    return password
 
 
 @contextlib.contextmanager

@@ -75,7 +75,7 @@ def test_what_is_wrong_is_listed_with_when_it_was_looked_for(services: Services)
     [
         (["channels", "add", "x"], "", "standard input"),
         (["channels", "add", "x"], "dbus://\n", "Alerts can't go to dbus://"),
-        (["channels", "add", "x", "--kind", "nonsense"], "json://127.0.0.1:9/\n", "--kind"),
+        (["channels", "add", "x", "--kind", "nonsense"], "json://127.0.0.1:9/\n", "kinds"),
     ],
 )
 def test_what_cannot_be_used_is_said(arguments: list[str], typed: str, saying: str) -> None:
