@@ -7,6 +7,7 @@
 #   make lint     style, types, layers, migrations, known vulnerabilities
 #   make bench    the benchmark                                 ARGS="--help"
 #   make screenshots  pictures of every page of the console, in build/screenshots (needs Chromium)
+#   make reference  write docs/api.md anew, from the routes
 #   make lock     resolve requirements/*.txt anew               UPGRADE=1: to the newest versions
 #   make clean    remove .venv and every cache (never data)
 #
@@ -36,7 +37,7 @@ unexport PYTHONPATH PYTHONHOME
 # Every process would compile all modules anew: a quarter of the time that a short command takes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test soak lint bench screenshots lock clean
+.PHONY: help run test soak lint bench screenshots reference lock clean
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
 
@@ -54,6 +55,9 @@ bench: $(VENV)/.project $(VENV)/.test
 
 screenshots: $(VENV)/.project $(VENV)/.test
 	@exec $(BIN)/python -m bench.screenshots $(ARGS)
+
+reference: $(VENV)/.project
+	@$(BIN)/python -m hhh.cli.api_reference > docs/api.md.new && mv docs/api.md.new docs/api.md
 
 .PHONY: lint-style lint-types lint-layers lint-migrations audit
 lint: lint-style lint-types lint-layers lint-migrations audit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
@@ -110,3 +111,11 @@ def create_app(settings: Settings, database: Database, *, works: bool = True) ->
         app.include_router(router)
     app.openapi = Description(app, ROUTERS)  # type: ignore[method-assign]  # as FastAPI has it done
     return app
+
+
+def describe() -> dict[str, Any]:
+    """The description of the API, without a service."""
+    app = FastAPI(title="HHH Backup", version=version("hhh-backup"))
+    for router in ROUTERS:
+        app.include_router(router)
+    return Description(app, ROUTERS)()

@@ -13,10 +13,8 @@ from typing import Any, cast
 
 import httpx
 import jsonschema_rs
-from fastapi import FastAPI
 
-from hhh.api.description import Description
-from hhh.main import ROUTERS
+from hhh.main import describe
 
 _PLACES = re.compile(r"\\\{[^}]*\\\}")
 
@@ -24,10 +22,7 @@ _PLACES = re.compile(r"\\\{[^}]*\\\}")
 @functools.cache
 def description() -> dict[str, Any]:
     """That of every application of this release."""
-    app = FastAPI(title="HHH Backup", version="0")
-    for router in ROUTERS:
-        app.include_router(router)
-    return Description(app, ROUTERS)()
+    return describe()
 
 
 def check(answer: httpx.Response) -> None:
