@@ -9,7 +9,7 @@ import functools
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import jsonschema_rs
@@ -65,8 +65,16 @@ def problems(method: str, template: str, answer: httpx.Response) -> list[str]:
 
 def with_definitions(schema: Mapping[str, Any]) -> dict[str, Any]:
     """A schema of the description that can be used by itself."""
-    whole = {**schema, "$defs": description()["components"]["schemas"]}
-    return cast("dict[str, Any]", json.loads(json.dumps(whole).replace("#/components/schemas/", "#/$defs/")))
+    return {**_rewritten(schema), "$defs": _definitions()}
+
+
+@functools.cache
+def _definitions() -> Any:
+    return _rewritten(description()["components"]["schemas"])
+
+
+def _rewritten(schema: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(schema).replace("#/components/schemas/", "#/$defs/"))
 
 
 @functools.cache

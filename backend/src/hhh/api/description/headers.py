@@ -43,6 +43,9 @@ PARAMETERS: dict[str, Any] = {
     )
 }
 
+#: Where a route says nothing itself.
+_FASTAPI_SAYS = "Successful Response"
+_SAID = {"200": "It is so.", "201": "It was made.", "204": "Done; nothing more is to be said."}
 _PARTIAL, _ACCEPTED, _CREATED = "206", "202", "201"
 _RANGES = ("Range", "If-Range", "If-None-Match")
 #: Of an accepted job, by the name of its id in the answer: how it is followed, and where it is in the end.
@@ -58,6 +61,8 @@ def add(operation: Operation) -> None:
     parameters = operation.described.setdefault("parameters", [])
     parameters += [_parameter(name) for name in (*(_RANGES if _PARTIAL in operation.responses else ()), REQUEST_ID)]
     for status, response in operation.responses.items():
+        if response["description"] == _FASTAPI_SAYS:
+            response["description"] = _SAID.get(status, "Done.")
         names = [REQUEST_ID, *_of_answer(operation, status)]
         known = response.get("headers", {})
         response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names} | known

@@ -142,6 +142,9 @@ SAMPLES: Mapping[str, Any] = {
     "backed_up_within_hours": 26,
     "seq": 4711,
     # What is told.
+    "AcceptedResponse.status": "queued",
+    "AcceptedRestore.status": "queued",
+    "AcceptedVerification.status": "queued",
     "role": "ADMIN",
     "status": "success",
     "level": "proven",
