@@ -117,6 +117,7 @@ def _print(loaded: Settings, recovered: Recovered) -> None:
     for each in recovered.unopened:
         problems.print(f"[yellow]To do:[/] {escape(each)}")
     console.print("\nWhat was changed after that moment (users, targets, schedules, rules) is to be done again.")
+    console.print("A token that was revoked since is good again: look at `hhh tokens list`.")
     if loaded.jobs_database_url.get_secret_value():
         console.print("Next: `hhh doctor`, then `hhh serve` and the workers.")
     else:

@@ -6,6 +6,7 @@ import http.client
 import ipaddress
 import json
 import os
+import ssl
 import sys
 import threading
 import urllib.error
@@ -24,6 +25,8 @@ from hhh.core.errors import InvalidInput, ServiceFailed
 #: The variable that may hold the token.
 TOKEN_VARIABLE = "HHH_TOKEN"  # noqa: S105  its name
 _STANDARD_INPUT = "-"
+_SERVICE_HINT = "is the service up, and the address right?"
+_CERTIFICATE_HINT = "is the address the name in the certificate? For an authority of your own set SSL_CERT_FILE"
 #: Bytes; more is no answer of ours.
 _LARGEST_ANSWER = 32 << 20
 _AT_ONCE = 1 << 16
@@ -108,7 +111,8 @@ class Remote:
 
     def _unreachable(self, reason: object) -> ServiceFailed:
         told = reason.strerror if isinstance(reason, OSError) and reason.strerror else reason
-        return ServiceFailed(f"{self.url} can't be reached: {told}", hint="is the service up, and the address right?")
+        hint = _CERTIFICATE_HINT if isinstance(reason, ssl.SSLCertVerificationError) else _SERVICE_HINT
+        return ServiceFailed(f"{self.url} can't be reached: {told}", hint=hint)
 
     def _refusal(self, error: urllib.error.HTTPError) -> ServiceFailed:
         if error.code in _REDIRECTED:
