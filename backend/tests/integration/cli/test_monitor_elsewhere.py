@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
+from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from hhh.cli.app import app
@@ -49,7 +50,8 @@ def service(tmp_path: Path, sqlite_database: Database, somewhere_else: None) -> 
     """The address of a service that has `app`, proven."""
     make_user(sqlite_database)
     a_verification(sqlite_database, a_backup(sqlite_database))
-    with serving(create_app(settings_in(tmp_path), sqlite_database)) as url:
+    # Of this process, too: what it logs would stand among what the command prints.
+    with capture_logs(), serving(create_app(settings_in(tmp_path), sqlite_database)) as url:
         yield url
 
 
