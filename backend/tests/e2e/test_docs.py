@@ -19,6 +19,8 @@ from support.documentation import DOCS, KEYS, PROOF, README, RECOVERY, RESTORE, 
 PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 #: Those that tell operators what to type.
 GUIDES = [README, *sorted(DOCS.glob("*.md"))]
+#: Made from the description of the API itself.
+REFERENCE = DOCS / "api.md"
 #: Those whose named blocks the tests run.
 WITH_BLOCKS = [README, RUNBOOK, RESTORE, PROOF, RECOVERY, KEYS, DOCS / "recover-the-service.md"]
 
@@ -81,7 +83,7 @@ def commands_of(page: Path) -> list[list[str]]:
     return [
         words.replace('"', "").split()
         for piece in code(page)
-        for words in re.findall(r"(?<![\w./-])hhh(?= ([a-z][^|;)#$]*))", piece)
+        for words in re.findall(r"(?<![\w./-])hhh(?= ([a-z][^|;)#$`]*))", piece)
     ]
 
 
@@ -143,7 +145,8 @@ def test_the_documented_calls_are_those_of_the_api(tmp_path: Path) -> None:
     settings = load_settings({"HHH_DATA_DIR": str(tmp_path)}, dotenv=tmp_path / "none")
     paths = create_app(settings, Database(settings.own_database_url)).openapi()["paths"]
     known = {(method.upper(), re.sub(r"{\w+}", "{id}", path)) for path, methods in paths.items() for method in methods}
-    calls = {(method, path) for page in GUIDES for method, path in _CALL.findall(page.read_text())}
+    guides = [page for page in GUIDES if page != REFERENCE]
+    calls = {(method, path) for page in guides for method, path in _CALL.findall(page.read_text())}
 
     assert calls == known
 
@@ -179,9 +182,10 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors that a forge makes of a page's headings."""
+    """The anchors that a forge makes of a page's headings, and those that the page sets itself."""
     headings = re.findall(r"^#{1,6} (.+)$", prose(page), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    own = set(re.findall(r'^<a id="([^"]+)"></a>$', prose(page), re.MULTILINE))
+    return own | {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
