@@ -75,4 +75,9 @@ def _addresses(host: str) -> set[_Address]:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return set()
-    return {ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found}
+    return {address_in(str(each[4][0])) for each in found}
+
+
+def address_in(text: str) -> _Address:
+    """An address as the resolver gives it, without the interface that it is reached by (``fe80::1%eth0``)."""
+    return ipaddress.ip_address(text.partition("%")[0])

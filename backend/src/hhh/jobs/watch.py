@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVarTuple
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,6 +16,8 @@ from hhh.jobs.periodic import Periodically
 from hhh.services import dead_mans_switch
 from hhh.services.alert_outbox import Parcel
 from hhh.services.container import Services
+
+_Arguments = TypeVarTuple("_Arguments")
 
 log = structlog.get_logger(__name__)
 
@@ -109,9 +112,9 @@ class Watch:
                 dead_mans_switch.call(self._url.get_secret_value())
 
 
-def _beside(do: object, *arguments: object) -> None:
+def _beside(do: Callable[[*_Arguments], None], *arguments: *_Arguments) -> None:
     # Daemons: a receiver that does not answer must not hold up the end of the process.
-    threading.Thread(target=do, args=arguments, name="alert", daemon=True).start()  # type: ignore[arg-type]
+    threading.Thread(target=do, args=arguments, name="alert", daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ none. Hashing takes long: several short transactions, and no lock is held meanwh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -57,16 +57,7 @@ class _Attempt:
         except RateLimited:
             self.record(Result.REFUSED)
             raise
-        return _Attempt(
-            self.database,
-            self.settings,
-            self.client,
-            self.now,
-            self.email,
-            self.user,
-            self.source,
-            (*self.counted, counted),
-        )
+        return replace(self, counted=(*self.counted, counted))
 
     def record(self, result: Result) -> None:
         """Tells the log and the audit log of a try that came to nothing."""

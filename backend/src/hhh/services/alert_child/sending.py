@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import ipaddress
 import json
 import logging
 import re
@@ -14,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from hhh.core.addresses import is_local
+from hhh.core.addresses import address_in, is_local
 from hhh.core.errors import InvalidInput
 from hhh.core.text import harmless
 from hhh.services.alert_services import redacted, service_of
@@ -82,7 +81,7 @@ def refuse_local_addresses() -> None:
     def checked(host: Any, *arguments: Any, **options: Any) -> Any:
         found = look_up(host, *arguments, **options)
         for each in found:
-            if is_local(ipaddress.ip_address(str(each[4][0]).partition("%")[0])):
+            if is_local(address_in(str(each[4][0]))):
                 raise OSError("HHH_REFUSE_LOCAL_ADDRESSES is set, and that is an address of this machine or its link")
         return found
 
