@@ -203,9 +203,7 @@ def _schedules(services: Services) -> Iterator[Finding]:
             if schedule.overdue:
                 newest = f"the newest backup is of {when(schedule.last_backup_at)}"
                 if schedule.verify is not None:
-                    newest = (
-                        f"the newest that was verified ({schedule.verify}) is of {when(schedule.last_verified_at)}"
-                    )
+                    newest = f"the newest that was verified ({schedule.verify}) is of {when(schedule.last_verified_at)}"
                 detail = f"{schedule.cron} is overdue: {newest}"
                 yield Finding(f"schedule of {schedule.target}", ok=False, detail=f"{detail}; does any worker run?")
 
