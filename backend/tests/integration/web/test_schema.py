@@ -28,6 +28,7 @@ from schemathesis.specs.openapi.checks import (
 
 from support import described
 from support.furnished import Furnished, furnished
+from support.postgres import PostgresServer
 from support.session import current_session
 
 CHECKS = [
@@ -160,8 +161,23 @@ def test_every_answer_is_as_described(world: Furnished, who: str, forms: Sequenc
 @pytest.mark.soak
 @pytest.mark.timeout(3000)
 def test_ten_thousand_answers_are_as_described(world: Furnished) -> None:
-    asked = {who: ask(world, headers, FORMS, examples=10) for who, headers in WHO.items()}
+    asked = {who: ask(world, headers, FORMS, examples=14) for who, headers in WHO.items()}
 
     assert "\n".join(problem for _, wrong in asked.values() for problem in wrong) == ""
     assert not any(status >= 500 for statuses, _ in asked.values() for status in statuses)
     assert sum(statuses.total() for statuses, _ in asked.values()) >= 10_000
+
+
+@pytest.mark.soak
+@pytest.mark.postgres
+@pytest.mark.timeout(3000)
+def test_they_are_on_postgresql_too(any_postgres: PostgresServer, migrated_template: str) -> None:
+    name = any_postgres.create_database(template=migrated_template)
+    with furnished(current_session().new_folder("schema"), url=any_postgres.url(name)) as world:
+        del world.client.headers["X-CSRF-Token"]
+
+        statuses, wrong = ask(world, WHO["signed in"], FORMS, examples=5)
+
+    any_postgres.drop_database(name)
+    assert "\n".join(wrong) == ""
+    assert not any(status >= 500 for status in statuses)

@@ -25,8 +25,8 @@ UNKNOWN = "unknown"
 _PRIVILEGES = frozenset({"ACL", "DEFAULT ACL"})
 _PARTITIONED = re.compile(r"^PARTITION BY (?:RANGE|LIST|HASH) \(", re.MULTILINE)
 _SET_TO = re.compile(r", (-?\d+), (true|false)\);\s*\Z")
-_INCREMENT = re.compile(r"^\s+INCREMENT BY (-?\d+)$", re.MULTILINE)
-_START = re.compile(r"^\s+START WITH (-?\d+)$", re.MULTILINE)
+_INCREMENT = re.compile(r"^[ \t]+INCREMENT BY (-?\d+)$", re.MULTILINE)
+_START = re.compile(r"^[ \t]+START WITH (-?\d+)$", re.MULTILINE)
 _IDENTIFIER = r'(?:"((?:[^"]|"")+)"|([^\W\d][\w$]*))'
 _IN_SCHEMA = re.compile(rf"WITH SCHEMA {_IDENTIFIER};")
 #: In privileges, names follow these words; all other names are consumed as a whole, so that nothing in them counts.

@@ -55,7 +55,7 @@ _SETTINGS_OF_SUPERUSERS = re.compile(
     re.VERBOSE,
 )
 _BASE_TYPE = re.compile(r"CREATE TYPE (?:[^\s\"]|\"(?:[^\"]|\"\")*\")+ \(")
-_FILES_OF_THE_SERVER = re.compile(r"^\s+(filename|program) '", re.MULTILINE)
+_FILES_OF_THE_SERVER = re.compile(r"^[ \t]+(filename|program) '", re.MULTILINE)
 _OWN_TYPES = frozenset({"TYPE", "DOMAIN", "SHELL TYPE", "TABLE", "VIEW", "MATERIALIZED VIEW"})
 
 
