@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -81,10 +81,10 @@ class Furnished:
 
 
 @contextmanager
-def furnished(folder: Path, *, url: str = "") -> Iterator[Furnished]:
-    """The service in an empty folder; its own database is a SQLite file there, or a migrated one elsewhere."""
-    known = settings_in(folder, **({"database_url": url} if url else {}))
-    if known.default_database_file is not None and not url:
+def furnished(folder: Path, **more: Any) -> Iterator[Furnished]:
+    """The service in an empty folder; its own database is a SQLite file there, unless settings name another."""
+    known = settings_in(folder, **more)
+    if known.default_database_file is not None:
         shutil.copy(migrated_file(), known.default_database_file)
     with closing(Database(known.own_database_url)) as database:
         make_user(database)

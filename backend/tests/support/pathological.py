@@ -12,12 +12,13 @@ import pkgutil
 import re
 import resource
 from collections.abc import Iterator, Mapping
-from re import _parser as parser  # type: ignore[attr-defined]
 from types import ModuleType
 from typing import Any
 
 import hhh
 
+#: It has no public name.
+parser: Any = importlib.import_module("re._parser")
 #: Characters. Ten times a square of it is more than any limit.
 LENGTH = 100_000
 CPU_SECONDS = 20

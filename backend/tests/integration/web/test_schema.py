@@ -173,7 +173,8 @@ def test_ten_thousand_answers_are_as_described(world: Furnished) -> None:
 @pytest.mark.timeout(3000)
 def test_they_are_on_postgresql_too(any_postgres: PostgresServer, migrated_template: str) -> None:
     name = any_postgres.create_database(template=migrated_template)
-    with furnished(current_session().new_folder("schema"), url=any_postgres.url(name)) as world:
+    elsewhere = {"database_url": any_postgres.url(name), "pg_bin_dir": any_postgres.bin_dir}
+    with furnished(current_session().new_folder("schema"), **elsewhere) as world:
         del world.client.headers["X-CSRF-Token"]
 
         statuses, wrong = ask(world, WHO["signed in"], FORMS, examples=5)
