@@ -25,6 +25,8 @@ _OF_CLIENTS = frozenset({"HHH_TOKEN"})
 
 #: Every key is derived from the secret key: what can be guessed would give them all away.
 _SHORTEST_SECRET = 32
+#: In the data folder, where it was made.
+_SECRET_FILE = "secret.key"  # noqa: S105  a name
 _SECRET_HINT = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"  # noqa: S105  a command, not a secret
 
 
@@ -152,7 +154,7 @@ class Settings(BaseModel):
         """The key material of ``HHH_SECRET_KEY``; in dev it is made at first use and kept, mode 0600."""
         if self.secret_key.get_secret_value():
             return self.secret_key.get_secret_value().encode()
-        return _kept_secret(self.data_dir / "secret.key")
+        return _kept_secret(self.data_dir / _SECRET_FILE)
 
 
 def load_settings(environment: Mapping[str, str] | None = None, *, dotenv: Path | None = None) -> Settings:
@@ -224,7 +226,7 @@ def _describe(error: ValidationError) -> str:
 def _require(settings: Settings) -> None:
     secret = settings.secret_key.get_secret_value()
     if settings.env == "production" and not secret:
-        raise ConfigurationError("HHH_SECRET_KEY is required in production", hint=_SECRET_HINT)
+        raise ConfigurationError("HHH_SECRET_KEY is required in production", hint=_hint_of_secret(settings))
     if secret and len(secret) < _SHORTEST_SECRET:
         raise ConfigurationError(f"HHH_SECRET_KEY is shorter than {_SHORTEST_SECRET} characters", hint=_SECRET_HINT)
     jobs_database = settings.jobs_database_url.get_secret_value()
@@ -237,6 +239,13 @@ def _require(settings: Settings) -> None:
             "HHH_JOBS_DATABASE_URL is set, and HHH_DATABASE_URL is not PostgreSQL",
             hint="many workers share both databases: set HHH_DATABASE_URL to a PostgreSQL database of its own",
         )
+
+
+def _hint_of_secret(settings: Settings) -> str:
+    kept = settings.data_dir / _SECRET_FILE
+    if kept.exists():  # it was in use before: with another key, what was sealed with it could not be opened
+        return f"set it to what {kept} holds: passwords of targets, stores and channels are sealed with that"
+    return _SECRET_HINT
 
 
 def _kept_secret(path: Path) -> bytes:

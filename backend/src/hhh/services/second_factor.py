@@ -89,7 +89,9 @@ def accept(session: Session, settings: Settings, user: User, code: str, *, now: 
     if user.totp_since is None or len(code) > LONGEST_CODE:
         return False
     if code_rows.use(session, user.id, hash_token(_normalised(code)), now):
-        log.warning("recovery code used", email=user.email, left=code_rows.left(session, user.id))
+        left = code_rows.left(session, user.id)
+        log.warning("recovery code used", email=user.email, left=left)
+        audit.record(session, Action.SECOND_FACTOR, user.email, detail={"what": "recovery code used", "left": left})
         return True
     return _is_right(settings, user, code, now)
 

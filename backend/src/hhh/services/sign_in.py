@@ -64,6 +64,12 @@ class _Attempt:
         log.warning("sign-in failed", address=self.client.address, result=str(result))
         record_trouble(self.database, self.user.email if self.user else None, result, now=self.now)
 
+    def record_wrong_code(self, verified: User) -> None:
+        """Tells of each try of somebody who has the password and not the code: it may be a stolen one."""
+        log.warning("wrong code after the right password", email=verified.email, address=self.client.address)
+        detail = {"what": "wrong code after the right password"}
+        audit.record_alone(self.database, Action.SECOND_FACTOR, verified.email, result=Result.FAILED, detail=detail)
+
     def forget(self, session: Session) -> None:
         """It did not fail."""
         failure_rows.forget(session, *self.counted)
@@ -173,9 +179,12 @@ def _let_in(attempt: _Attempt, verified: User, code: str | None, better_hash: st
             raise SecondFactorRequired(step=SecondSteps(attempt.settings.secret).issue(verified, now=attempt.now))
         attempt = attempt.count(CODES)
     signed_in = _started(attempt, verified, code, better_hash)
+    if signed_in is None and verified.totp_since is not None:
+        attempt.record_wrong_code(verified)
+        raise WrongCode
     if signed_in is None:
         attempt.record(Result.FAILED)
-        raise WrongCode if verified.totp_since is not None else _wrong()
+        raise _wrong()
     log.info("signed in", email=verified.email, address=attempt.client.address, session=signed_in.principal.session_id)
     return signed_in
 

@@ -84,26 +84,32 @@ def test_what_was_typed_as_an_email_that_nobody_has_is_in_no_event(own_database:
     assert TYPED_INTO_THE_WRONG_FIELD not in str(rows)
 
 
-def test_a_wrong_code_is_a_failure_and_changes_of_the_second_factor_are_told(
+def test_each_wrong_code_after_the_right_password_each_recovery_code_and_each_change_of_a_second_factor_is_told(
     sqlite_database: Database, settings: Settings
 ) -> None:
     now = datetime.now(UTC)
     user = make_user(sqlite_database)
     _, codes = with_second_factor(sqlite_database, settings, user, now=now - timedelta(hours=1))
     client = Client("192.0.2.1")
-    with pytest.raises(HHHError):
-        sign_in.sign_in(sqlite_database, settings, email=EMAIL, password=PASSWORD, client=client, code="000000")
+    for _ in range(2):
+        with pytest.raises(HHHError):
+            sign_in.sign_in(sqlite_database, settings, email=EMAIL, password=PASSWORD, client=client, code="000000")
     signed_in = sign_in.sign_in(sqlite_database, settings, email=EMAIL, password=PASSWORD, client=client, code=codes[0])
     Account(sqlite_database, settings, signed_in.principal).remove_second_factor(PASSWORD, codes[1])
 
     assert [event[1:4] for event in events(sqlite_database)] == [
         ("auth.second-factor", EMAIL, "done"),
-        ("auth.sign-in", EMAIL, "failed"),
+        ("auth.second-factor", EMAIL, "failed"),
+        ("auth.second-factor", EMAIL, "failed"),
+        ("auth.second-factor", EMAIL, "done"),
         ("auth.sign-in", EMAIL, "done"),
+        ("auth.second-factor", EMAIL, "done"),
         ("auth.second-factor", EMAIL, "done"),
     ]
     with sqlite_database.snapshot() as session:
         told = session.scalars(select(AuditEvent.detail)).all()
+    assert sum("wrong code after the right password" in detail for detail in told) == 2
+    assert sum("recovery code used" in detail for detail in told) == 2
     assert not any(code in detail for code in codes for detail in told)
 
 

@@ -111,6 +111,14 @@ def test_variables_of_the_stores_are_exported_from_the_file_but_win_in_the_envir
     assert "OTHER_NAME" not in os.environ
 
 
+def test_production_is_told_of_the_key_that_was_made_before(tmp_path: Path) -> None:
+    made = load(tmp_path).secret
+    with pytest.raises(ConfigurationError) as refused:
+        load(tmp_path, HHH_ENV="production")
+    assert f"what {tmp_path / 'data' / 'secret.key'} holds" in str(refused.value)
+    assert made.decode() not in str(refused.value)
+
+
 def test_production_needs_a_secret_key_and_has_secure_cookies(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="HHH_SECRET_KEY is required in production"):
         load(tmp_path, HHH_ENV="production")
