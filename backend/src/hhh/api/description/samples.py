@@ -87,8 +87,8 @@ SAMPLES: Mapping[str, Any] = {
     "revoked_at": None,
     "undone_at": None,
     # Secrets.
-    "password": "correct horse battery staple",
-    "current_password": "correct horse battery staple",
+    "password": "nine grey herons on a barge",
+    "current_password": "nine grey herons on a barge",
     "new_password": "seven small boats on a lake",
     "code": "492039",
     "token": "hhh_2Qm…",
