@@ -141,8 +141,9 @@ def a_console(folder: Path, **settings: Any) -> Iterator[Console]:
     if known.default_database_file is not None:
         shutil.copy(migrated_file(), known.default_database_file)
     with closing(Database(known.own_database_url)) as database:
+        app = create_app(known, database)  # which signs what the audit log has of the user
         make_user(database)
-        with TestClient(create_app(known, database), headers=_BROWSER, follow_redirects=False) as client:
+        with TestClient(app, headers=_BROWSER, follow_redirects=False) as client:
             console = Console(client, folder)
             assert console.sign_in().location == "/first-steps"
             yield console

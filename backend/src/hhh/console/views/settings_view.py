@@ -38,6 +38,18 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "admin_email": "the first super admin, made at a start without any",
         "admin_password": "their first password; remove it from the settings once they exist",
         "auto_migrate": "whether a start brings the own database to its version",
+        "public_url": "the address of this console, which alerts name",
+    },
+    "Protection": {
+        "require_second_factor": "whether super admins need a second factor",
+        "refuse_local_addresses": "whether what is registered may not lead back into this machine",
+    },
+    "Watching": {
+        "heartbeat_url": "asked after each good round, so that the silence of the service is noticed elsewhere",
+        "metrics_port": "the port where metrics are told without a sign-in; 0: none",
+        "metrics_host": "the address of that port",
+        "store_full_percent": "from so full on a store is an alert",
+        "size_factor": "a backup so many times larger or smaller than usual is an alert",
     },
     "Databases": {
         "database_url": "the service's own database, which is the target app",
@@ -56,6 +68,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
         "store_stall_seconds": "for so many seconds one of several stores may keep a backup waiting",
         "sweep_safe_hours": "what is younger, in hours, is never swept away",
         "read_back_percent": "how much of all that is stored is read back each day",
+        "own_backup_hours": "how often the service backs up its own database by itself; 0: never",
     },
     "Restores and drills": {
         "restore_dirs": "folders that a restore may write SQLite files to",
