@@ -1,6 +1,7 @@
 """The second step of signing in on a page: a short-lived, signed word that the password was right.
 
-It stands in the form that asks for the code, in the place of the password, and is good with a code alone.
+It stands in the form that asks for the code, in the place of the password, and is good with a code alone: once that
+second factor is taken away, or another is there, it is good for nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class SecondStep:
     """Whose password was right."""
 
     user_id: str
-    #: Of that password: another one ends it.
+    #: Of that password and second factor: another of either ends it.
     fingerprint: str
 
 
@@ -34,7 +35,7 @@ class SecondSteps:
         self._key = derive_key(secret, "second-steps")
 
     def issue(self, user: User, *, now: datetime) -> str:
-        """A word for that user and their present password."""
+        """A word for that user, their present password and second factor."""
         claims = {"sub": user.id, "pwd": self._fingerprint(user), "exp": now + LIFETIME}
         return jwt.encode(claims, self._key, algorithm=_ALGORITHM)
 
@@ -50,8 +51,8 @@ class SecondSteps:
         return SecondStep(str(claims["sub"]), str(claims["pwd"]))
 
     def is_of(self, step: SecondStep, user: User) -> bool:
-        """Whether it was of the password that the user has now."""
+        """Whether it was of the password and the second factor that the user has now."""
         return same(step.fingerprint, self._fingerprint(user))
 
     def _fingerprint(self, user: User) -> str:
-        return authentication_code(self._key, user.password_hash)
+        return authentication_code(self._key, f"{user.totp_since} {user.password_hash}")

@@ -115,7 +115,8 @@ def finish(
 
     Raises:
         WrongCode: another may be tried with the same step.
-        SessionExpired: the step is too old, or none of ours; to be begun anew.
+        SessionExpired: the step is too old, none of ours, or of a password or a second factor that the user has no
+            longer; to be begun anew.
         RateLimited: as `sign_in`.
     """
     now, steps = now or utcnow(), SecondSteps(settings.secret)
@@ -196,7 +197,7 @@ def _started(attempt: _Attempt, verified: User, code: str | None, better_hash: s
         # Locked and read again: a password that was changed since must not be good for a session that outlives the
         # change; and of two who show the same code at once, the second waits and sees that it was used.
         user = user_rows.by_email(session, verified.email, lock=True)
-        if user is None or user.password_hash != verified.password_hash:
+        if user is None or _proof(user) != _proof(verified):
             return None
         if user.totp_since is not None and not second_factor.accept(session, settings, user, code or "", now=now):
             return None
@@ -208,6 +209,11 @@ def _started(attempt: _Attempt, verified: User, code: str | None, better_hash: s
         actor().identify(ActorKind.USER, user.email)
         audit.record(session, Action.SIGN_IN, user.email)
     return signed_in
+
+
+def _proof(user: User) -> tuple[str, str, datetime | None]:
+    """What has to be the same when a session begins as when the password was looked at."""
+    return user.id, user.password_hash, user.totp_since
 
 
 def _wrong() -> InvalidCredentials:

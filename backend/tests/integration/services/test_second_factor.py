@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -183,6 +184,32 @@ def test_the_second_step_waits_five_minutes_and_is_good_for_one_password(door: D
     door.now -= timedelta(minutes=4)
     for step in (of_the_old_password, "", "x.y.z", "\udc80"):
         assert outcome(lambda: door.finish(step, door.code())) is SessionExpired  # noqa: B023
+
+
+def test_the_second_step_is_good_for_no_other_second_factor_and_for_nothing_without_one(door: Door) -> None:
+    step = door.step()
+    with door.database.transaction() as session:
+        users.reset_second_factor(session, email=EMAIL)
+    assert outcome(lambda: door.finish(step, "anything")) is SessionExpired
+
+    door.now += timedelta(minutes=1)
+    door.secret, _ = with_second_factor(door.database, door.settings, door.user, now=door.now)
+    assert outcome(lambda: door.finish(step, door.code())) is SessionExpired
+    assert outcome(lambda: door.finish(door.step(), door.code())) is None
+
+
+def test_a_second_factor_that_is_taken_away_while_its_code_is_looked_at_lets_nobody_in(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, count = door.step(), sign_in.count_attempt
+
+    def count_meanwhile(*arguments: Any, **named: Any) -> str:
+        with door.database.transaction() as session:
+            users.reset_second_factor(session, email=EMAIL)
+        return count(*arguments, **named)
+
+    monkeypatch.setattr(sign_in, "count_attempt", count_meanwhile)
+    assert outcome(lambda: door.finish(step, "anything")) is WrongCode
 
 
 # --------------------------------------------------------------------------------------------------- one's own account
