@@ -13,12 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hhh.core.errors import HHHError
 from hhh.jobs.base import Handled, JobQueue
-from hhh.jobs.clock import JobClock
 from hhh.jobs.periodic import Periodically
 from hhh.jobs.superseded import stop_this_process
 from hhh.jobs.ticker import Ticker
 from hhh.jobs.timing import Timing
 from hhh.jobs.worker import Worker, working
+from hhh.repositories.clock import Clock
 from hhh.services.container import Services
 from hhh.services.work import NewJob
 
@@ -161,7 +161,7 @@ def embedded_queue(
     grace: float | None = None,
     ending: float = ENDING,
     timing: Timing | None = None,
-    clock: JobClock | None = None,
+    clock: Clock | None = None,
 ) -> Iterator[EmbeddedQueue]:
     """A queue with its worker, until the block is left.
 

@@ -16,10 +16,10 @@ from hhh.core.actor import Actor
 from hhh.core.database import Database
 from hhh.core.errors import Cancelled, HHHError, Interrupted, LeaseLost, OutcomeUnknown, Unrecorded
 from hhh.jobs.base import Handled
-from hhh.jobs.clock import JobClock
 from hhh.jobs.timing import MAX_ATTEMPTS, Timing
 from hhh.models import Job, JobKind, JobState
 from hhh.repositories import jobs as rows
+from hhh.repositories.clock import Clock
 from hhh.services import job_ends
 from hhh.services.cancelling import noun, said
 from hhh.services.work import Attempt, Failure, Work
@@ -58,7 +58,7 @@ class _Ending:
 class Endings:
     """Records them, again and again where the database does not take them. Thread-safe."""
 
-    def __init__(self, database: Database, works: Mapping[JobKind, Work], timing: Timing, clock: JobClock) -> None:
+    def __init__(self, database: Database, works: Mapping[JobKind, Work], timing: Timing, clock: Clock) -> None:
         self._database = database
         self._works = works
         self._timing = timing

@@ -16,12 +16,12 @@ from sqlalchemy.orm import Session
 from hhh.core.database import Database
 from hhh.core.errors import Cancelled, HHHError, LeaseLost, TimedOut
 from hhh.core.run import Progress
-from hhh.jobs.clock import JobClock
 from hhh.jobs.pace import Pace
 from hhh.jobs.presence import Presence
 from hhh.jobs.timing import Timing
 from hhh.models import JobKind
 from hhh.repositories import jobs as rows
+from hhh.repositories.clock import Clock, ServerClock
 from hhh.services import versions
 from hhh.services.cancelling import said
 
@@ -119,7 +119,7 @@ class Heartbeat:
         *,
         presence: Presence | None = None,
         timing: Timing | None = None,
-        clock: JobClock | None = None,
+        clock: Clock | None = None,
         superseded: Callable[[str], None] | None = None,
     ) -> None:
         self._superseded = superseded
@@ -127,7 +127,7 @@ class Heartbeat:
         self._worker = worker
         self._presence = presence
         self._timing = timing or Timing()
-        self._clock = clock or JobClock()
+        self._clock = clock or ServerClock()
         #: By job and attempt: one that lost its lease may hang beside the next.
         self._runs: dict[tuple[str, int], LeasedRun] = {}
         #: Until when we are believed to have what is queued here.

@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 from hhh.core.config import QueueName
 from hhh.core.errors import Cancelled, HHHError
 from hhh.jobs.base import Handled
-from hhh.jobs.clock import JobClock
 from hhh.jobs.endings import Claim
 from hhh.jobs.timing import Timing
 from hhh.models import QUEUES, JobKind, JobState
 from hhh.repositories import jobs as rows
+from hhh.repositories.clock import Clock
 from hhh.services import job_ends
 from hhh.services.cancelling import said
 from hhh.services.container import Services
@@ -43,7 +43,7 @@ class Taking:
         services: Services,
         worker: str,
         timing: Timing,
-        clock: JobClock,
+        clock: Clock,
         *,
         queues: Collection[QueueName] | None = None,
     ) -> None:

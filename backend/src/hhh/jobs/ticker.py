@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import structlog
 from sqlalchemy.exc import IntegrityError
@@ -14,11 +13,11 @@ from sqlalchemy.orm import Session
 from hhh.core.database import Database
 from hhh.core.errors import DatabaseUnavailable, HHHError, InvalidInput
 from hhh.jobs import creation
-from hhh.jobs.clock import JobClock
 from hhh.jobs.timing import Timing
 from hhh.models import Job, JobKind, JobState, Schedule
 from hhh.repositories import jobs as job_rows
 from hhh.repositories import schedules as rows
+from hhh.repositories.clock import Clock, ServerClock
 from hhh.services.cancelling import noun
 from hhh.services.container import Services
 from hhh.services.schedules import move_on, plan_anew
@@ -33,13 +32,6 @@ _BATCHES = 20
 _CLOCK_INTERVAL = 60.0
 #: What is planned by a clock so much further ahead was planned by a wrong one.
 _TOLERANCE = timedelta(minutes=1)
-
-
-class Clock(Protocol):
-    """What says which time it is."""
-
-    def now(self, session: Session) -> datetime:
-        """Now, in UTC."""
 
 
 class Ticker:
@@ -63,7 +55,7 @@ class Ticker:
         self._schedules = services.schedules
         self._database = database
         self._hand_over = hand_over
-        self._clock = clock or JobClock()
+        self._clock = clock or ServerClock()
         self._lease = Timing().lease
         self._next_look = 0.0
 

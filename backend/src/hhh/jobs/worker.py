@@ -18,7 +18,6 @@ from hhh.core.errors import BackupInProgress, HHHError
 from hhh.core.job_lines import kept_lines, kept_now
 from hhh.jobs import creation
 from hhh.jobs.base import Handled
-from hhh.jobs.clock import JobClock
 from hhh.jobs.endings import Endings, stopped
 from hhh.jobs.heartbeat import Heartbeat, LeasedRun, Observer
 from hhh.jobs.liveness import Liveness
@@ -30,6 +29,7 @@ from hhh.models import Job, JobKind, JobState
 from hhh.repositories import jobs as rows
 from hhh.repositories import troubles as trouble_rows
 from hhh.repositories import workers as worker_rows
+from hhh.repositories.clock import Clock, ServerClock
 from hhh.services.cancelling import noun
 from hhh.services.container import Services
 from hhh.services.work import NewJob
@@ -54,9 +54,9 @@ class Worker:
         *,
         presence: Presence | None = None,
         timing: Timing | None = None,
-        clock: JobClock | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        timing, clock = timing or Timing(), clock or JobClock()
+        timing, clock = timing or Timing(), clock or ServerClock()
         self.name = name
         self.timing = timing
         self._settings = services.settings
@@ -297,7 +297,7 @@ def working(
     slots: int = 0,
     label: str = "",
     timing: Timing | None = None,
-    clock: JobClock | None = None,
+    clock: Clock | None = None,
     superseded: Callable[[str], None] | None = None,
 ) -> Iterator[Worker]:
     """A worker of this process, alive until the block is left.
@@ -313,7 +313,7 @@ def working(
     Raises:
         DatabaseUnavailable: the own database can't be reached.
     """
-    timing, clock = timing or Timing(), clock or JobClock()
+    timing, clock = timing or Timing(), clock or ServerClock()
     database, liveness = services.database, Liveness(services.settings.data_dir)
     with contextlib.ExitStack() as stack:
         name = stack.enter_context(liveness.alive())
@@ -332,7 +332,7 @@ def working(
 
 
 @contextlib.contextmanager
-def _present(database: Database, clock: JobClock, presence: Presence) -> Iterator[None]:
+def _present(database: Database, clock: Clock, presence: Presence) -> Iterator[None]:
     with database.transaction() as session:
         presence.write(session, clock.now(session))
     try:

@@ -17,8 +17,8 @@ from hhh.core.database import Database
 from hhh.core.errors import HHHError
 from hhh.models import AlertChannel, AlertDelivery, AlertEvent, AlertKind
 from hhh.repositories import alerts as rows
+from hhh.repositories.clock import Clock, ServerClock
 from hhh.services import alert_sending
-from hhh.services.alert_round import Clock, ServerClock
 from hhh.services.alert_sending import Message, Receiver
 from hhh.services.sealing import Sealing, channel_owner
 

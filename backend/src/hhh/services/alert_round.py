@@ -9,7 +9,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
 import structlog
 from sqlalchemy.orm import Session
@@ -18,8 +17,8 @@ from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.models import AlertDelivery, AlertEvent, AlertKind, Trouble
 from hhh.repositories import alerts as rows
-from hhh.repositories import jobs as job_rows
 from hhh.repositories import troubles as trouble_rows
+from hhh.repositories.clock import Clock, ServerClock
 from hhh.services.alert_messages import Teller, Told, combined, message_of, wants
 from hhh.services.trouble_finder import OF_DISKS, SILENT, Look, TroubleFinder
 from hhh.services.troubles import Found
@@ -35,21 +34,6 @@ _KEPT = timedelta(days=30)
 _LOST_KEPT = timedelta(days=1)
 
 log = structlog.get_logger(__name__)
-
-
-class Clock(Protocol):
-    """What says which time it is."""
-
-    def now(self, session: Session) -> datetime:
-        """Now, in UTC."""
-
-
-class ServerClock:
-    """The clock that all processes share."""
-
-    def now(self, session: Session) -> datetime:
-        """See `Clock`."""
-        return job_rows.server_time(session)
 
 
 class AlertRound:

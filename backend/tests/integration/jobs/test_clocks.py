@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from hhh.core.errors import BackupInProgress
 from hhh.core.run import Progress
-from hhh.jobs.clock import JobClock
 from hhh.jobs.timing import Timing
 from hhh.jobs.worker import Worker, working
 from hhh.models import Job, JobState
 from hhh.repositories import jobs as rows
+from hhh.repositories.clock import Clock, ServerClock
 from hhh.services.container import Services
 from support.waiting import wait_until
 
@@ -26,7 +26,7 @@ JUMPS = pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
 
 
 @dataclass
-class JumpingClock(JobClock):
+class JumpingClock(ServerClock):
     """The time, and what somebody has set the clock to."""
 
     offset: timedelta = field(default_factory=timedelta)
@@ -52,7 +52,7 @@ def job(services: Services, job_id: str) -> Job:
 
 
 @contextmanager
-def running(services: Services, clock: JobClock) -> Iterator[str]:
+def running(services: Services, clock: Clock) -> Iterator[str]:
     """A job that a living worker runs until the block is left."""
     begun, may_end = threading.Event(), threading.Event()
 
@@ -124,7 +124,7 @@ def test_an_attempt_that_was_to_wait_until_an_hour_that_is_far_again_is_begun(
 def test_whoever_asks_anew_where_no_worker_lives_is_served_after_a_watch(services: Services) -> None:
     with working(services, timing=BRISK) as command:
         job_id = of_a_dead_worker(services, command)
-        change(services, job_id, lease_expires_at=now(services, JobClock()) - HOUR)
+        change(services, job_id, lease_expires_at=now(services, ServerClock()) - HOUR)
         again = command.create(services.backups.request("source"))
         command.execute(again)
     assert [job(services, each).state for each in (job_id, again)] == [JobState.FAILED, JobState.SUCCESS]
@@ -146,6 +146,6 @@ def change(services: Services, job_id: str, **values: object) -> None:
         session.execute(update(Job).where(Job.id == job_id).values(**values))
 
 
-def now(services: Services, clock: JobClock) -> datetime:
+def now(services: Services, clock: Clock) -> datetime:
     with services.database.snapshot() as session:
         return clock.now(session)
