@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -40,6 +39,7 @@ from hhh.console.errors import error_page
 from hhh.console.routes import ROUTERS as PAGES
 from hhh.core.config import Settings
 from hhh.core.database import Database
+from hhh.core.version import PRODUCT_VERSION
 from hhh.jobs.runtime import Jobs
 from hhh.services.container import assemble
 from hhh.web.install import install
@@ -99,7 +99,7 @@ def create_app(settings: Settings, database: Database, *, works: bool = True) ->
             await run_in_threadpool(app.state.last_seen.close)
 
     # FastAPI's own pages load scripts from elsewhere, which our Content-Security-Policy refuses.
-    app = FastAPI(title="HHH Backup", version=version("hhh-backup"), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="HHH Backup", version=PRODUCT_VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.services = services
     app.state.jobs = jobs
     app.state.last_seen = LastSeen(database)
@@ -115,7 +115,7 @@ def create_app(settings: Settings, database: Database, *, works: bool = True) ->
 
 def describe() -> dict[str, Any]:
     """The description of the API, without a service."""
-    app = FastAPI(title="HHH Backup", version=version("hhh-backup"))
+    app = FastAPI(title="HHH Backup", version=PRODUCT_VERSION)
     for router in ROUTERS:
         app.include_router(router)
     return Description(app, ROUTERS)()

@@ -7,9 +7,9 @@ import pytest
 
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
+from hhh.core.version import PRODUCT_VERSION
 from hhh.models import WorkerRow
 from hhh.repositories import installation
-from hhh.services.versions import PRESENT
 from support.forking import run_hhh
 from support.many_machines import Founding, many_machines
 from support.service import Service, ServiceFactory
@@ -18,7 +18,7 @@ from support.waiting import wait_until
 __all__ = ["many_machines"]
 
 NEWER = "99.0.0"
-TOLD = f"This is HHH Backup {PRESENT}, and the installation is of {NEWER}"
+TOLD = f"This is HHH Backup {PRODUCT_VERSION}, and the installation is of {NEWER}"
 
 
 def becomes(url: str, version: str) -> None:

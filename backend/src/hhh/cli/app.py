@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -41,6 +40,7 @@ from hhh.cli.output import console, problems
 from hhh.core.actor import Actor, ActorKind, acting
 from hhh.core.errors import ConfigurationError, HHHError, InvalidInput
 from hhh.core.files import account
+from hhh.core.version import PRODUCT_VERSION
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -93,7 +93,7 @@ app.add_typer(audit.app, name="audit")
 
 def _print_version(asked: bool) -> None:
     if asked:
-        console.print(f"hhh {version('hhh-backup')}")
+        console.print(f"hhh {PRODUCT_VERSION}")
         raise typer.Exit
 
 

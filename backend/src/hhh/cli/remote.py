@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 from urllib.parse import SplitResult, urlsplit
 
 from hhh.core.errors import InvalidInput, ServiceFailed
+from hhh.core.version import PRODUCT_VERSION
 
 #: The variable that may hold the token.
 TOKEN_VARIABLE = "HHH_TOKEN"  # noqa: S105  its name
@@ -59,7 +59,7 @@ class Remote:
             headers={
                 "Authorization": f"Bearer {self.token}",
                 "Accept": "application/json",
-                "User-Agent": f"hhh/{version('hhh-backup')}",
+                "User-Agent": f"hhh/{PRODUCT_VERSION}",
             },
         )
         try:

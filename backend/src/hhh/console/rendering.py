@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import version
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -13,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from hhh.console import assets, told, words
 from hhh.core.clock import utcnow
 from hhh.core.errors import DatabaseUnavailable
+from hhh.core.version import PRODUCT_VERSION
 from hhh.models import Role
 from hhh.web import cookies
 from hhh.web.csrf import FIELD, CsrfTokens
@@ -63,7 +63,7 @@ def environment() -> Environment:
         auto_reload=False,
     )
     made.filters |= words.FILTERS
-    made.globals |= {"asset": assets.link, "csrf_field": FIELD, "version": version("hhh-backup")}
+    made.globals |= {"asset": assets.link, "csrf_field": FIELD, "version": PRODUCT_VERSION}
     return made
 
 

@@ -6,11 +6,11 @@ import os
 import socket
 from collections.abc import Collection
 from datetime import datetime
-from importlib.metadata import version
 
 from sqlalchemy.orm import Session
 
 from hhh.core.config import QueueName
+from hhh.core.version import PRODUCT_VERSION
 from hhh.models import QUEUES, WorkerRow, WorkerState
 from hhh.repositories import workers as rows
 
@@ -56,7 +56,7 @@ class Presence:
                 name=self._label,
                 host=self._host,
                 pid=os.getpid(),
-                version=version("hhh-backup"),
+                version=PRODUCT_VERSION,
                 state=self._state,
                 slots=self._slots,
                 queues=self._queues,

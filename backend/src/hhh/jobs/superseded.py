@@ -7,7 +7,7 @@ import signal
 
 import structlog
 
-from hhh.services.versions import PRESENT
+from hhh.core.version import PRODUCT_VERSION
 
 log = structlog.get_logger(__name__)
 
@@ -20,7 +20,7 @@ def stop_this_process(installation: str) -> None:
     """
     log.error(
         "superseded",
-        version=PRESENT,
+        version=PRODUCT_VERSION,
         installation=installation,
         hint=f"another machine has brought the installation to {installation}: install that here, and start again",
     )

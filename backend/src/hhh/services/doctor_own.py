@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from hhh.core.clock import utcnow
 from hhh.core.text import listed
+from hhh.core.version import PRODUCT_VERSION
 from hhh.repositories import schedules as schedule_rows
 from hhh.repositories import sweeping
 from hhh.services import versions
@@ -32,7 +33,7 @@ def own_database(services: Services) -> Iterator[Finding]:
     yield from _in_every_store(services, own)
     yield from _keys(services)
     for other in versions.of_other_versions(services.database):
-        detail = f"{other.name} on {other.host} is of {other.version}, and this is {versions.PRESENT}: stop it, and "
+        detail = f"{other.name} on {other.host} is of {other.version}, and this is {PRODUCT_VERSION}: stop it, and "
         yield Finding("versions", ok=False, detail=f"{detail}install the same on all machines (docs/upgrading.md)")
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from importlib.metadata import version
 from typing import Any
 
 from hhh.artifacts.manifest import parse_manifest
 from hhh.core import signed_json
 from hhh.core.database import Database
 from hhh.core.errors import InvalidInput, ManifestInvalid, ReportInvalid
+from hhh.core.version import PRODUCT_VERSION
 from hhh.models import BackupLog, Verification
 from hhh.models.verification import CONCLUDED
 from hhh.repositories import backups as backup_rows
@@ -103,7 +103,7 @@ def _report(row: Verification, backup: BackupLog | None, installation: str) -> P
     return ProofReport.model_validate(
         {
             "installation": installation,
-            "product_version": version("hhh-backup"),
+            "product_version": PRODUCT_VERSION,
             "verification": _verification(row),
             "backup": {
                 "id": row.backup_id,

@@ -10,7 +10,6 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
-from importlib.metadata import version
 from pathlib import Path
 
 import pyrage
@@ -22,6 +21,7 @@ from hhh.core.errors import InvalidInput
 from hhh.core.files import needed
 from hhh.core.logging import mask
 from hhh.core.text import listed
+from hhh.core.version import PRODUCT_VERSION
 from hhh.models import Action
 from hhh.schemas.storage import StorageResource
 from hhh.services import audit
@@ -97,7 +97,7 @@ def _introduction(services: Services) -> Iterator[str]:
     keys = public_keys(services)
     yield "# HHH Backup: recovery kit"
     yield ""
-    yield f"Written {isoformat(utcnow())} by HHH Backup {version('hhh-backup')}. It is good until one of these changes."
+    yield f"Written {isoformat(utcnow())} by HHH Backup {PRODUCT_VERSION}. It is good until one of these changes."
     yield ""
     yield f"- Installation: `{keys.installation}`"
     yield f"- Its manifests are signed by: `{keys.signing_key}`"

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -22,6 +21,7 @@ from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.errors import ConfigurationError, DatabaseUnavailable, HHHError, NotFound
 from hhh.core.run import Progress, Run
+from hhh.core.version import PRODUCT_VERSION
 from hhh.engines.base import Dump, EngineKind
 from hhh.models import BackupCopy, BackupStatus, CopyStatus
 from hhh.services.catalogue import Outcome
@@ -103,7 +103,7 @@ def store(draft: Draft, dumping: AbstractContextManager[Dump], publication: Publ
         facts=facts,
         attachments=attachments,
         recipients=draft.recipients.names,
-        versions={**result.versions, "hhh": version("hhh-backup")},
+        versions={**result.versions, "hhh": PRODUCT_VERSION},
         warnings=result.warnings,
     )
 

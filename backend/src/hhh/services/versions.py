@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Sequence
-from importlib.metadata import version
-from typing import Final
 
 from sqlalchemy import inspect
 from sqlalchemy.exc import IntegrityError
@@ -21,6 +19,7 @@ from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError
 from hhh.core.text import listed
+from hhh.core.version import PRODUCT_VERSION
 from hhh.models import WorkerRow
 from hhh.repositories import installation as rows
 from hhh.repositories import jobs as job_rows
@@ -28,8 +27,6 @@ from hhh.repositories import workers as worker_rows
 from hhh.repositories.workers import Living
 from hhh.services.workers import LEASE
 
-#: Of this program.
-PRESENT: Final = version("hhh-backup")
 _SERIES = re.compile(r"(\d+)\.(\d+)")
 _PAGE = "docs/upgrading.md has the order"
 
@@ -66,11 +63,11 @@ def join(settings: Settings, database: Database) -> None:
     """
     with database.snapshot() as session:
         known = rows.program_version(session)
-        if known == PRESENT:
+        if known == PRODUCT_VERSION:
             return
         if known is not None:
             _refuse_newer(session, known)
-    if known is None or series(known) < series(PRESENT):
+    if known is None or series(known) < series(PRODUCT_VERSION):
         _refuse_beside_older(settings, database)
     with contextlib.suppress(IntegrityError), database.transaction() as session:  # another process was first
         record(session)
@@ -80,7 +77,7 @@ def record(session: Session) -> None:
     """Writes that the installation is of this version."""
     if rows.installation_id(session) is None:
         rows.create_installation(session)
-    rows.get(session).program_version = PRESENT
+    rows.get(session).program_version = PRODUCT_VERSION
 
 
 def refuse_newer(database: Database) -> None:
@@ -99,24 +96,24 @@ def refuse_newer(database: Database) -> None:
 def newer_than_this(session: Session) -> str | None:
     """The version of the installation, if it is newer than this program; to be asked again and again."""
     known = rows.program_version(session)
-    return known if known is not None and series(known) > series(PRESENT) else None
+    return known if known is not None and series(known) > series(PRODUCT_VERSION) else None
 
 
 def of_other_versions(database: Database) -> Sequence[Living]:
     """The living workers that are of another series than this program."""
     with database.snapshot() as session:
-        return [each for each in _living(session) if series(each.version) != series(PRESENT)]
+        return [each for each in _living(session) if series(each.version) != series(PRODUCT_VERSION)]
 
 
 def _refuse_newer(session: Session, known: str) -> None:
-    if series(known) <= series(PRESENT):
+    if series(known) <= series(PRODUCT_VERSION):
         return
     hosts = sorted({each.host for each in _living(session) if series(each.version) == series(known)})
     where = f", which runs on {listed(hosts)}" if hosts else ""
     raise ConfigurationError(
-        f"This is HHH Backup {PRESENT}, and the installation is of {known}{where}",
-        hint=f"install {known} here. To go back to {PRESENT} everywhere, restore the backup that was taken before the "
-        "upgrade: see docs/upgrading.md",
+        f"This is HHH Backup {PRODUCT_VERSION}, and the installation is of {known}{where}",
+        hint=f"install {known} here. To go back to {PRODUCT_VERSION} everywhere, restore the backup that was taken "
+        "before the upgrade: see docs/upgrading.md",
     )
 
 
@@ -127,11 +124,11 @@ def _refuse_beside_older(settings: Settings, database: Database) -> None:
     ):
         return
     with database.snapshot() as session:
-        older = [each for each in _living(session) if series(each.version) < series(PRESENT)]
+        older = [each for each in _living(session) if series(each.version) < series(PRODUCT_VERSION)]
     if older:
         told = listed([f"{each.name} on {each.host} ({each.version})" for each in older])
         raise ConfigurationError(
-            f"This is HHH Backup {PRESENT}, and workers of an older version are at work: {told}",
+            f"This is HHH Backup {PRODUCT_VERSION}, and workers of an older version are at work: {told}",
             hint=f"stop them first: {_PAGE}. Of one that was killed, its sign of life is believed for "
             f"{LEASE.total_seconds():.0f} seconds",
         )

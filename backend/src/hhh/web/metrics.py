@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from importlib.metadata import version
 from itertools import product
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -13,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from hhh.core.version import PRODUCT_VERSION
 from hhh.models import QUEUES, JobKind, JobState, WorkerState
 from hhh.repositories.metrics import Measured
 from hhh.schemas.recoverability import Recoverability
@@ -54,7 +54,7 @@ class _Collected(Collector):
 
 def build() -> Metric:
     """Which version this is."""
-    return InfoMetricFamily("hhh_build", "The version of HHH Backup.", {"version": version("hhh-backup")})
+    return InfoMetricFamily("hhh_build", "The version of HHH Backup.", {"version": PRODUCT_VERSION})
 
 
 def own_database(*, is_up: bool) -> Metric:

@@ -16,6 +16,7 @@ from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, RestoreFailed
+from hhh.core.version import PRODUCT_VERSION
 from hhh.models import (
     Action,
     BackupLog,
@@ -273,7 +274,7 @@ def test_a_restored_copy_is_of_this_version(own_database: Database, copy: Databa
     prepare(own_database, copy)
 
     with copy.snapshot() as session:
-        assert installation.program_version(session) == versions.PRESENT
+        assert installation.program_version(session) == PRODUCT_VERSION
 
 
 def test_what_is_no_database_of_this_service_never_takes_its_place(own_database: Database, copy: Database) -> None:

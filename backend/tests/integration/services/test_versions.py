@@ -11,15 +11,16 @@ from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError
+from hhh.core.version import PRODUCT_VERSION
 from hhh.models import WorkerRow
 from hhh.repositories import installation as rows
 from hhh.services import versions
-from hhh.services.versions import PRESENT, bring_to_this_version, join, series
+from hhh.services.versions import bring_to_this_version, join, series
 
 #: They only have to be set.
 MANY = Settings(database_url=SecretStr("postgresql://db/hhh"), jobs_database_url=SecretStr("postgresql://db/jobs"))
 ALONE = Settings()
-MAJOR, MINOR = series(PRESENT)
+MAJOR, MINOR = series(PRODUCT_VERSION)
 
 
 def of_version(database: Database, version: str) -> None:
@@ -41,14 +42,14 @@ def at_work(database: Database, version: str, *, seconds_ago: int = 1, name: str
         session.add(row)
 
 
-@pytest.mark.parametrize("before", [None, "0.0.9", PRESENT, f"{MAJOR}.{MINOR}.999"])
+@pytest.mark.parametrize("before", [None, "0.0.9", PRODUCT_VERSION, f"{MAJOR}.{MINOR}.999"])
 def test_a_program_of_the_same_series_or_a_newer_one_joins(own_database: Database, before: str | None) -> None:
     if before is not None:
         of_version(own_database, before)
 
     join(MANY, own_database)
 
-    assert version_of(own_database) == PRESENT
+    assert version_of(own_database) == PRODUCT_VERSION
 
 
 def test_an_older_program_is_refused_and_told_both_versions_and_where_the_newer_one_runs(
@@ -62,7 +63,8 @@ def test_an_older_program_is_refused_and_told_both_versions_and_where_the_newer_
         join(ALONE, own_database)
 
     assert (
-        refused.value.message == f"This is HHH Backup {PRESENT}, and the installation is of {newer}, which runs on db7"
+        refused.value.message
+        == f"This is HHH Backup {PRODUCT_VERSION}, and the installation is of {newer}, which runs on db7"
     )
     assert f"install {newer} here" in str(refused.value.hint)
     assert version_of(own_database) == newer
@@ -87,7 +89,7 @@ def test_what_gives_no_sign_of_life_and_what_runs_on_one_machine_is_in_nobodys_w
     at_work(own_database, "0.0.9", name="serve")
     join(ALONE, own_database)
 
-    assert version_of(own_database) == PRESENT
+    assert version_of(own_database) == PRODUCT_VERSION
 
 
 def test_it_is_refused_before_anything_is_migrated(own_database: Database) -> None:
@@ -99,4 +101,4 @@ def test_it_is_refused_before_anything_is_migrated(own_database: Database) -> No
 
     assert migrations.pending(own_database)
     assert bring_to_this_version(ALONE, own_database)
-    assert version_of(own_database) == PRESENT
+    assert version_of(own_database) == PRODUCT_VERSION

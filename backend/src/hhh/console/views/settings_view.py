@@ -19,6 +19,7 @@ from hhh.core.database import shown
 from hhh.core.errors import HHHError
 from hhh.core.logging import mask
 from hhh.core.text import counted
+from hhh.core.version import PRODUCT_VERSION
 from hhh.engines.postgresql.binaries import Installation, installations
 from hhh.services.container import Services
 from hhh.services.recovery_kit import Keys, public_keys
@@ -131,7 +132,7 @@ def keys(services: Services) -> Keys | HHHError:
 def versions(settings: Settings) -> Versions:
     """The versions of all that takes part."""
     return Versions(
-        product=version("hhh-backup"),
+        product=PRODUCT_VERSION,
         python=platform.python_version(),
         sqlite=sqlite3.sqlite_version,
         # Not loaded here: two SQLite libraries in one process drop each other's locks.
