@@ -17,8 +17,9 @@ from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput
 from hhh.core.text import counted
 from hhh.models import Result
+from hhh.repositories.audit import Head
 from hhh.schemas.audit import AuditEventResource, AuditFilter, AuditQuery, AuditVerdict
-from hhh.services.audit_chain import Head, parse_head
+from hhh.services.audit_chain import parse_head
 from hhh.services.audit_file import check_file
 from hhh.services.trust import is_public_key, trusted_keys
 

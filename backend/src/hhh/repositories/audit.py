@@ -5,14 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
-from sqlalchemy import Select, func, insert, or_, select
+from sqlalchemy import Select, Table, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from hhh.models import AuditEvent, AuditHead
 
 #: Events that are read at once where all are: a log may be larger than the memory.
 _BATCH = 1000
+_TABLE = cast("Table", AuditEvent.__table__)
+_COLUMNS = tuple(_TABLE.columns.keys())
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An end of the chain, as it is now or as somebody noted it elsewhere."""
+
+    seq: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash}"
+
+
+#: Where the first event follows on.
+NO_EVENT = Head(0, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +49,29 @@ class Filter:
     until: datetime | None = None
 
 
-def lock_head(session: Session) -> AuditHead:
+def lock_head(session: Session) -> Head:
     """The end of the chain; nobody else adds to it until the transaction ends."""
-    # Read anew: what the session has of it may be older than the lock.
-    query = select(AuditHead).with_for_update().execution_options(populate_existing=True)
-    return session.scalars(query).one()
+    return _head(session, select(AuditHead.seq, AuditHead.hash).with_for_update())
 
 
-def head(session: Session) -> AuditHead:
+def head(session: Session) -> Head:
     """The end of the chain, as it is now."""
-    return session.scalars(select(AuditHead)).one()
+    return _head(session, select(AuditHead.seq, AuditHead.hash))
+
+
+def _head(session: Session, query: Select[int, str]) -> Head:
+    # Somebody may have taken it away: what is there then does not follow on this, which is told.
+    found = session.execute(query).first()
+    return Head(*found) if found is not None else NO_EVENT
 
 
 def add(session: Session, events: Sequence[AuditEvent]) -> None:
-    """Writes events, in their order, one by one: the database looks at each whether it follows on the one before."""
-    for event in events:
-        session.add(event)
-        session.flush()
+    """Writes events as they are, in their order. The database moves the end of the chain on with each.
 
-
-def append(session: Session, events: Sequence[AuditEvent]) -> None:
-    """Writes events of another database as they are: they follow on those that are here."""
-    names = AuditEvent.__table__.columns.keys()
-    session.execute(insert(AuditEvent), [{name: getattr(event, name) for name in names} for event in events])
-    head = lock_head(session)
-    head.seq, head.hash = events[-1].seq, events[-1].hash
+    Raises:
+        DBAPIError: one does not follow on the one before it.
+    """
+    session.execute(insert(_TABLE), [{name: getattr(event, name) for name in _COLUMNS} for event in events])
 
 
 def recorded_since(session: Session, moment: datetime) -> Sequence[AuditEvent]:

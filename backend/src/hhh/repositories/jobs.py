@@ -293,28 +293,32 @@ def note_progress(session: Session, job_id: str, attempt: int, progress: dict[st
     return noted.scalar_one_or_none()
 
 
-def finish(session: Session, job_id: str, attempt: int, *, state: JobState, error: str | None, now: datetime) -> bool:
-    """Ends a running attempt; False when it no longer holds the job, also where that only waits for the next one."""
+def finish(
+    session: Session, job_id: str, attempt: int, *, state: JobState, error: str | None, now: datetime
+) -> Job | None:
+    """Ends a running attempt; None when it no longer holds the job, also where that only waits for the next one."""
     finished = session.execute(
         update(Job)
         .where(*_held_by(job_id, attempt))
         .values(state=state, error=error, finished_at=now, version=Job.version + 1)
+        .returning(Job)
     )
-    return _changed(finished)
+    return finished.scalar_one_or_none()
 
 
-def end_queued(session: Session, job_id: str, *, state: JobState, error: str | None, now: datetime) -> bool:
-    """Ends a job that waits; False where it does not."""
+def end_queued(session: Session, job_id: str, *, state: JobState, error: str | None, now: datetime) -> Job | None:
+    """Ends a job that waits; None where it does not."""
     ended = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == JobState.QUEUED)
         .values(state=state, error=error, finished_at=now, version=Job.version + 1)
+        .returning(Job)
     )
-    return _changed(ended)
+    return ended.scalar_one_or_none()
 
 
-def end(session: Session, job: Job, *, state: JobState, error: str | None, now: datetime) -> bool:
-    """Ends an active job, whether it waits or runs; False when it has ended, or gone on, since it was read."""
+def end(session: Session, job: Job, *, state: JobState, error: str | None, now: datetime) -> Job | None:
+    """Ends an active job, whether it waits or runs; None when it has ended, or gone on, since it was read."""
     if job.state == JobState.RUNNING:
         return finish(session, job.id, job.attempt, state=state, error=error, now=now)
     return end_queued(session, job.id, state=state, error=error, now=now)

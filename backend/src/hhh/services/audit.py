@@ -8,18 +8,22 @@ only write to the database makes another chain. `hhh.services.audit_chain` check
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event as events
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from hhh.core.actor import Actor, actor
 from hhh.core.clock import utcnow
-from hhh.core.database import SIGN, Database, Sign
-from hhh.models import Action, AuditEvent, AuditHead, Result
+from hhh.core.database import SIGN, Database, Sign, last_line
+from hhh.core.errors import DatabaseUnavailable
+from hhh.models import Action, AuditEvent, Result
 from hhh.models.audit import Detail
 from hhh.repositories import audit as rows
+from hhh.repositories.audit import Head
 from hhh.services.audit_chain import event_hash, signed_message
 
 if TYPE_CHECKING:  # which tells of its own changes here
@@ -27,8 +31,9 @@ if TYPE_CHECKING:  # which tells of its own changes here
 
 #: Where a session has the events of its transaction that are not written yet, in `Session.info`.
 _PENDING = "hhh_audit_pending"
-#: Characters of one text in a detail: what tools say may be long.
+#: Characters of one text in a detail, and items of one list: what tools say may be long, and tables may be many.
 _LONGEST_TEXT = 500
+_MOST_ITEMS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +108,24 @@ def _write(session: Session) -> None:
     if not pending:
         return
     session.flush()  # what fails of it fails before the end of the chain is locked
-    head = rows.lock_head(session)
-    sign: Sign | None = session.info.get(SIGN)
-    rows.add(session, [_chained(each, head, sign) for each in pending])
+    _add(session, _chained(pending, rows.lock_head(session), session.info.get(SIGN)))
 
 
-def _chained(pending: _Pending, head: AuditHead, sign: Sign | None) -> AuditEvent:
+def _chained(pending: Sequence[_Pending], head: Head, sign: Sign | None) -> Sequence[AuditEvent]:
+    """The events, each with its place behind that end."""
+    chained = []
+    for each in pending:
+        event = _event(each, head)
+        event.hash = event_hash(event)
+        event.signature = sign(signed_message(event.hash)) if sign is not None else ""
+        head = Head(event.seq, event.hash)
+        chained.append(event)
+    return chained
+
+
+def _event(pending: _Pending, head: Head) -> AuditEvent:
     acting = pending.acting
-    event = AuditEvent(
+    return AuditEvent(
         seq=head.seq + 1,
         at=utcnow(),
         actor_kind=acting.kind,
@@ -121,14 +136,22 @@ def _chained(pending: _Pending, head: AuditHead, sign: Sign | None) -> AuditEven
         subject=_fitting(pending.subject, AuditEvent.subject.type.length),
         target=pending.target and _fitting(pending.target, AuditEvent.target.type.length),
         result=pending.result,
-        request_id=acting.request_id,
-        detail=json.dumps(_shortened(pending.detail), sort_keys=True),
+        request_id=acting.request_id and _fitting(acting.request_id, AuditEvent.request_id.type.length),
+        detail=json.dumps(_fitting_detail(pending.detail), sort_keys=True),
         previous_hash=head.hash,
     )
-    event.hash = event_hash(event)
-    event.signature = sign(signed_message(event.hash)) if sign is not None else ""
-    head.seq, head.hash = event.seq, event.hash
-    return event
+
+
+def _add(session: Session, chained: Sequence[AuditEvent]) -> None:
+    try:
+        rows.add(session, chained)
+    except (OperationalError, InterfaceError):  # the database is away, or full
+        raise
+    except DBAPIError as error:
+        raise DatabaseUnavailable(
+            f"The audit log can't be gone on with, and nothing is done that it does not tell of: {last_line(error)}",
+            hint="somebody has changed it: `hhh audit verify` says where",
+        ) from error
 
 
 def _fitting(text: str, length: int) -> str:
@@ -136,8 +159,13 @@ def _fitting(text: str, length: int) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")[:length]
 
 
-def _shortened(detail: Detail) -> Detail:
-    return {
-        key: f"{value[:_LONGEST_TEXT]}…" if isinstance(value, str) and len(value) > _LONGEST_TEXT else value
-        for key, value in detail.items()
-    }
+def _fitting_detail(value: object) -> Any:
+    """The same of all texts in a detail; what is long is shortened, and says so."""
+    if isinstance(value, str):
+        return _fitting(value, _LONGEST_TEXT) + ("…" if len(value) > _LONGEST_TEXT else "")
+    if isinstance(value, Mapping):
+        return {_fitting(str(key), _LONGEST_TEXT): _fitting_detail(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        shown = [_fitting_detail(each) for each in value[:_MOST_ITEMS]]
+        return [*shown, f"… and {len(value) - _MOST_ITEMS} more"] if len(value) > _MOST_ITEMS else shown
+    return value

@@ -53,4 +53,4 @@ def follow_on(database: Database, events: Sequence[AuditEvent]) -> None:
         if missing[0].seq != end.seq + 1 or missing[0].previous_hash != end.hash:
             log.warning("audit_log_not_carried_over", ends_at=end.seq, lost_after=missing[-1].seq)
             return
-        rows.append(session, missing)
+        rows.add(session, missing)

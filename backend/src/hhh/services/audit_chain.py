@@ -11,6 +11,7 @@ from typing import Protocol
 
 from hhh.core import signing
 from hhh.core.errors import InvalidInput
+from hhh.repositories.audit import NO_EVENT, Head
 from hhh.schemas.audit import AuditVerdict
 
 #: What is signed begins with this: the key signs manifests and reports as well.
@@ -55,17 +56,6 @@ class Event(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """An end of the chain, as it is now or as somebody noted it elsewhere."""
-
-    seq: int
-    hash: str
-
-    def __str__(self) -> str:
-        return f"{self.seq}:{self.hash}"
-
-
-@dataclass(frozen=True, slots=True)
 class Break:
     """Where the chain does not hold."""
 
@@ -89,7 +79,7 @@ class Chain:
     keys: Collection[str]
     has_gaps: bool = False
     noted: Collection[Head] = ()
-    head: Head = Head(0, "")
+    head: Head = NO_EVENT
     #: How many events are as they should be, up to that end.
     checked: int = 0
     #: Where events are missing first, if that may be.

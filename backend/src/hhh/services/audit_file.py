@@ -12,8 +12,9 @@ from hhh.core import signing
 from hhh.core.errors import InvalidInput
 from hhh.core.signing import SigningKey
 from hhh.core.text import counted
+from hhh.repositories.audit import Head
 from hhh.schemas.audit import AuditEventResource, AuditExportEnd, AuditHeadResource, AuditVerdict
-from hhh.services.audit_chain import Break, Chain, Head, verdict
+from hhh.services.audit_chain import Break, Chain, verdict
 
 #: What is signed begins with this: the key signs manifests, reports and events as well.
 _SIGNED = b"hhh audit export\n"

@@ -11,7 +11,7 @@ from hhh.core.database import Database
 from hhh.core.errors import InvalidInput
 from hhh.models import Action, AuditEvent
 from hhh.repositories import audit as rows
-from hhh.repositories.audit import Filter
+from hhh.repositories.audit import NO_EVENT, Filter, Head
 from hhh.schemas.audit import (
     AuditEventResource,
     AuditFilter,
@@ -21,7 +21,7 @@ from hhh.schemas.audit import (
     AuditVerdict,
 )
 from hhh.services import audit
-from hhh.services.audit_chain import Chain, Head, verdict
+from hhh.services.audit_chain import Chain, verdict
 from hhh.services.audit_file import last_line
 from hhh.services.installation import Identity
 from hhh.services.trust import trusted_keys
@@ -44,8 +44,7 @@ class AuditLog:
     def head(self) -> Head:
         """The end of the chain as it is now; 0 where nothing was recorded yet."""
         with self._database.snapshot() as session:
-            row = rows.head(session)
-        return Head(row.seq, row.hash)
+            return rows.head(session)
 
     def page(self, asked: AuditQuery) -> AuditPage:
         """Events, newest first.
@@ -85,7 +84,7 @@ class AuditLog:
         """As `verify`, of the newest events alone: quick however long the log is."""
         with self._database.snapshot() as session:
             before = rows.get(session, rows.head(session).seq - count)
-        head = Head(before.seq, before.hash) if before is not None else Head(0, "")
+        head = Head(before.seq, before.hash) if before is not None else NO_EVENT
         after = before.seq if before is not None else _BEFORE_ALL
         return self._checked(Chain(trusted_keys(self._settings, self._identity), head=head), after=after)
 
@@ -105,9 +104,9 @@ class AuditLog:
         while True:
             with self._database.snapshot() as session:
                 # Before the events: what is recorded meanwhile is among them, and comes with the next ones.
-                row = rows.head(session)
+                head = rows.head(session)
                 found = rows.batch(session, Filter(), after=after, until=2**63 - 1)
-            broken = chain.first_break(found) if found else chain.broken_end(Head(row.seq, row.hash))
+            broken = chain.first_break(found) if found else chain.broken_end(head)
             if broken is not None or not found:
                 return verdict(chain, broken)
             after = found[-1].seq

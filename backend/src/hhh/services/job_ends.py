@@ -72,35 +72,33 @@ def finish(
         now: when.
         detail: what else is worth knowing; of upkeep what it changed.
     """
-    if not rows.finish(session, job_id, attempt, state=state, error=error, now=now):
-        return False
-    ended(session, job_id, state, error, detail)
-    return True
+    job = rows.finish(session, job_id, attempt, state=state, error=error, now=now)
+    return _ended(session, job, state, error, detail)
 
 
 def end_queued(session: Session, job_id: str, *, state: JobState, error: str | None, now: datetime) -> bool:
     """As `hhh.repositories.jobs.end_queued`, and records it."""
-    if not rows.end_queued(session, job_id, state=state, error=error, now=now):
-        return False
-    ended(session, job_id, state, error)
-    return True
+    return _ended(session, rows.end_queued(session, job_id, state=state, error=error, now=now), state, error)
 
 
 def end(session: Session, job: Job, *, state: JobState, error: str | None, now: datetime) -> bool:
     """As `hhh.repositories.jobs.end`, and records it."""
-    if not rows.end(session, job, state=state, error=error, now=now):
+    return _ended(session, rows.end(session, job, state=state, error=error, now=now), state, error)
+
+
+def ended(session: Session, job_id: str, state: JobState) -> None:
+    """Records how a job ended that somebody else had ended otherwise before."""
+    _ended(session, rows.get(session, job_id), state, None)
+
+
+def _ended(session: Session, job: Job | None, state: JobState, error: str | None, detail: Detail | None = None) -> bool:
+    """Records how a job ended, in the transaction that says so; False where it did not end."""
+    if job is None:
         return False
-    ended(session, job.id, state, error)
+    if state is not JobState.SUCCESS or not _is_idle(job, detail or {}):
+        told = {"error": error} if error else {}
+        _record(session, job, _RESULTS[state], {**(detail or {}), **told})
     return True
-
-
-def ended(session: Session, job_id: str, state: JobState, error: str | None, detail: Detail | None = None) -> None:
-    """Records how a job ended, in the transaction that says so."""
-    job = rows.get(session, job_id)
-    if job is None or (state is JobState.SUCCESS and _is_idle(job, detail or {})):
-        return
-    told = {"error": error} if error else {}
-    _record(session, job, _RESULTS[state], {**(detail or {}), **told})
 
 
 def _is_idle(job: Job, detail: Detail) -> bool:

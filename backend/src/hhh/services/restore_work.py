@@ -256,7 +256,7 @@ class RestoreWork:
                 return
             if not held and row.status != JobState.SUCCESS:
                 log.warning("restore_done_without_lease", restore_id=restore_id, was=row.status)
-                job_ends.ended(session, restore_id, JobState.SUCCESS, None)
+                job_ends.ended(session, restore_id, JobState.SUCCESS)
             row.status, row.finished_at, row.unfinished = JobState.SUCCESS, now, False
             row.error = row.error_code = None
             row.receipt = done.receipt.model_dump(mode="json") if done.receipt else None

@@ -18,9 +18,10 @@ from hhh.core.errors import DatabaseUnavailable, InvalidInput
 from hhh.core.signing import SigningKey, load_or_make
 from hhh.models import Action, AuditEvent, Result
 from hhh.repositories import audit as rows
+from hhh.repositories.audit import Head
 from hhh.schemas.audit import AuditFilter, AuditQuery, AuditVerdict
 from hhh.services import audit
-from hhh.services.audit_chain import Head, event_hash, parse_head, signed_message
+from hhh.services.audit_chain import event_hash, parse_head, signed_message
 from hhh.services.audit_file import check_file
 from hhh.services.audit_log import AuditLog
 from hhh.services.installation import Identity
@@ -68,7 +69,7 @@ def take_triggers_away(database: Database) -> None:
         names = session.scalars(
             text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name LIKE 'audit%'")
         ).all()
-    assert len(names) == 5
+    assert len(names) == 6
     run(database, *(f"DROP TRIGGER {name}" for name in names))
 
 

@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.add_column("installation", sa.Column("program_version", sa.String(32)))
     _create_tokens()
     _create_second_factor()
+    _make_login_failures_anew("expires_at")
     _create_audit_log()
     _create_alerts()
 
@@ -64,6 +65,22 @@ def _create_second_factor() -> None:
     op.create_index("ix_known_places_seen_at", "known_places", ["seen_at"])
 
 
+def _make_login_failures_anew(pruned_by: str) -> None:
+    # Empty: what it had counted for a quarter of an hour. SQLite adds no column that may not be null.
+    op.drop_table("login_failures")
+    moments = dict.fromkeys(["created_at", pruned_by])
+    op.create_table(
+        "login_failures",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("account", sa.String(64), nullable=False),
+        sa.Column("address", sa.String(64), nullable=False),
+        *(sa.Column(each, _MOMENT, nullable=False) for each in moments),
+    )
+    op.create_index("ix_login_failures_account", "login_failures", ["account", "created_at"])
+    op.create_index("ix_login_failures_address", "login_failures", ["address", "created_at"])
+    op.create_index(f"ix_login_failures_{pruned_by}", "login_failures", [pruned_by])
+
+
 def _create_audit_log() -> None:
     op.create_table(
         "audit_events",
@@ -99,8 +116,9 @@ def _create_audit_log() -> None:
         op.execute(statement)
 
 
-#: What is written stays, and what is added follows on it; of the head, too. Nobody but who takes the triggers away can
-#: do otherwise, and the chain tells of that.
+#: What is written stays, what is added follows on the end of the chain, and that end moves on with it, by the database
+#: itself: nobody has to write it, and it is of an event that is there. Nobody but who takes the triggers away can do
+#: otherwise, and the chain tells of that.
 _SQLITE_RULES = (
     """
     CREATE TRIGGER audit_events_no_update BEFORE UPDATE ON audit_events
@@ -113,11 +131,17 @@ _SQLITE_RULES = (
     # Before a row is replaced by INSERT OR REPLACE as well, for which no trigger of a deletion runs.
     """
     CREATE TRIGGER audit_events_in_order BEFORE INSERT ON audit_events
-    WHEN NEW.seq <> (SELECT COALESCE(MAX(seq), 0) + 1 FROM audit_events)
+    WHEN NOT EXISTS (SELECT 1 FROM audit_head WHERE seq = NEW.seq - 1 AND hash = NEW.previous_hash)
     BEGIN SELECT RAISE(ABORT, 'the audit log has no gaps'); END
     """,
     """
-    CREATE TRIGGER audit_head_forwards BEFORE UPDATE ON audit_head WHEN NEW.seq <= OLD.seq
+    CREATE TRIGGER audit_events_move_head AFTER INSERT ON audit_events
+    BEGIN UPDATE audit_head SET seq = NEW.seq, hash = NEW.hash; END
+    """,
+    """
+    CREATE TRIGGER audit_head_forwards BEFORE UPDATE ON audit_head
+    WHEN NEW.seq <> OLD.seq + 1
+        OR NOT EXISTS (SELECT 1 FROM audit_events WHERE seq = NEW.seq AND hash = NEW.hash)
     BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
     """,
     """
@@ -131,13 +155,19 @@ _POSTGRESQL_RULES = (
     BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$
     """,
     """
-    CREATE FUNCTION hhh_audit_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE FUNCTION hhh_audit_move_head() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        IF TG_TABLE_NAME = 'audit_head' THEN
-            IF NEW.seq <= OLD.seq THEN RAISE EXCEPTION 'the audit log is append-only'; END IF;
-        ELSIF NEW.seq <> (SELECT COALESCE(MAX(seq), 0) + 1 FROM audit_events) THEN
-            RAISE EXCEPTION 'the audit log has no gaps';
-        END IF;
+        UPDATE audit_head SET seq = NEW.seq, hash = NEW.hash WHERE seq = NEW.seq - 1 AND hash = NEW.previous_hash;
+        IF NOT FOUND THEN RAISE EXCEPTION 'the audit log has no gaps'; END IF;
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE FUNCTION hhh_audit_forwards() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF NEW.seq <> OLD.seq + 1
+            OR NOT EXISTS (SELECT FROM audit_events WHERE seq = NEW.seq AND hash = NEW.hash)
+        THEN RAISE EXCEPTION 'the audit log is append-only'; END IF;
         RETURN NEW;
     END $$
     """,
@@ -146,12 +176,12 @@ _POSTGRESQL_RULES = (
     FOR EACH STATEMENT EXECUTE FUNCTION hhh_audit_append_only()
     """,
     """
-    CREATE TRIGGER audit_events_in_order BEFORE INSERT ON audit_events
-    FOR EACH ROW EXECUTE FUNCTION hhh_audit_in_order()
+    CREATE TRIGGER audit_events_in_order AFTER INSERT ON audit_events
+    FOR EACH ROW EXECUTE FUNCTION hhh_audit_move_head()
     """,
     """
     CREATE TRIGGER audit_head_forwards BEFORE UPDATE ON audit_head
-    FOR EACH ROW EXECUTE FUNCTION hhh_audit_in_order()
+    FOR EACH ROW EXECUTE FUNCTION hhh_audit_forwards()
     """,
     """
     CREATE TRIGGER audit_head_no_delete BEFORE DELETE OR TRUNCATE ON audit_head
@@ -225,10 +255,11 @@ def downgrade() -> None:
     for table in ("audit_head", "audit_events"):
         op.drop_table(table)
     if op.get_bind().dialect.name == "postgresql":
-        for function in ("hhh_audit_append_only", "hhh_audit_in_order"):
+        for function in ("hhh_audit_append_only", "hhh_audit_move_head", "hhh_audit_forwards"):
             op.execute(f"DROP FUNCTION {function}()")
     for table in ("known_places", "recovery_codes", "api_tokens"):
         op.drop_table(table)
+    _make_login_failures_anew("created_at")
     for column in ("address", "client", "last_seen_at"):
         op.drop_column("sessions", column)
     for column in ("sealed_totp", "totp_since", "totp_step"):
