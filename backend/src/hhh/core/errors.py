@@ -201,10 +201,13 @@ class RateLimited(HHHError):
     retryable = True
     keeps_changes = True
 
-    def __init__(self, message: str, *, retry_after: int, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, *, retry_after: int, otherwise: str = "", hint: str | None = None) -> None:
+        instead = f", or {otherwise}" if otherwise else ""
+        super().__init__(message, hint=hint or f"try again in {retry_after} seconds{instead}")
         #: Seconds until another try is looked at.
         self.retry_after = retry_after
+        #: What helps but waiting, if anything does.
+        self.otherwise = otherwise
 
     @property
     def headers(self) -> dict[str, str]:

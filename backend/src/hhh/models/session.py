@@ -48,7 +48,7 @@ class LoginFailure(Base):
     __table_args__ = (
         Index("ix_login_failures_account", "account", "created_at"),
         Index("ix_login_failures_address", "address", "created_at"),
-        Index("ix_login_failures_created_at", "created_at"),
+        Index("ix_login_failures_expires_at", "expires_at"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -58,6 +58,8 @@ class LoginFailure(Base):
     #: The client's address, of IPv6 its /64; or the place known to be the account's own that it came from.
     address: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
+    #: From when on it counts no longer, and goes.
+    expires_at: Mapped[datetime]
 
 
 class KnownPlace(Base):

@@ -41,9 +41,9 @@ def of_address(session: Session, failure: LoginFailure, since: datetime) -> tupl
     return _others(session, failure, since, LoginFailure.address == failure.address)
 
 
-def prune(session: Session, before: datetime) -> None:
-    """Deletes older ones, and leaves those that another transaction is deleting."""
-    old = select(LoginFailure.id).where(LoginFailure.created_at <= before).with_for_update(skip_locked=True)
+def prune(session: Session, now: datetime) -> None:
+    """Deletes those that no longer count, and leaves those that another transaction is deleting."""
+    old = select(LoginFailure.id).where(LoginFailure.expires_at <= now).with_for_update(skip_locked=True)
     session.execute(delete(LoginFailure).where(LoginFailure.id.in_(old)))
 
 

@@ -99,7 +99,7 @@ class Account:
                 session_rows.end_all_of(session, user.id, but=self._me.session_id)
             return codes
 
-        return self._with_code(turn_on, now)
+        return self._with_code(code, turn_on, now)
 
     def remove_second_factor(self, present: str, code: str, *, now: datetime | None = None) -> None:
         """Takes it away.
@@ -155,11 +155,11 @@ class Account:
             is_right = second_factor.accept(session, self._settings, user, code, now=when)
             return change(session, user) if is_right else None
 
-        return self._with_code(changed, when)
+        return self._with_code(code, changed, when)
 
-    def _with_code(self, change: Callable[[Session, User], T | None], now: datetime) -> T:
+    def _with_code(self, code: str, change: Callable[[Session, User], T | None], now: datetime) -> T:
         """Does what takes a code, which is counted; the change gives None where it was wrong."""
-        counted = count_code(self._database, self._settings, self._me, now=now)
+        counted = count_code(self._database, self._settings, self._me, code, now=now)
         try:
             with self._database.transaction() as session:
                 done = change(session, self._user(session, lock=True))

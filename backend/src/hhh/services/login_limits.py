@@ -3,6 +3,8 @@
 They are counted by account and by where they come from, so that nobody is locked out by what others do elsewhere: at a
 place that is known to be the account's own (`hhh.services.known_places`) only its own failures count. All places that
 are not known share a limit as well, so that guessing from many addresses is bounded.
+
+What no longer counts is deleted, so that there are never more rows than a quarter of an hour of hashing makes.
 """
 
 from __future__ import annotations
@@ -47,14 +49,24 @@ class Limits:
     per_source: int
     #: Of one account from all places together that are not known.
     per_account: int
-    #: From one address that is not known, of whatever accounts.
-    per_address: int
+    #: From one address that is not known, of whatever accounts; None: however many.
+    per_address: int | None = None
+    #: What is told of it, and what helps but waiting.
+    message: str = "Too many failed sign-ins"
+    otherwise: str = ""
 
 
 PASSWORDS = Limits("login-failures", timedelta(minutes=15), per_source=10, per_account=20, per_address=50)
-#: There are but a million codes, three of which are right; who tries them has the password already.
-CODES = Limits("code-failures", timedelta(days=1), per_source=10, per_account=20, per_address=50)
-_LONGEST_WINDOW = CODES.window
+#: Codes of an app: there are but a million, three of which are right, and who tries them has the password already.
+#: A wrong one counts as a failed sign-in as well, so that the first ten in a row cost a quarter of an hour.
+CODES = Limits(
+    "code-failures",
+    timedelta(days=1),
+    per_source=20,
+    per_account=20,
+    message="Too many wrong codes",
+    otherwise="use a recovery code",
+)
 
 
 def count_attempt(
@@ -84,10 +96,11 @@ def count_attempt(
         account=authentication_code(derive_key(settings.secret, limits.of), email),
         address=source.name,
         created_at=now,
+        expires_at=now + limits.window,
     )
     _refuse(database, attempt, source, limits)  # a flood is to cost no writes
     with database.transaction() as session:
-        rows.prune(session, now - _LONGEST_WINDOW)
+        rows.prune(session, now)
         rows.add(session, attempt)
     try:
         _refuse(database, attempt, source, limits)
@@ -115,7 +128,7 @@ def _refuse(database: Database, attempt: LoginFailure, source: Source, limits: L
     with database.snapshot() as session:
         wait = _wait(session, attempt, source, limits, attempt.created_at)
     if wait is not None:
-        raise RateLimited("Too many failed sign-ins", retry_after=wait, hint=f"try again in {wait} seconds")
+        raise RateLimited(limits.message, retry_after=wait, otherwise=limits.otherwise)
 
 
 def _wait(session: Session, attempt: LoginFailure, source: Source, limits: Limits, now: datetime) -> int | None:
@@ -123,7 +136,8 @@ def _wait(session: Session, attempt: LoginFailure, source: Source, limits: Limit
     counted = [(limits.per_source, rows.of_source(session, attempt, since))]
     if not source.is_known:
         counted.append((limits.per_account, rows.of_account(session, attempt, since)))
-        counted.append((limits.per_address, rows.of_address(session, attempt, now - PASSWORDS.window)))
+    if not source.is_known and limits.per_address is not None:
+        counted.append((limits.per_address, rows.of_address(session, attempt, since)))
     waits = [
         _seconds(oldest, limits.window, now)
         for limit, (count, oldest) in counted

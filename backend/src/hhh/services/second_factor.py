@@ -25,6 +25,7 @@ from hhh.services.sealing import Sealing, second_factor_owner
 
 ISSUER = "HHH Backup"
 STEP_SECONDS = 30
+_DIGITS = 6
 #: A clock may be so many steps off, and typing may take as long.
 _STEPS_OFF = 1
 RECOVERY_CODES = 10
@@ -96,6 +97,11 @@ def accept(session: Session, settings: Settings, user: User, code: str, *, now: 
     return _is_right(settings, user, code, now)
 
 
+def is_of_app(code: str) -> bool:
+    """Whether a code looks like one of the app, of which there are few enough to be guessed; no recovery code does."""
+    return (digits := _digits(code)).isascii() and digits.isdecimal() and len(digits) == _DIGITS
+
+
 def renew_codes(session: Session, user: User) -> list[str]:
     """Other recovery codes; those before are good no longer."""
     codes = _new_codes(session, user)
@@ -120,8 +126,8 @@ def codes_left(session: Session, user_id: str) -> int:
 
 
 def _is_right(settings: Settings, user: User, code: str, now: datetime) -> bool:
-    digits = "".join(code.split())
-    if user.sealed_totp is None or not (digits.isascii() and digits.isdecimal()):
+    digits = _digits(code)
+    if user.sealed_totp is None or not is_of_app(code):
         return False
     otp = pyotp.TOTP(Sealing(settings).open(user.sealed_totp, owner=second_factor_owner(user.id)))
     present = int(now.timestamp()) // STEP_SECONDS
@@ -131,6 +137,10 @@ def _is_right(settings: Settings, user: User, code: str, now: datetime) -> bool:
             user.totp_step = step
             return True
     return False
+
+
+def _digits(code: str) -> str:
+    return "".join(code.split())
 
 
 def _new_codes(session: Session, user: User) -> list[str]:

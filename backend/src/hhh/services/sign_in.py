@@ -55,6 +55,9 @@ class _Attempt:
                 self.database, self.settings, email=self.email, source=self.source, now=self.now, limits=limits
             )
         except RateLimited:
+            if self.counted:  # the password was right, and is not to be held against them: another code may be
+                with self.database.transaction() as session:
+                    self.forget(session)
             self.record(Result.REFUSED)
             raise
         return replace(self, counted=(*self.counted, counted))
@@ -154,14 +157,15 @@ def confirm_password(
         failure_rows.forget(session, counted)
 
 
-def count_code(database: Database, settings: Settings, principal: Principal, *, now: datetime) -> str:
+def count_code(database: Database, settings: Settings, principal: Principal, code: str, *, now: datetime) -> str:
     """Counts a code that whoever is signed in shows as failed; `login_failures.forget` takes it back.
 
     Raises:
         RateLimited: too many were wrong.
     """
     source = Source(failure_rows.SESSION + principal.session_id, is_known=True)
-    return count_attempt(database, settings, email=principal.email, source=source, now=now, limits=CODES)
+    limits = CODES if second_factor.is_of_app(code) else PASSWORDS
+    return count_attempt(database, settings, email=principal.email, source=source, now=now, limits=limits)
 
 
 def _begun(database: Database, settings: Settings, email: str, client: Client, now: datetime) -> _Attempt:
@@ -178,7 +182,8 @@ def _let_in(attempt: _Attempt, verified: User, code: str | None, better_hash: st
             with attempt.database.transaction() as session:
                 attempt.forget(session)
             raise SecondFactorRequired(step=SecondSteps(attempt.settings.secret).issue(verified, now=attempt.now))
-        attempt = attempt.count(CODES)
+        if second_factor.is_of_app(code):
+            attempt = attempt.count(CODES)
     signed_in = _started(attempt, verified, code, better_hash)
     if signed_in is None and verified.totp_since is not None:
         attempt.record_wrong_code(verified)

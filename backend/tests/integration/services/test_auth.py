@@ -372,6 +372,9 @@ def test_however_many_try_at_once_no_more_than_the_limit_get_a_password_looked_a
 def test_what_is_over_leaves_no_rows(sign_in: SignIn) -> None:
     sign_in()
     outcome(lambda: sign_in(password="wrong"))
+    sign_in.now += 15 * MINUTE
+    outcome(lambda: sign_in("nobody@example.com"))
+    assert sign_in.count(LoginFailure) == 1
     sign_in.now += timedelta(days=15)
 
     sign_in()

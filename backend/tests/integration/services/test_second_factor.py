@@ -141,12 +141,38 @@ def test_of_many_who_show_the_same_code_at_once_one_gets_in(door: Door) -> None:
 def test_codes_can_not_be_guessed_by_who_knows_the_password(door: Door) -> None:
     tried = [outcome(lambda: door("000000", address=f"198.51.100.{at}")) for at in range(30)]  # noqa: B023
     door.now += timedelta(hours=12)
-    later = [outcome(lambda: door("000000", address=f"203.0.113.{at}")) for at in range(5)]  # noqa: B023
+    later = [outcome(lambda: door(f" 000 00{at}", address=f"203.0.113.{at}")) for at in range(5)]  # noqa: B023
 
     assert tried.count(WrongCode) == 20
     assert {*tried[20:], *later} == {RateLimited}
     door.now += timedelta(hours=12)
     assert outcome(lambda: door(door.code())) is None
+
+
+def test_who_mistypes_waits_a_quarter_of_an_hour_at_most_and_a_recovery_code_lets_in_for_the_rest_of_the_day(
+    door: Door,
+) -> None:
+    for _ in range(2):
+        tried = [outcome(lambda: door("000000")) for _ in range(11)]
+        assert tried == [WrongCode] * 10 + [RateLimited]
+        door.now += timedelta(minutes=15)
+
+    for _ in range(11):
+        with pytest.raises(RateLimited, match="Too many wrong codes") as told:
+            door(door.code())
+    assert told.value.hint == f"try again in {24 * 3600 - 2 * 900} seconds, or use a recovery code"
+    assert outcome(lambda: door(door.codes[0])) is None
+    tried = [outcome(lambda: door("aaaa-bbbb-cccc-dddd")) for _ in range(11)]
+    assert tried == [WrongCode] * 10 + [RateLimited]
+
+
+def test_who_is_signed_in_guesses_no_code_either_and_has_the_recovery_codes(door: Door) -> None:
+    account = door.account()
+    for _ in range(20):
+        assert outcome(lambda: account.renew_recovery_codes(PASSWORD, "000000", now=door.now)) is WrongCode
+
+    assert outcome(lambda: account.renew_recovery_codes(PASSWORD, door.code(), now=door.now)) is RateLimited
+    assert len(account.renew_recovery_codes(PASSWORD, door.codes[0], now=door.now)) == 10
 
 
 def test_however_many_guess_codes_at_once_no_more_than_the_limit_are_looked_at(door: Door) -> None:

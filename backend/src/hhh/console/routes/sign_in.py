@@ -141,7 +141,8 @@ def _asked(
 
 def _in_words(error: InvalidCredentials | RateLimited) -> HHHError:
     if isinstance(error, RateLimited):
-        hint = f"Try again in {seconds_in_words(error.retry_after)}; before that nobody looks at what you type"
+        rest = f", or {error.otherwise}" if error.otherwise else "; before that nobody looks at what you type"
+        hint = f"Try again in {seconds_in_words(error.retry_after)}{rest}"
         return RateLimited(error.message, retry_after=error.retry_after, hint=hint)
     hint = error.hint or "capital letters count in the password, not in the e-mail"
     return InvalidCredentials(error.message, hint=hint)
