@@ -104,6 +104,7 @@ class Watch:
                 self._alerts.outbox.deliver(parcel)
             except (HHHError, SQLAlchemyError) as error:
                 log.warning("alerts_not_recorded", channel=parcel.channel, error=str(error))
+        self._deliveries.soon()  # there is a place for the next channel
 
     def _call(self) -> None:
         if self._calling.acquire(blocking=False):  # else the call before has not ended

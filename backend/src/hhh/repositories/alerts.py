@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from hhh.models import AlertChannel, AlertDelivery, AlertWatch, Trouble
@@ -55,22 +55,41 @@ def troubles(session: Session) -> Sequence[Trouble]:
 # ---------------------------------------------------------------------------------------------------------- deliveries
 
 
-def due_channels(session: Session, now: datetime, *, limit: int) -> Sequence[str]:
-    """The ids of channels that a message is due for, and that nobody is sending to; those that wait longest first."""
-    due = select(AlertDelivery.channel_id).where(AlertDelivery.next_try_at <= now)
-    free = or_(AlertChannel.sending_until.is_(None), AlertChannel.sending_until <= now)
-    found = due.join(AlertChannel).where(free, AlertChannel.enabled).order_by(AlertDelivery.next_try_at)
-    return [*dict.fromkeys(session.scalars(found))][:limit]
+def due_channels(session: Session, now: datetime, *, lease: timedelta, longest: timedelta, limit: int) -> Sequence[str]:
+    """The ids of channels that a message is due for, and that nobody is sending to; those that wait longest first.
+
+    What would be due only after more than `longest` was written by a clock that was wrong, and is due as well.
+    """
+    due = or_(AlertDelivery.next_try_at <= now, AlertDelivery.next_try_at > now + longest)
+    first = func.min(AlertDelivery.next_try_at)
+    found = select(AlertDelivery.channel_id).join(AlertChannel).where(due, _free(now, lease), AlertChannel.enabled)
+    return session.scalars(found.group_by(AlertDelivery.channel_id).order_by(first).limit(limit)).all()
 
 
-def claim_channel(session: Session, channel_id: str, now: datetime, *, until: datetime) -> AlertChannel | None:
-    """Takes a channel, to send to it; None where somebody else has it by now, or it is gone."""
-    free = or_(AlertChannel.sending_until.is_(None), AlertChannel.sending_until <= now)
-    query = select(AlertChannel).where(AlertChannel.id == channel_id, AlertChannel.enabled, free)
+def claim_channel(session: Session, channel_id: str, now: datetime, *, lease: timedelta) -> AlertChannel | None:
+    """Takes a channel for so long, to send to it; None where somebody else has it by now, or it is gone."""
+    query = select(AlertChannel).where(AlertChannel.id == channel_id, AlertChannel.enabled, _free(now, lease))
     row = session.scalar(query.with_for_update(skip_locked=True).execution_options(populate_existing=True))
     if row is not None:
-        row.sending_until = until
+        row.sending_until = now + lease
     return row
+
+
+def _free(now: datetime, lease: timedelta) -> ColumnElement[bool]:
+    until = AlertChannel.sending_until
+    return or_(until.is_(None), until <= now, until > now + lease)  # longer than any lease: a clock was wrong
+
+
+def sent_between(session: Session, channel_id: str, since: datetime, until: datetime) -> Sequence[datetime]:
+    """When messages were delivered to a channel, of that time."""
+    sent = AlertDelivery.channel_id == channel_id, AlertDelivery.delivered_at.between(since, until)
+    return [at for at in session.scalars(select(AlertDelivery.delivered_at).where(*sent)) if at is not None]
+
+
+def hurry(session: Session, channel_id: str, now: datetime) -> None:
+    """Has what waits for a channel be due: it takes messages again."""
+    waiting = AlertDelivery.channel_id == channel_id, AlertDelivery.next_try_at > now
+    session.execute(update(AlertDelivery).where(*waiting).values(next_try_at=now))
 
 
 def waiting_for(session: Session, channel_id: str, *, limit: int) -> Sequence[AlertDelivery]:

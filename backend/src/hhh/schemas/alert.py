@@ -100,7 +100,7 @@ class DeliveryResource(ApiModel):
     subject: str
     event: AlertEvent
     title: str
-    status: DeliveryStatus = Field(description="`given-up`: it was tried for a day.")
+    status: DeliveryStatus = Field(description="`given-up`: it was tried for a week.")
     attempts: int
     created_at: Moment
     next_try_at: Moment | None

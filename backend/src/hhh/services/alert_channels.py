@@ -15,6 +15,7 @@ from hhh.core.database import Database
 from hhh.core.errors import ConfigurationError, HHHError, InvalidInput, NotFound
 from hhh.models import Action, AlertChannel, AlertKind
 from hhh.repositories import alerts as rows
+from hhh.repositories.clock import ServerClock
 from hhh.schemas.alert import ChannelChange, ChannelRequest, ChannelResource, TestedChannel
 from hhh.services import alert_sending, audit
 from hhh.services.alert_sending import Message
@@ -37,6 +38,7 @@ class AlertChannels:
         self._settings = settings
         self._database = database
         self._sealing = Sealing(settings)
+        self._clock = ServerClock()
 
     def list(self) -> Sequence[ChannelResource]:
         """Every channel, in the order of names."""
@@ -121,7 +123,7 @@ class AlertChannels:
         return row.name
 
     def test(self, channel: str) -> TestedChannel:
-        """Sends a message now; that it was not taken is told, too.
+        """Sends a message now; that it was not taken is told, too. Once one was, what waits is sent as well.
 
         Raises:
             NotFound: there is none.
@@ -133,7 +135,19 @@ class AlertChannels:
             error = alert_sending.send(alert_sending.opened(self._settings, url), [_TEST]).get(_TEST.id)
         except HHHError as failure:
             error = str(failure)
+        self._note_test(row.id, error)
         return TestedChannel(name=row.name, ok=error is None, error=error)
+
+    def _note_test(self, channel_id: str, error: str | None) -> None:
+        with self._database.transaction() as session:
+            row, now = rows.channel(session, channel_id, locked=True), self._clock.now(session)
+            if row is None:  # removed meanwhile
+                return
+            if error is None:
+                row.last_delivered_at, row.last_error = now, None
+                rows.hurry(session, channel_id, now)
+            else:
+                row.last_failed_at, row.last_error = now, error
 
     def _usable(self, url: str) -> str:
         alert_sending.check(alert_sending.opened(self._settings, url.strip()))

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from hhh.core.text import age, counted, harmless, minute
-from hhh.models import AlertChannel, AlertEvent, AlertKind, Trouble
+from hhh.models import AlertChannel, AlertDelivery, AlertEvent, AlertKind, Trouble
 from hhh.services.recovery_state import Known, Seen
 from hhh.services.trouble_rules import OVER
 from hhh.services.troubles import Found
 
-#: Messages of one round for one channel; of more, one message tells all.
+#: Messages for one channel at once; of more, one message tells all.
 AT_ONCE = 10
+#: Lines of that one: receivers cut off what is too long for them.
+_LISTED = 30
+_PRODUCT = "HHH Backup: "
 #: The kind of a message that tells of several troubles.
 SEVERAL = "several"
+#: What targets may fail for, or tells of several.
+_CAUSES = frozenset({AlertKind.STORE_FAILING, AlertKind.STORE_NEARLY_FULL, AlertKind.WORKER_LOST, SEVERAL})
 #: Of a title that many receivers put into one line.
 _LONGEST_TITLE = 200
-_LONGEST_SAID = 1000
+_LONGEST_SAID = 500
 
 
 class Told(NamedTuple):
@@ -36,7 +42,7 @@ class Told(NamedTuple):
     @property
     def title(self) -> str:
         """The subject of a mail."""
-        return f"HHH Backup: {self.head}"
+        return f"{_PRODUCT}{self.head}"
 
 
 class Teller:
@@ -112,16 +118,31 @@ def wants(channel: AlertChannel, told: Told) -> bool:
     return any(fnmatchcase(told.target, pattern) for pattern in channel.targets)
 
 
-def combined(messages: Sequence[Told]) -> Sequence[Told]:
-    """The messages of one round for one channel: of many, such as when a store is down, one that tells all."""
-    if len(messages) <= AT_ONCE:
+def combined(messages: Sequence[Told], *, most: int = AT_ONCE) -> Sequence[Told]:
+    """The messages for one channel: of more than `most`, such as when a store is down, one that tells all.
+
+    What is wrong comes before what is over, and what may be the cause, such as a store, before the targets. Of what
+    began and ended again and again the last is told.
+    """
+    if len(messages) <= most:
         return messages
-    over = sum(each.event is AlertEvent.ENDED for each in messages)
-    event = AlertEvent.ENDED if over == len(messages) else AlertEvent.BEGUN
-    title = f"{len(messages)} changes at once: {messages[0].head} and more"
-    lines = [f"- {each.head}" for each in messages]
-    first = next((each for each in messages if each.event is not AlertEvent.ENDED), messages[0])
-    return [_told(event, SEVERAL, "", None, title, [*lines, "", "The first of them:", "", first.body])]
+    last = {(each.kind, each.subject) if each.kind != SEVERAL else each: each for each in messages}
+    changes = sorted(last.values(), key=lambda each: (each.event is AlertEvent.ENDED, each.kind not in _CAUSES))
+    first = changes[0]
+    if len(changes) == 1:
+        return changes
+    kinds = ", ".join(f"{kind}: {count:,}" for kind, count in Counter(each.kind for each in changes).items())
+    more = [f"- and {len(changes) - _LISTED:,} more"] if len(changes) > _LISTED else []
+    lines = [kinds, "", *(f"- {each.head}" for each in changes[:_LISTED]), *more]
+    lines += ["", "All that is wrong now: hhh alerts list", "", "The first of them:", "", first.body]
+    title = f"{len(changes):,} changes: {first.head} and more"
+    return [_told(first.event, SEVERAL, "", None, title, lines)]
+
+
+def written(row: AlertDelivery) -> Told:
+    """A message as it was written for a channel."""
+    head = row.title.removeprefix(_PRODUCT)
+    return Told(AlertEvent(row.event), row.kind, row.subject, None, head, row.body)
 
 
 def message_of(found: Found) -> dict[str, str]:

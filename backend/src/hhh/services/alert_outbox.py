@@ -1,6 +1,8 @@
-"""Messages on their way: each is tried until it was taken, for a day at most, and each at least once.
+"""Messages on their way: each is tried until it was taken, for a week at most, and each at least once.
 
 To one channel one process sends at a time, in the order in which the messages were written; others don't wait for it.
+Of many that wait one message tells, so that nobody who comes back, or has a database that fails each minute, is
+flooded.
 """
 
 from __future__ import annotations
@@ -19,17 +21,22 @@ from hhh.models import AlertChannel, AlertDelivery, AlertEvent, AlertKind
 from hhh.repositories import alerts as rows
 from hhh.repositories.clock import Clock, ServerClock
 from hhh.services import alert_sending
+from hhh.services.alert_messages import AT_ONCE, SEVERAL, Told, combined, written
 from hhh.services.alert_sending import Message, Receiver
 from hhh.services.sealing import Sealing, channel_owner
 
 #: After each failed try; the last one again and again.
 _AGAIN_AFTER = tuple(timedelta(minutes=each) for each in (1, 2, 5, 15, 60))
-#: Then it is given up.
-_GIVEN_UP_AFTER = timedelta(days=1)
-#: Messages that are sent by one process, and for so long nobody else sends to the channel: each may take its patience
-#: only once, since then the rest waits.
-_AT_ONCE = 20
+#: Then it is given up: after a week. By tries, since clocks jump, and a service that was down has tried nothing.
+_TRIES = 170
+#: For so long nobody else sends to the channel: its messages may take their patience only once, since then the rest
+#: waits.
 _LEASE = timedelta(minutes=5)
+#: Messages that one message tells of at the most.
+_TOGETHER = 1000
+#: A channel that was sent so many in an hour gets the next ones together, and only so long after the last.
+_MANY, _HOUR = 30, timedelta(hours=1)
+_PAUSE = timedelta(minutes=5)
 _PARCELS = 4
 #: What tells of something that is about to be wrong; the rest tells of what is.
 _WARNINGS = frozenset({AlertKind.STORE_NEARLY_FULL, AlertKind.SIZE_ODD, AlertKind.PROOF_OVERDUE})
@@ -47,6 +54,8 @@ class Parcel:
     channel: str
     sealed_url: str
     messages: Sequence[Message]
+    #: By the id of such a message: the rows that it tells of.
+    rows: Mapping[str, Sequence[str]]
 
 
 class Outbox:
@@ -89,7 +98,8 @@ class Outbox:
             DatabaseUnavailable: the own database does not answer.
         """
         with self._database.snapshot() as session:  # a look that keeps nobody from writing: as a rule nothing is due
-            due = rows.due_channels(session, self._clock.now(session), limit=limit)
+            now = self._clock.now(session)
+            due = rows.due_channels(session, now, lease=_LEASE, longest=_AGAIN_AFTER[-1], limit=limit)
         for channel_id in due:
             if (parcel := self._claim(channel_id)) is not None:
                 yield parcel
@@ -103,7 +113,7 @@ class Outbox:
         try:
             url = self._sealing.open(parcel.sealed_url, owner=channel_owner(parcel.channel_id))
             told = self._send(alert_sending.opened(self._settings, url), parcel.messages)
-        except HHHError as error:
+        except (HHHError, OSError) as error:  # also where no process can be begun
             told = dict.fromkeys((each.id for each in parcel.messages), str(error))
         with self._database.transaction() as session:
             self._write(session, parcel, told)
@@ -111,23 +121,28 @@ class Outbox:
     def _claim(self, channel_id: str) -> Parcel | None:
         with self._database.transaction() as session:
             now = self._clock.now(session)
-            channel = rows.claim_channel(session, channel_id, now, until=now + _LEASE)
+            channel = rows.claim_channel(session, channel_id, now, lease=_LEASE)
             if channel is None:
                 return None
-            waiting = rows.waiting_for(session, channel_id, limit=_AT_ONCE)
-            return Parcel(channel.id, channel.name, channel.sealed_url, [*map(_message, waiting)])
+            sent = rows.sent_between(session, channel_id, now - _HOUR, now)
+            if len(sent) >= _MANY and (again := max(sent) + _PAUSE) > now:
+                channel.sending_until = again
+                return None
+            waiting = rows.waiting_for(session, channel_id, limit=_TOGETHER)
+            messages, of_rows = _packed(waiting, most=AT_ONCE if len(sent) < _MANY else 1)
+            return Parcel(channel.id, channel.name, channel.sealed_url, messages, of_rows)
 
     def _write(self, session: Session, parcel: Parcel, told: Mapping[str, str | None]) -> None:
         now, channel = self._clock.now(session), rows.channel(session, parcel.channel_id, locked=True)
         if channel is None:  # removed meanwhile, and its messages with it
             return
         failed = [error for error in told.values() if error is not None]
-        for message in parcel.messages:
-            row = rows.delivery(session, message.id)
+        for message_id, row_id in ((message, row) for message, ids in parcel.rows.items() for row in ids):
+            row = rows.delivery(session, row_id)
             if row is None or row.delivered_at is not None:
                 continue
-            if message.id in told:
-                _note(row, told[message.id], now)
+            if message_id in told:
+                _note(row, told[message_id], now)
             else:
                 row.next_try_at = now + _AGAIN_AFTER[0]
         _note_channel(channel, failed, now, any_taken=len(failed) < len(told))
@@ -136,14 +151,23 @@ class Outbox:
             log.warning("alert_not_delivered", channel=parcel.channel, messages=len(failed), error=failed[0])
 
 
-def _message(row: AlertDelivery) -> Message:
-    return Message(row.id, row.title, row.body, _type(row))
+def _packed(waiting: Sequence[AlertDelivery], *, most: int) -> tuple[Sequence[Message], Mapping[str, Sequence[str]]]:
+    """What is sent of that which waits, and by the id of each message the rows that it tells of."""
+    told = combined([*map(written, waiting)], most=most)
+    if len(waiting) <= most:
+        messages = [_message(row.id, each) for row, each in zip(waiting, told, strict=True)]
+        return messages, {row.id: [row.id] for row in waiting}
+    return [_message(SEVERAL, told[0])], {SEVERAL: [row.id for row in waiting]}
 
 
-def _type(row: AlertDelivery) -> str:
-    if row.event == AlertEvent.ENDED:
+def _message(message_id: str, told: Told) -> Message:
+    return Message(message_id, told.title, told.body, _type(told))
+
+
+def _type(told: Told) -> str:
+    if told.event is AlertEvent.ENDED:
         return "success"
-    return "warning" if row.kind in _WARNINGS else "failure"
+    return "warning" if told.kind in _WARNINGS else "failure"
 
 
 def _note(row: AlertDelivery, error: str | None, now: datetime) -> None:
@@ -151,7 +175,7 @@ def _note(row: AlertDelivery, error: str | None, now: datetime) -> None:
     row.error = error
     if error is None:
         row.delivered_at, row.next_try_at = now, None
-    elif now - row.created_at >= _GIVEN_UP_AFTER:
+    elif row.attempts >= _TRIES:
         row.next_try_at = None
         log.error("alert_given_up", subject=row.subject, kind=row.kind, error=error)
     else:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hhh.core.config import Settings
-from hhh.core.errors import HHHError, InvalidInput
+from hhh.core.errors import HHHError, InvalidInput, ToolFailed
 from hhh.core.process import Child, running
 from hhh.services.alert_services import service_of
 from hhh.services.local_addresses import refuse_local_receiver
@@ -85,14 +85,22 @@ def send(receiver: Receiver, messages: Sequence[Message]) -> Mapping[str, str | 
         ToolFailed, ToolMissing: the process could not do its work.
     """
     arguments = [sys.executable, "-I", "-m", _PROGRAM]
+    told: dict[str, str | None] = {}
     with running(arguments, environment=_environment(), stdin=True, name=_NAME) as child:
         with contextlib.suppress(BrokenPipeError):  # it has ended already: `finish` finds out why
             child.stdin.write(_request(receiver, messages))
         answers = _Answers(child, receiver.patience)
-        told = {each["id"]: each["error"] for each in _accepted(answers)}
-        if not answers.is_late:
+        for each in _accepted(answers):
+            told[each["id"]] = each["error"]
+        if answers.is_late:
+            return _with_next(told, messages, f"It did not answer within {receiver.patience:g} seconds")
+        try:
             child.finish()
-    return told if not answers.is_late else _with_late(told, receiver, messages)
+        except ToolFailed as error:  # what it has sent before is not sent again for that
+            if len(told) == len(messages):
+                raise
+            return _with_next(told, messages, str(error))
+    return told
 
 
 class _Answers:
@@ -129,11 +137,10 @@ def _accepted(answers: _Answers) -> Iterator[Mapping[str, Any]]:
             raise Unusable(answer["refused"])
 
 
-def _with_late(
-    told: Mapping[str, str | None], receiver: Receiver, messages: Sequence[Message]
-) -> Mapping[str, str | None]:
-    late = next((each.id for each in messages if each.id not in told), None)
-    return {**told, late: f"It did not answer within {receiver.patience:g} seconds"} if late is not None else told
+def _with_next(told: Mapping[str, str | None], messages: Sequence[Message], error: str) -> Mapping[str, str | None]:
+    """What was told, and the error of the message that it was at."""
+    at = next((each.id for each in messages if each.id not in told), None)
+    return {**told, at: error} if at is not None else told
 
 
 def _request(receiver: Receiver, messages: Sequence[Message]) -> bytes:

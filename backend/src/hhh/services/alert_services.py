@@ -1,7 +1,8 @@
 """Which services alerts can go to: a part of those that Apprise knows, each by the schemes of its URLs.
 
-Left out is what makes no sense on a server: what shows something on its desktop, writes to its own log, or needs a
-program or a library that is not here. A scheme that is not in the table is refused when a channel is set up.
+Left out is what makes no sense on a server: what shows something on its desktop, writes to its own log, needs a
+program or a library that is not here, or can't tell whether anybody has taken a message (syslog by UDP). A scheme that
+is not in the table is refused when a channel is set up.
 """
 
 from __future__ import annotations
@@ -25,10 +26,14 @@ class AlertService:
     plugin: str
     #: Whether what stands after ``://`` is a server, which may be shown; else it is most often a secret.
     has_host: bool = False
+    #: Whether words in a message may call people (``@everyone``), or hide where a link leads.
+    is_chat: bool = False
 
 
-def _of(module: str, plugin: str, *schemes: str, has_host: bool = False) -> Mapping[str, AlertService]:
-    return dict.fromkeys(schemes, AlertService(module, plugin, has_host))
+def _of(
+    module: str, plugin: str, *schemes: str, has_host: bool = False, is_chat: bool = False
+) -> Mapping[str, AlertService]:
+    return dict.fromkeys(schemes, AlertService(module, plugin, has_host, is_chat))
 
 
 #: By scheme.
@@ -38,18 +43,18 @@ SERVICES: Mapping[str, AlertService] = {
     **_of("custom_form", "NotifyForm", "form", "forms", has_host=True),
     **_of("custom_xml", "NotifyXML", "xml", "xmls", has_host=True),
     **_of("apprise_api", "NotifyAppriseAPI", "apprise", "apprises", has_host=True),
-    **_of("slack", "NotifySlack", "slack"),
-    **_of("discord", "NotifyDiscord", "discord"),
-    **_of("workflows", "NotifyWorkflows", "workflow", "workflows"),
-    **_of("google_chat", "NotifyGoogleChat", "gchat"),
-    **_of("webexteams", "NotifyWebexTeams", "wxteams", "webex"),
-    **_of("zulip", "NotifyZulip", "zulip"),
-    **_of("mattermost", "NotifyMattermost", "mmost", "mmosts", has_host=True),
-    **_of("rocketchat", "NotifyRocketChat", "rocket", "rockets", has_host=True),
-    **_of("matrix", "NotifyMatrix", "matrix", "matrixs", has_host=True),
-    **_of("nextcloudtalk", "NotifyNextcloudTalk", "nctalk", "nctalks", has_host=True),
-    **_of("synology", "NotifySynology", "synology", "synologys", has_host=True),
-    **_of("telegram", "NotifyTelegram", "tgram"),
+    **_of("slack", "NotifySlack", "slack", is_chat=True),
+    **_of("discord", "NotifyDiscord", "discord", is_chat=True),
+    **_of("workflows", "NotifyWorkflows", "workflow", "workflows", is_chat=True),
+    **_of("google_chat", "NotifyGoogleChat", "gchat", is_chat=True),
+    **_of("webexteams", "NotifyWebexTeams", "wxteams", "webex", is_chat=True),
+    **_of("zulip", "NotifyZulip", "zulip", is_chat=True),
+    **_of("mattermost", "NotifyMattermost", "mmost", "mmosts", has_host=True, is_chat=True),
+    **_of("rocketchat", "NotifyRocketChat", "rocket", "rockets", has_host=True, is_chat=True),
+    **_of("matrix", "NotifyMatrix", "matrix", "matrixs", has_host=True, is_chat=True),
+    **_of("nextcloudtalk", "NotifyNextcloudTalk", "nctalk", "nctalks", has_host=True, is_chat=True),
+    **_of("synology", "NotifySynology", "synology", "synologys", has_host=True, is_chat=True),
+    **_of("telegram", "NotifyTelegram", "tgram", is_chat=True),
     **_of("signal_api", "NotifySignalAPI", "signal", "signals", has_host=True),
     **_of("threema", "NotifyThreema", "threema"),
     **_of("ntfy", "NotifyNtfy", "ntfy", "ntfys"),
@@ -76,7 +81,6 @@ SERVICES: Mapping[str, AlertService] = {
     **_of("sparkpost", "NotifySparkPost", "sparkpost"),
     **_of("smtp2go", "NotifySMTP2Go", "smtp2go"),
     **_of("office365", "NotifyOffice365", "azure", "o365"),
-    **_of("rsyslog", "NotifyRSyslog", "rsyslog", has_host=True),
 }
 
 

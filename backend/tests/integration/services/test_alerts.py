@@ -74,11 +74,13 @@ class Sent:
     """In the place of the process that sends: keeps what it is given. What it does itself stands in other tests."""
 
     messages: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    bodies: list[str] = dataclasses.field(default_factory=list)
     error: str | None = None
 
     def __call__(self, receiver: Receiver, messages: Sequence[Message]) -> Mapping[str, str | None]:
         if self.error is None:
             self.messages += [(receiver.url, each.title) for each in messages]
+            self.bodies += [each.body for each in messages]
         return {each.id: self.error for each in messages}
 
     @property
@@ -249,6 +251,36 @@ def test_a_receiver_that_answers_too_late_is_left(hook: WebHook) -> None:
     assert told == {"1": "It did not answer within 1.5 seconds"}
 
 
+def test_what_a_database_says_calls_nobody_in_a_chat_and_is_never_too_long_for_it(hook: WebHook) -> None:
+    receiver = Receiver(f"mmost://127.0.0.1:{hook.port}/3ccdd113474722377935511fc85d3dd4", refuse_local=False)
+    said = "@all, see [here](http://evil.example), says user@db1 " + "x" * 5000
+    told = alert_sending.send(receiver, [Message("1", "shop: @channel failed", said, "failure")])
+    assert told == {"1": None}
+    text = hook.posts[0]["text"]
+    assert text.startswith("shop: @\u2060channel failed")
+    assert "@\u2060all, see [here]\u2060(http://evil.example), says user@db1 " in text
+    assert len(text) <= 4000
+
+
+def test_a_test_that_arrives_is_a_delivery_and_hurries_what_waits(services: Services, hook: WebHook) -> None:
+    set_up(services, hook.url())
+    fail(services)
+    look(services)
+    hook.status = 503
+    services.alerts.outbox.deliver_all()
+    assert services.alerts.channels.test("ops").ok is False
+    channel = services.alerts.channels.get("ops")
+    assert (channel.last_delivered_at, channel.waiting) == (None, 1)
+    assert "503" in (channel.last_error or "")
+    hook.status = 200
+    assert services.alerts.channels.test("ops").ok is True
+    channel = services.alerts.channels.get("ops")
+    assert channel.last_delivered_at is not None
+    assert channel.last_error is None
+    services.alerts.outbox.deliver_all()
+    assert hook.titles == ["HHH Backup: a test", "HHH Backup: shop: backup failed"]
+
+
 def test_where_local_addresses_are_refused_nothing_goes_there_by_any_name(hook: WebHook, tmp_path: Path) -> None:
     refusing = settings_in(tmp_path, refuse_local_addresses=True)
     with pytest.raises(InvalidInput, match="of this machine or of its link"):
@@ -320,13 +352,73 @@ def test_each_channel_is_told_of_its_kinds_and_targets_and_of_what_has_no_target
     ]
 
 
-def test_many_at_once_come_as_one_message(services: Services, sent: Sent) -> None:
+def test_many_at_once_come_as_one_message_which_names_the_cause_first(services: Services, sent: Sent) -> None:
     round_ = delivering(services, sent)
     a_channel(services)
-    for number in range(12):
+    for number in range(40):
         services.targets.add(f"t{number:02}", f"sqlite:////nowhere/{number}.db")
         fail(services, target=f"t{number:02}")
-    assert round_() == ["HHH Backup: 12 changes at once: t00: backup failed and more"]
+    with services.database.transaction() as session:
+        session.add(LostWorker(id="w", name="prover", host="h", heartbeat_at=utcnow(), lost_at=utcnow()))
+    assert round_() == ["HHH Backup: 41 changes: Worker prover: lost and more"]
+    body = sent.bodies[0].splitlines()
+    assert body[:4] == ["worker-lost: 1, backup-failed: 40", "", "- Worker prover: lost", "- t00: backup failed"]
+    assert "- and 11 more" in body
+
+
+def test_what_waited_for_a_receiver_that_was_away_comes_as_one_message(services: Services) -> None:
+    sent, clock = Sent(error="nobody there"), Clock()
+    outbox = Outbox(services.settings, services.database, send=sent, clock=clock)
+    a_channel(services)
+    services.targets.add("other", "sqlite:////nowhere/other.db")
+    fail(services, target="other")
+    for _ in range(6):
+        fail(services)
+        look(services)
+        a_backup(services.database, "shop", age=timedelta())
+        look(services)
+    clock.time = utcnow() + timedelta(days=6)
+    outbox.deliver_all()
+    sent.error = None
+    clock.time += timedelta(hours=1)
+    outbox.deliver_all()
+    assert sent.titles == ["HHH Backup: 2 changes: other: backup failed and more"]
+    assert "- shop: backups succeed again" in sent.bodies[0]
+    assert services.alerts.deliveries(limit=20, undelivered=True) == []
+
+
+def test_a_target_that_fails_and_recovers_each_minute_floods_nobody(services: Services, sent: Sent) -> None:
+    clock = Clock()
+    outbox = Outbox(services.settings, services.database, send=sent, clock=clock)
+    a_channel(services)
+    for _ in range(25):
+        fail(services)
+        look(services)
+        a_backup(services.database, "shop", age=timedelta())
+        look(services)
+        clock.time += MINUTE
+        outbox.deliver_all()
+    assert len(sent.titles) < 35
+    clock.time += 5 * MINUTE
+    fail(services)
+    look(services)
+    outbox.deliver_all()
+    assert sent.titles[-1] == "HHH Backup: shop: backup failed"
+    assert services.alerts.deliveries(limit=100, undelivered=True) == []
+
+
+def test_a_clock_that_was_ahead_keeps_no_message_back(services: Services, sent: Sent) -> None:
+    ahead, failing = Clock(), Sent(error="nobody there")
+    ahead.time += timedelta(days=365)
+    outbox = Outbox(services.settings, services.database, send=failing, clock=ahead)
+    a_channel(services)
+    fail(services)
+    look(services)
+    outbox.deliver_all()
+    ahead.time += 2 * MINUTE
+    [_] = outbox.claim()  # and dies
+    Outbox(services.settings, services.database, send=sent).deliver_all()
+    assert sent.titles == ["HHH Backup: shop: backup failed"]
 
 
 def test_a_target_that_is_registered_no_more_is_not_told_as_recovered(services: Services, sent: Sent) -> None:
@@ -390,7 +482,7 @@ def test_what_was_sent_by_a_process_that_died_is_sent_once_more(services: Servic
     assert len(sent.titles) == 1
 
 
-def test_it_is_tried_less_and_less_often_and_given_up_after_a_day(services: Services) -> None:
+def test_it_is_tried_less_and_less_often_and_given_up_after_a_week(services: Services) -> None:
     sent, clock = Sent(error="nobody there"), Clock()
     outbox = Outbox(services.settings, services.database, send=sent, clock=clock)
     a_channel(services)
@@ -401,13 +493,13 @@ def test_it_is_tried_less_and_less_often_and_given_up_after_a_day(services: Serv
     while True:
         outbox.deliver_all()
         [delivery] = services.alerts.deliveries(limit=10)
-        assert len(waits) < 40
+        assert len(waits) < 200
         if delivery.next_try_at is None:
             break
         waits.append(round((delivery.next_try_at - clock.time) / MINUTE))
         clock.time = delivery.next_try_at
     assert waits[:7] == [1, 2, 5, 15, 60, 60, 60]
-    assert sum(waits) in range(24 * 60, 26 * 60)
+    assert timedelta(days=6) < sum(waits) * MINUTE < timedelta(days=8)
     assert (delivery.status, delivery.error) == ("given-up", "nobody there")
 
 
@@ -490,7 +582,19 @@ def test_another_secret_key_opens_channels_as_well(services: Services, hook: Web
 
 @pytest.mark.parametrize(
     "url",
-    ["dbus://", "syslog://", "windows://", "macosx://", "nonsense", "json://", "file:///etc/passwd", "mailto://\n"],
+    [
+        "dbus://",
+        "syslog://",
+        "rsyslog://localhost",
+        "windows://",
+        "macosx://",
+        "nonsense",
+        "json://",
+        "file:///etc/passwd",
+        "mailto://\n",
+        "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js/?template=/etc/passwd",
+        "mailto://a:b@example.com?pgp=encrypt&pgppub=/etc/passwd",
+    ],
 )
 def test_where_alerts_cannot_go_is_said_when_a_channel_is_set_up(services: Services, url: str) -> None:
     with pytest.raises(InvalidInput) as refused:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import os
 import re
 import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import unquote
 
 from hhh.core.addresses import address_in, is_local
@@ -28,6 +29,9 @@ _LONGEST_ERROR = 500
 _BETWEEN = re.compile(r"[/:@?&=,;\s]+")
 #: Of the options in a URL.
 _NAMES = re.compile(r"[?&]([\w.+-]+)=")
+#: What calls people, or hides where a link leads. An invisible joiner is put after it; names of mailboxes stay.
+_CALLS = re.compile(r"(?<!\w)@|<(?=[!@#/\w])|](?=\()")
+_JOINER = "\u2060"
 #: What Apprise logs of a failure, for whoever debugs it: what the library below it said.
 _CAUSE = "Socket Exception: "
 
@@ -53,7 +57,7 @@ class Said(logging.Handler):
 
 def main() -> None:
     """Answers the one request."""
-    request, said = json.loads(sys.stdin.readline()), Said()
+    request, said, answers = json.loads(sys.stdin.readline()), Said(), _own_stdout()
     logger = logging.getLogger("apprise")
     logger.handlers, logger.propagate = [said], False
     logger.setLevel(logging.DEBUG)
@@ -61,17 +65,25 @@ def main() -> None:
         refuse_local_addresses()
     clean = _cleaner(request["url"])
     notify, refused = _receiver(request["url"], said)
-    _answer({"refused": clean(refused) if refused is not None else None})
+    _answer(answers, {"refused": clean(refused) if refused is not None else None})
     if notify is None:
         return
+    is_chat = service_of(request["url"]).is_chat
     started = time.monotonic()
     for message in request["messages"]:
         began = time.monotonic()
-        error = _sent(notify, message, said)
-        _answer({"id": message["id"], "error": clean(error) if error is not None else None})
+        error = _sent(notify, _calling_nobody(message) if is_chat else message, said)
+        _answer(answers, {"id": message["id"], "error": clean(error) if error is not None else None})
         is_down = error is not None and time.monotonic() - began > _PATIENCE_SECONDS
         if is_down or time.monotonic() - started > _LONGEST_SECONDS:
             return
+
+
+def _own_stdout() -> TextIO:
+    """Where answers go, alone: what a plugin or a library prints goes to standard error."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers
 
 
 def refuse_local_addresses() -> None:
@@ -93,12 +105,34 @@ def _receiver(url: str, said: Said) -> tuple[Any, str | None]:
     try:
         service = service_of(url)
         plugin = getattr(importlib.import_module(f"apprise.plugins.{service.module}"), service.plugin)
+        _read_no_files()
         parts = plugin.parse_url(url)
-        return (plugin(**parts), None) if parts else (None, said.taken() or "something is missing in it")
+        # What is too long would be refused by most services, each hour anew.
+        return (
+            (plugin(**{"overflow": "truncate"} | parts), None)
+            if parts
+            else (None, said.taken() or "something is missing in it")
+        )
     except InvalidInput as error:
         return None, error.message
     except Exception as error:  # noqa: BLE001  each plugin has its own
         return None, said.taken() or str(error) or type(error).__name__
+
+
+def _read_no_files() -> None:
+    """Has no option of a URL (``?template=``, ``?pgppub=``) send a file of this machine, or what an address answers."""
+    from apprise.apprise_attachment import AppriseAttachment
+
+    def add(*_arguments: Any, **_options: Any) -> bool:
+        raise InvalidInput("An option of it names a file or an address to read from, which no channel may")
+
+    AppriseAttachment.add = add  # type: ignore[method-assign]  # there is no setting for it
+
+
+def _calling_nobody(message: Mapping[str, str]) -> Mapping[str, str]:
+    """A message as a chat may have it: what a database or a tool said calls nobody there, and hides no link."""
+    shown = {part: _CALLS.sub(rf"\g<0>{_JOINER}", message[part]) for part in ("title", "body")}
+    return {**message, **shown}
 
 
 def _sent(receiver: Any, message: Mapping[str, str], said: Said) -> str | None:
@@ -133,6 +167,6 @@ def _cleaner(url: str) -> Callable[[str], str]:
     return cleaned
 
 
-def _answer(told: Mapping[str, object]) -> None:
-    sys.stdout.write(json.dumps(told) + "\n")
-    sys.stdout.flush()
+def _answer(answers: TextIO, told: Mapping[str, object]) -> None:
+    answers.write(json.dumps(told) + "\n")
+    answers.flush()
