@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from support.documentation import RUNBOOK, Answer, Operator, blocks, require_programs
+from support.documentation import README, RUNBOOK, Answer, Operator, blocks, require_programs
 from support.postgres import ONE_MAJOR_AT_FIRST, PostgresServer
 from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service, ServiceFactory, hhh_command
 from support.session import current_session
@@ -161,6 +161,30 @@ def check_stats(answer: Answer, backups: list[dict[str, Any]]) -> None:
 
 
 # --------------------------------------------------------------------------------------------- its other blocks
+
+
+def test_a_script_triggers_with_a_token_until_that_is_revoked(service: Service, tmp_path: Path) -> None:
+    operator = Operator(tmp_path, service)
+
+    assert "nightly" in operator.must_run("make-token")
+    assert (tmp_path / "nightly.token").stat().st_mode & 0o077 == 0
+    check_stored(service, operator.curl("trigger-with-token").body)
+    operator.run_script("hhh tokens revoke nightly")
+    assert operator.curl("trigger-with-token").status == 401
+
+
+def test_the_readme_backs_up_over_http_with_a_password_and_with_a_token(service: Service, tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "shop.db").close()
+    tourist = Operator(tmp_path, service, page=README)
+    tourist.run_script("hhh target add shop -", stdin=f"sqlite:///{tmp_path}/shop.db")
+    typed = "\n".join(tourist.block(name) for name in ("tour-http", "tour-token"))
+    for printed, own in (("http://localhost:8000", service.base_url), ("admin@localhost", ADMIN_EMAIL)):
+        typed = typed.replace(printed, own)
+
+    answers = tourist.run_script(typed.replace("…", ADMIN_PASSWORD)).stdout
+
+    assert answers.count('"message":"Backup completed successfully"') == 2
+    assert answers.count('"status":"BackupStatus.SUCCESS"') == 1
 
 
 def test_the_commands_of_the_command_line_work_beside_the_service(service: Service, tmp_path: Path) -> None:
