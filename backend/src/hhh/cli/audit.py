@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,13 +15,14 @@ from hhh.cli.amounts import moment_of
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table, problems
 from hhh.cli.refused import refused
 from hhh.cli.session import opened_services
-from hhh.core.errors import InvalidInput
+from hhh.core.errors import InvalidInput, StorageError
 from hhh.core.text import counted
 from hhh.models import Result
 from hhh.repositories.audit import Head
-from hhh.schemas.audit import AuditEventResource, AuditFilter, AuditQuery, AuditVerdict
+from hhh.schemas.audit import AuditEndVerdict, AuditEventResource, AuditFilter, AuditQuery, AuditVerdict
 from hhh.services.audit_chain import parse_head
 from hhh.services.audit_file import check_file
+from hhh.services.audit_noted import noted_everywhere
 from hhh.services.trust import is_public_key, trusted_keys
 
 app = typer.Typer(help="The audit log: who did what, from where, and what became of it.", no_args_is_help=True)
@@ -91,24 +93,32 @@ def verify(
             help="With --file: the public key of the service, as `hhh keys show` has it; then none is needed."
         ),
     ] = None,
+    stores: Annotated[
+        bool,
+        typer.Option(help="Also compare it with what backups of the own database noted, which every store has."),
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Check that the log is as it was written; exit code 1 and where it breaks, if not."""
     noted = [parse_head(text) for text in head or []]
     if file is None and key is not None:
         raise InvalidInput("--key is for an exported file", hint="name it: --file FILE")
-    found = _checked_file(file, key, noted) if file is not None else _checked_log(noted)
+    found, compared = (_checked_file(file, key, noted), []) if file is not None else _checked_log(noted, stores=stores)
     if as_json:
-        print_json(dataclasses.asdict(found))
+        print_json({**dataclasses.asdict(found), "noted_by_backups": [_plain(each) for each in compared]})
     else:
         _print(found)
-    if not found.ok:
+        _print_compared(compared)
+    if not found.ok or any(isinstance(each, AuditEndVerdict) and not each.ok for each in compared):
         raise typer.Exit(1)
 
 
-def _checked_log(noted: list[Head]) -> AuditVerdict:
+def _checked_log(noted: list[Head], *, stores: bool) -> tuple[AuditVerdict, list[AuditEndVerdict | StorageError]]:
     with opened_services() as services:
-        return services.audit_log.verify(noted)
+        found = services.audit_log.verify(noted)
+        if not found.ok:
+            return found, []
+        return found, [*noted_everywhere(services.noted_ends, services.stores.all() if stores else ())]
 
 
 def _checked_file(file: Path, key: str | None, noted: list[Head]) -> AuditVerdict:
@@ -138,6 +148,22 @@ def _print(found: AuditVerdict) -> None:
         return
     console.print(f"The audit log holds: {counted(found.events, 'event', 'events')}, up to {found.head}")
     console.print("Note that elsewhere: `hhh audit verify --head` shows later whether anything of it was taken away.")
+
+
+def _print_compared(compared: Sequence[AuditEndVerdict | StorageError]) -> None:
+    for each in compared:
+        if isinstance(each, StorageError):
+            problems.print(f"[bold yellow]Not compared:[/] {escape(str(each))}")
+        elif not each.ok:
+            problems.print(f"[bold red]Not whole:[/] {escape(each.said or '')}")
+        else:
+            console.print(escape(f"{each.by}: {each.said or f'the log has the end that was noted, {each.head}'}"))
+
+
+def _plain(compared: AuditEndVerdict | StorageError) -> dict[str, object]:
+    if isinstance(compared, StorageError):
+        return {"error": str(compared)}
+    return {**dataclasses.asdict(compared), "at": compared.at.isoformat()}
 
 
 def _row(event: AuditEventResource) -> tuple[str, ...]:

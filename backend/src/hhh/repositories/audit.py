@@ -10,7 +10,7 @@ from typing import cast
 from sqlalchemy import Select, Table, func, insert, or_, select
 from sqlalchemy.orm import Session
 
-from hhh.models import AuditEvent, AuditHead
+from hhh.models import Action, AuditEvent, AuditHead, Result
 
 #: Events that are read at once where all are: a log may be larger than the memory.
 _BATCH = 1000
@@ -72,6 +72,12 @@ def add(session: Session, events: Sequence[AuditEvent]) -> None:
         DBAPIError: one does not follow on the one before it.
     """
     session.execute(insert(_TABLE), [{name: getattr(event, name) for name in _COLUMNS} for event in events])
+
+
+def done_restores(session: Session, target: str, *, since: datetime) -> Sequence[AuditEvent]:
+    """The events of restores of a target that were done since, the oldest first."""
+    done = (AuditEvent.target == target, AuditEvent.action == Action.RESTORE, AuditEvent.result == Result.DONE)
+    return session.scalars(select(AuditEvent).where(*done, AuditEvent.at >= since).order_by(AuditEvent.seq)).all()
 
 
 def recorded_since(session: Session, moment: datetime) -> Sequence[AuditEvent]:

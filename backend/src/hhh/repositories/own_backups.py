@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -31,6 +32,17 @@ def newest(session: Session, target: str) -> Newest:
 def first_event(session: Session, actions: Collection[Action], *, after: datetime) -> datetime | None:
     """When the first of these was done after a moment."""
     return session.scalar(select(func.min(AuditEvent.at)).where(AuditEvent.at > after, AuditEvent.action.in_(actions)))
+
+
+def newest_manifests(session: Session, target: str, *, limit: int) -> Sequence[dict[str, Any]]:
+    """The manifests of the newest backups of a target that are stored, the oldest first."""
+    newest_first = (
+        select(BackupLog.manifest)
+        .where(BackupLog.target == target, BackupLog.status == BackupStatus.SUCCESS, BackupLog.deleted_at.is_(None))
+        .order_by(BackupLog.created_at.desc())
+        .limit(limit)
+    )
+    return [each for each in reversed(session.scalars(newest_first).all()) if each is not None]
 
 
 def newest_by_store(session: Session, target: str) -> dict[str, datetime]:

@@ -116,3 +116,18 @@ class AuditVerdict:
     broken_at: int | None = None
     #: Why.
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEndVerdict:
+    """Whether the log has an end still that a backup of the own database noted."""
+
+    #: The backup, and where it is.
+    by: str
+    #: As ``SEQ:HASH``.
+    head: str
+    #: When the backup began.
+    at: datetime
+    ok: bool
+    #: Why not; or why it is well all the same.
+    said: str | None = None

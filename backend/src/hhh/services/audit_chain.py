@@ -17,6 +17,8 @@ from hhh.schemas.audit import AuditVerdict
 #: What is signed begins with this: the key signs manifests and reports as well.
 _SIGNED = b"hhh audit event\n"
 _HASH_LENGTH = 64
+#: No event has a number of more.
+_MOST_DIGITS = 18
 
 
 class Event(Protocol):
@@ -132,8 +134,7 @@ class Chain:
             return Break(event.seq, "what it says was changed: its hash is another")
         if not event.signature:
             return Break(event.seq, "it is not signed")
-        message = signed_message(event.hash)
-        if not any(signing.holds(key, message, event.signature) for key in self.keys):
+        if not is_genuine(event, self.keys):
             return Break(
                 event.seq, "no key that is trusted here has signed it: it was forged, or by an older key of yours"
             )
@@ -153,6 +154,12 @@ def verdict(chain: Chain, broken: Break | None) -> AuditVerdict:
     return AuditVerdict(
         ok=False, events=chain.checked, head=str(chain.head), broken_at=broken.seq, reason=broken.reason
     )
+
+
+def is_genuine(event: Event, keys: Collection[str]) -> bool:
+    """Whether an event by itself is what the holder of one of these keys wrote."""
+    message = signed_message(event.hash)
+    return event_hash(event) == event.hash and any(signing.holds(key, message, event.signature) for key in keys)
 
 
 def event_hash(event: Event) -> str:
@@ -188,6 +195,8 @@ def parse_head(text: str) -> Head:
     """
     seq, _, hashed = text.partition(":")
     is_hash = len(hashed) == _HASH_LENGTH and set(hashed) <= set("0123456789abcdef")
-    if not (seq.isascii() and seq.isdecimal() and is_hash):
+    if text == str(NO_EVENT):
+        return NO_EVENT
+    if not (seq.isascii() and seq.isdecimal() and len(seq) <= _MOST_DIGITS and int(seq) and is_hash):
         raise InvalidInput("The end of the chain is not of the form SEQ:HASH", hint="as `hhh audit verify` printed it")
     return Head(int(seq), hashed)

@@ -25,9 +25,11 @@ from hhh.core.run import Progress, Run
 from hhh.core.scratch import scratch_folder
 from hhh.engines.base import Workplace
 from hhh.models import BackupStatus, Job, JobKind, JobState
+from hhh.repositories import audit as audit_rows
 from hhh.repositories import backups as rows
 from hhh.repositories import jobs as job_rows
 from hhh.services import catalogue, job_ends, storing
+from hhh.services.audit_noted import AUDIT
 from hhh.services.catalogue import Outcome
 from hhh.services.claims import JobClaim
 from hhh.services.installation import Identity
@@ -144,6 +146,8 @@ class BackupService:
             row = rows.get(session, attempt.job_id)
             if row is None:
                 raise NotFound("The backup is no longer in the catalogue")
+            # Before the copy is taken: what it has of the log is never less than what its manifest tells.
+            end = {AUDIT: str(audit_rows.head(session))} if target.name == APP else {}
         return Draft(
             installation=self._identity.installation,
             backup_id=row.id,
@@ -153,6 +157,7 @@ class BackupService:
             engine=target.engine.kind,
             created_at=row.created_at,
             recipients=self._recipients,
+            further_versions=end,
         )
 
     def _record(self, manifest: Manifest, signed: bytes, publication: Publication) -> None:

@@ -12,6 +12,7 @@ from hhh.services import audit
 from hhh.services.alerts import AlertService
 from hhh.services.api_tokens import ApiTokens
 from hhh.services.audit_log import AuditLog
+from hhh.services.audit_noted import NotedEnds
 from hhh.services.backup import BackupService
 from hhh.services.cancelling import Cancelling
 from hhh.services.catalogue import Catalogue
@@ -87,6 +88,11 @@ class Services:
     def audit_log(self) -> AuditLog:
         """Who reads the audit log."""
         return AuditLog(self.settings, self.database, self.identity)
+
+    @property
+    def noted_ends(self) -> NotedEnds:
+        """Who knows where the audit log ended, as backups of the own database noted it."""
+        return NotedEnds(self.settings, self.database, self.identity)
 
     @property
     def cancelling(self) -> Cancelling:

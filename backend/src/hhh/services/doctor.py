@@ -20,6 +20,7 @@ from hhh.models import JobState
 from hhh.repositories import sweeping as rows
 from hhh.services import doctor_proof
 from hhh.services.container import Services
+from hhh.services.doctor_audit import audit_log
 from hhh.services.doctor_findings import STORE, Finding, attempted, store_that_is_down, when
 from hhh.services.doctor_own import own_database
 from hhh.services.policies import resolved
@@ -30,8 +31,6 @@ _FIRST_BACKUP = timedelta(days=1)
 #: After so long without a sweep nobody seems to work.
 _LAST_SWEEP = timedelta(days=3)
 _SCHEDULES_AT_ONCE = 500
-#: Of the audit log, which may be long; `hhh audit verify` looks at all of it.
-_NEWEST_EVENTS = 200
 
 
 def examine_all(
@@ -57,6 +56,7 @@ def examine_all(
         yield attempted("jobs database", lambda: _jobs_database(check_jobs))
     yield from _swept(sweep(down))
     yield from examine_upkeep(services)
+    yield from audit_log(services, down)
 
 
 def examine(services: Services) -> Iterator[Finding]:
@@ -95,17 +95,7 @@ def examine_upkeep(services: Services) -> Iterator[Finding]:
         yield Finding(f"copies in {store}", ok=False, detail=detail)
     yield from own_database(services)
     yield _last_sweep(services)
-    yield _audit_log(services)
     yield from doctor_proof.takers(services)
-
-
-def _audit_log(services: Services) -> Finding:
-    found = services.audit_log.verify_newest(_NEWEST_EVENTS)
-    if not found.ok:
-        detail = f"broken at event {found.broken_at}: {found.reason}; see `hhh audit verify`"
-        return Finding("audit log", ok=False, detail=detail)
-    checked = counted(found.events, "newest event is", "newest events are")
-    return Finding("audit log", ok=True, detail=f"the {checked} as written; it ends at {found.head}")
 
 
 def _jobs_database(check: Callable[[], None]) -> str:

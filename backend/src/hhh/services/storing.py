@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -49,6 +49,8 @@ class Draft:
     engine: EngineKind
     created_at: datetime
     recipients: Recipients
+    #: What the manifest has among the versions, beside those of the engine and our own.
+    further_versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def keys(self) -> ArtifactKeys:
@@ -103,7 +105,7 @@ def store(draft: Draft, dumping: AbstractContextManager[Dump], publication: Publ
         facts=facts,
         attachments=attachments,
         recipients=draft.recipients.names,
-        versions={**result.versions, "hhh": PRODUCT_VERSION},
+        versions={**result.versions, "hhh": PRODUCT_VERSION, **draft.further_versions},
         warnings=result.warnings,
     )
 
