@@ -89,7 +89,7 @@ def respond(request: Request, error: Exception) -> Response:
     if answer.status >= 500:  # noqa: PLR2004  the class of server errors
         # Where the message is made for the operator it says enough; the rest is for whoever mends the program.
         unforeseen = answer.code == HHHError.code
-        log.error("request failed", code=answer.code, error=str(error), exc_info=error if unforeseen else None)
+        log.error("request_failed", code=answer.code, error=str(error), exc_info=error if unforeseen else None)
     if wants_page(request) and (page := getattr(request.app.state, "error_page", None)) is not None:
         return cast("ErrorPage", page)(request, answer)
     inner = {"code": answer.code, "message": answer.message, "request_id": request_id(request), **answer.more}

@@ -1,8 +1,8 @@
 """What main.py put on the application, typed.
 
-``app.state`` has `services`, `jobs`, `feed` (`hhh.web.sse`), `error_page` (`hhh.web.errors`), `refusals`
-(`hhh.web.refusals`) and, from the start on, `migrations_pending`. While that is true, or not known yet, the database is
-asked again, so that running `hhh migrate` beside the service is enough.
+``app.state`` has `services`, `jobs`, `error_page` (`hhh.web.errors`) and, each typed where it is read, `refusals`,
+`feed` (`hhh.web.sse`), `last_seen`, `http_metrics` and `monitoring`. From the start on it has `migrations_pending`:
+while that is true, or not known yet, the database is asked again, so that running `hhh migrate` beside it is enough.
 """
 
 from __future__ import annotations

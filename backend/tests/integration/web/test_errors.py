@@ -82,7 +82,7 @@ def test_what_nobody_expected_is_logged_under_the_requests_id_and_not_told(clien
 
     error = error_of(answer, 500)
     assert (error["code"], error["message"], error["request_id"]) == ("ERR_INTERNAL", "Internal error", "find-me")
-    (logged,) = log.lines("request failed")
+    (logged,) = log.lines("request_failed")
     assert logged["request_id"] == "find-me"
     assert "RuntimeError" in logged["exception"]
     assert "hunter2" not in log.text
@@ -97,7 +97,7 @@ def test_a_lost_database_is_503_but_on_the_runbooks_endpoints_500(client: TestCl
 def test_a_known_failure_is_one_line_in_the_log(client: TestClient, log: Log) -> None:
     client.get("/backup-failed")
 
-    (logged,) = log.lines("request failed")
+    (logged,) = log.lines("request_failed")
     assert logged["error"] == "Backup failed: pg_dump failed with status 1: no such table"
     assert "exception" not in logged
 

@@ -45,11 +45,6 @@ def knows_who_asks(operation: Operation) -> bool:
     return caller in operation.calls
 
 
-def takes_token(operation: Operation) -> bool:
-    """Whether a token is enough for it."""
-    return knows_who_asks(operation) and not is_for_people(operation)
-
-
 def is_for_people(operation: Operation) -> bool:
     """Whether somebody has to be signed in for it."""
     return not operation.calls.isdisjoint({current_user, super_admin_in_person})

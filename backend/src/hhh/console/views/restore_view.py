@@ -107,12 +107,6 @@ class RestoreView:
         return ended is not None and self.now - ended > _OLD
 
     @property
-    def can_be_done(self) -> bool:
-        """Whether the same may be asked for without `dry_run`."""
-        checked = self.restore.dry_run and self.restore.status == "success"
-        return checked and self.point is not None and not self.blocking
-
-    @property
     def can_be_undone(self) -> bool:
         """Whether what it replaced is there still."""
         restore = self.restore
