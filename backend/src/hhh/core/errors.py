@@ -8,6 +8,7 @@
   x InvalidCredentials
     + TokenInvalid
     + WrongCode
+  x PasswordRequired
   x SecondFactorRequired
   x SecondFactorMissing
   x SessionExpired
@@ -151,6 +152,18 @@ class WrongCode(InvalidCredentials):
         super().__init__(
             "The code is wrong, or was used already",
             hint="each is good once, and those of the app for half a minute: is its clock right?",
+        )
+
+
+class PasswordRequired(HHHError):
+    """Who is signed in has not shown for a while that it is they, and asks for what a stolen session must not do."""
+
+    code = "ERR_PASSWORD_REQUIRED"
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Your password is needed as well", hint='send it as "current_password", or sign in again just before'
         )
 
 

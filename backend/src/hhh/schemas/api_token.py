@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hhh.models import Scope
+from hhh.schemas.auth import Password
 from hhh.schemas.base import ApiModel, AskedMoment, Moment
 
 LONGEST_NAME = 100
@@ -25,6 +26,15 @@ class TokenRequest(ApiModel):
     ]
     expires_at: Annotated[AskedMoment | None, Field(description="Null: never.")] = None
     networks: Annotated[Sequence[Annotated[str, Field(max_length=64)]], Field(description=_NETWORKS)] = ()
+
+
+class TokenCreation(TokenRequest):
+    """A token that somebody who is signed in asks for."""
+
+    current_password: Annotated[
+        Password | None,
+        Field(description="Of whoever asks; needed if they signed in more than 15 minutes ago."),
+    ] = None
 
 
 class TokenResource(ApiModel):

@@ -184,10 +184,11 @@ def _detail(told: TokenResource) -> Detail:
 
 
 def _super_admin(session: Session, email: str) -> User:
-    normalised = users.normalise_email(email)
-    # Locked: who is made something else meanwhile has no token made as what they were.
-    user = user_rows.by_email(session, normalised, lock=True) if normalised.isprintable() else None
-    if user is None or user.role != Role.SUPER_ADMIN:
+    # Locked, all of them: who is made something else meanwhile has no token made as what they were, and two who make
+    # one of the same name at once come one after the other.
+    super_admins = {user.email: user for user in user_rows.lock_super_admins(session)}
+    user = super_admins.get(users.normalise_email(email))
+    if user is None:
         raise InvalidInput(
             f"There is no super admin {email}", hint="no token does more than its owner may; see `hhh users list`"
         )

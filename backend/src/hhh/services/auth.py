@@ -45,6 +45,8 @@ class Principal:
     session_id: str
     #: What a token may be used for; None: it is somebody who is signed in, and may do what their role may.
     scopes: frozenset[Scope] | None = None
+    #: When they signed in; of a program nothing.
+    signed_in_at: datetime | None = None
     #: Whether they sign in with a second factor.
     second_factor: bool = False
     #: When the session or token was seen last, as far as it is written down.
@@ -209,6 +211,7 @@ def _principal(user: User, user_session: UserSession) -> Principal:
         email=user.email,
         role=Role(user.role),
         session_id=user_session.id,
+        signed_in_at=user_session.created_at,
         second_factor=user.totp_since is not None,
         seen_at=user_session.last_seen_at,
     )

@@ -7,7 +7,7 @@ none. Hashing takes long: several short transactions, and no lock is held meanwh
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.orm import Session
@@ -16,7 +16,14 @@ from hhh.core.actor import ActorKind, actor
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import InvalidCredentials, RateLimited, SecondFactorRequired, SessionExpired, WrongCode
+from hhh.core.errors import (
+    InvalidCredentials,
+    PasswordRequired,
+    RateLimited,
+    SecondFactorRequired,
+    SessionExpired,
+    WrongCode,
+)
 from hhh.core.security import verify_password
 from hhh.models import Action, Result, User
 from hhh.repositories import login_failures as failure_rows
@@ -28,6 +35,9 @@ from hhh.services.login_limits import CODES, PASSWORDS, Limits, Source, count_at
 from hhh.services.second_steps import SecondSteps
 from hhh.services.sign_in_record import record_trouble
 from hhh.services.users import normalise_email
+
+#: So long after a sign-in the password is not asked for again where a program signs in to do one thing.
+RECENT = timedelta(minutes=15)
 
 log = structlog.get_logger(__name__)
 
@@ -155,6 +165,27 @@ def confirm_password(
         raise InvalidCredentials("This is not your password")
     with database.transaction() as session:
         failure_rows.forget(session, counted)
+
+
+def confirm_unless_recent(
+    database: Database,
+    settings: Settings,
+    principal: Principal,
+    password: str | None,
+    *,
+    now: datetime | None = None,
+) -> None:
+    """As `confirm_password`; but who has signed in just before need not show their password again.
+
+    Raises:
+        PasswordRequired: they have not, and no password came.
+        InvalidCredentials, RateLimited: as `confirm_password`.
+    """
+    now = now or utcnow()
+    if password is not None:
+        confirm_password(database, settings, principal, password, now=now)
+    elif principal.signed_in_at is None or now - principal.signed_in_at > RECENT:
+        raise PasswordRequired
 
 
 def count_code(database: Database, settings: Settings, principal: Principal, code: str, *, now: datetime) -> str:

@@ -8,15 +8,22 @@ from hhh.models import Role
 from hhh.services import users
 from support.console import Console
 from support.pages import Seen
-from support.sign_in import EMAIL, make_user
+from support.sign_in import EMAIL, PASSWORD, make_user
 
 
 def make(
-    console: Console, name: str, *, scopes: Sequence[str] = ("backup:read",), lifetime: str = "90", networks: str = ""
+    console: Console,
+    name: str,
+    *,
+    scopes: Sequence[str] = ("backup:read",),
+    lifetime: str = "90",
+    networks: str = "",
+    password: str = PASSWORD,
 ) -> Seen:
     """The answer to the form, filled in."""
     form = console.get("/new-token")
-    return console.press(form, "Make the token", name=name, scopes=scopes, lifetime=lifetime, networks=networks)
+    typed: dict[str, str | Sequence[str]] = {"name": name, "scopes": scopes, "lifetime": lifetime, "networks": networks}
+    return console.press(form, "Make the token", present_password=password, **typed)
 
 
 def token_on(page: Seen) -> str:
@@ -62,6 +69,15 @@ def test_the_form_tells_beside_each_field_what_is_wrong_and_makes_nothing(browse
     assert "Tick what it may be used for" in wrong.text
     assert wrong.form("Make the token").fields["networks"] == ["10.0.0.0/8 10.0.0.0.0"]
     assert len([row for row in browser.get("/tokens").rows() if row["Name"].startswith("taken")]) == 1
+
+
+def test_a_token_is_made_by_who_knows_their_password(browser: Console) -> None:
+    none, wrong = make(browser, "stolen", password=""), make(browser, "stolen", password="a guess")
+
+    assert (none.status, none.wrong["present_password"]) == (422, "Type your password, to show that it is you.")
+    assert (wrong.status, wrong.wrong["present_password"]) == (422, "This is not your password.")
+    assert wrong.form("Make the token").fields["name"] == ["stolen"]
+    assert "stolen" not in browser.get("/tokens").text
 
 
 def test_a_revoked_token_is_good_for_nothing_and_stays_listed(browser: Console) -> None:

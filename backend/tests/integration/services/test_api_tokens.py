@@ -1,6 +1,8 @@
 """API tokens as the services know them, on both databases."""
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -59,6 +61,22 @@ def test_a_token_stands_for_its_owner_until_it_is_revoked(own_database: Database
         assert rows.live_among(session, {token.id}, Role.SUPER_ADMIN, utcnow()) == set()
         events = [(each.action, each.subject) for each in session.scalars(select(AuditEvent).order_by(AuditEvent.seq))]
     assert events[-2:] == [("token.create", "ci"), ("token.revoke", "ci")]
+
+
+def test_of_two_people_who_make_a_token_of_one_name_at_once_one_does(own_database: Database) -> None:
+    both = [make_user(own_database, email=email).email for email in ("ann@example.com", "zoe@example.com")]
+    tokens, both_are_there = ApiTokens(own_database), threading.Barrier(2)
+
+    def make(owner: str) -> bool:
+        both_are_there.wait()
+        try:
+            made(tokens, owner=owner)
+        except InvalidInput:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(make, both)) == [False, True]
 
 
 def test_the_token_itself_is_kept_nowhere(sqlite_database: Database) -> None:

@@ -2,20 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from hhh.core.database import Database
 from hhh.main import create_app
-from hhh.models import ApiToken, AuditEvent
+from hhh.models import ApiToken, AuditEvent, LoginFailure, UserSession
 from support.local_services import settings_in
 from support.logs import Log
-from support.sign_in import EMAIL, make_user, sign_in
+from support.sign_in import EMAIL, PASSWORD, make_user, sign_in
 from support.sqlite_data import make_sqlite_database
 from support.waiting import wait_until
 
@@ -70,6 +71,29 @@ def test_a_token_lives_from_its_creation_to_its_end(person: Person) -> None:
     assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert person.client.get(path).json()["state"] == "revoked"
     assert person.client.get(f"{TOKENS}/nothing").status_code == 404
+
+
+def test_a_session_that_is_older_than_a_quarter_of_an_hour_makes_a_token_with_the_password_alone(
+    person: Person, sqlite_database: Database
+) -> None:
+    with sqlite_database.transaction() as session:
+        row = session.scalars(select(UserSession)).one()
+        row.created_at -= timedelta(minutes=16)
+
+    def asked(**more: str) -> tuple[int, str]:
+        answer = person.client.post(TOKENS, json={"name": "ci", "scopes": ["admin"], **more})
+        return answer.status_code, answer.json().get("error", {}).get("code", "")
+
+    assert asked() == (403, "ERR_PASSWORD_REQUIRED")
+    assert [asked(current_password="a guess") for _ in range(11)] == [
+        *[(401, "ERR_INVALID_CREDENTIALS")] * 10,
+        (429, "ERR_RATE_LIMITED"),
+    ]
+    assert person.client.get(TOKENS).json() == []
+    with sqlite_database.transaction() as session:
+        session.execute(delete(LoginFailure))
+    assert asked(current_password=PASSWORD) == (201, "")
+    assert PASSWORD not in person.client.get(TOKENS).text
 
 
 def test_what_can_not_be_is_refused(person: Person) -> None:

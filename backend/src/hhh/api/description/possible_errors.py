@@ -66,6 +66,12 @@ TOKEN = Possible(
 )
 WRONG_PASSWORD = Possible(errors.InvalidCredentials, "the e-mail or the password is wrong", "Wrong e-mail or password")
 WRONG_CODE = Possible(errors.WrongCode, "the code is wrong", "The code is wrong, or was used already")
+PASSWORD_NEEDED = Possible(
+    errors.PasswordRequired,
+    "the sign-in is older than 15 minutes, and no password came",
+    "Your password is needed as well",
+    'send it as "current_password", or sign in again just before',
+)
 SECOND_FACTOR = Possible(
     errors.SecondFactorRequired,
     "a code of the second factor is needed",

@@ -49,7 +49,7 @@ SAMPLES: Mapping[str, Any] = {
     "TestedStorage.name": "offsite",
     "RemovedStorage.name": "offsite",
     "StorageStep.name": "write",
-    "TokenRequest.name": "nightly job",
+    "TokenCreation.name": "nightly job",
     "TokenResource.name": "nightly job",
     "MadeToken.name": "nightly job",
     "Check.name": "free_space",

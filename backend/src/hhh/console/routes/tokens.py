@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Query, Request
 from starlette.responses import Response
 
+from hhh.console import own_password
 from hhh.console.rendering import page
 from hhh.console.routing import page_router, redirect
 from hhh.console.session import PageAdmin
@@ -17,8 +18,11 @@ from hhh.schemas.api_token import MadeToken, TokenRequest
 from hhh.services.auth import Principal
 from hhh.web.forms import Form
 from hhh.web.state import services
+from hhh.web.turns import SIGN_IN_TURN
 
 router = page_router()
+
+_SECRETS = frozenset({own_password.FIELD, "csrf_token"})
 
 
 @router.get("/tokens")
@@ -33,13 +37,15 @@ def new(request: Request) -> Response:
     return _form(request, token_view.NOTHING)
 
 
-@router.post("/new-token")
+@router.post("/new-token", dependencies=[SIGN_IN_TURN])
 def make(request: Request, fields: Form, admin: PageAdmin) -> Response:
     """Makes a token, which is shown in this answer and never again."""
     try:
-        made = _made(request, admin, token_view.asked_of(fields))
+        asked = token_view.asked_of(fields)
+        own_password.confirm(request, admin, fields)
+        made = _made(request, admin, asked)
     except WrongFieldsError as error:
-        return _form(request, typed_again(fields, secrets={"csrf_token"}, errors=error.errors), status=error.status)
+        return _form(request, typed_again(fields, secrets=_SECRETS, errors=error.errors), error)
     return page(request, "token_made", {"made": made, "scopes": token_view.SCOPES})
 
 
@@ -64,6 +70,8 @@ def _made(request: Request, admin: Principal, asked: TokenRequest) -> MadeToken:
         raise WrongFieldsError({"name": str(error)}) from None
 
 
-def _form(request: Request, typed: Typed, *, status: int = 200) -> Response:
+def _form(request: Request, typed: Typed, error: WrongFieldsError | None = None) -> Response:
     context = {"typed": typed, "scopes": token_view.SCOPES, "lifetimes": [*token_view.LIFETIMES.items()]}
-    return page(request, "token_new", context, status=status)
+    response = page(request, "token_new", context, status=error.status if error else 200)
+    response.headers.update(error.headers if error else {})
+    return response

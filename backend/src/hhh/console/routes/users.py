@@ -22,6 +22,7 @@ from hhh.services.auth import Principal
 from hhh.web.database import Snapshot, Transaction
 from hhh.web.forms import Form
 from hhh.web.state import own_database
+from hhh.web.turns import SIGN_IN_TURN
 
 router = page_router()
 
@@ -41,7 +42,7 @@ def new(request: Request) -> Response:
     return _new(request, _NOTHING)
 
 
-@router.post("/new-user")
+@router.post("/new-user", dependencies=[SIGN_IN_TURN])
 def add(request: Request, fields: Form, admin: PageAdmin, session: Transaction) -> Response:
     """Makes a user; a password that was made for them is shown in the answer, and never again."""
     try:
@@ -62,7 +63,7 @@ def show(request: Request, user_id: str, admin: PageAdmin, session: Snapshot) ->
     return _user(request, admin, users.get(session, user_id))
 
 
-@router.post("/users/{user_id}/role")
+@router.post("/users/{user_id}/role", dependencies=[SIGN_IN_TURN])
 def set_role(request: Request, user_id: str, fields: Form, admin: PageAdmin, session: Transaction) -> Response:
     """Gives a user another role."""
     try:
@@ -74,7 +75,7 @@ def set_role(request: Request, user_id: str, fields: Form, admin: PageAdmin, ses
     return redirect("/users", done="role-set")
 
 
-@router.post("/users/{user_id}/password")
+@router.post("/users/{user_id}/password", dependencies=[SIGN_IN_TURN])
 def set_password(request: Request, user_id: str, fields: Form, admin: PageAdmin, session: Transaction) -> Response:
     """Gives a user another password, which ends their sessions; one that was made is shown in the answer."""
     try:
@@ -102,7 +103,7 @@ def end_sessions(user_id: str, session: Transaction) -> Response:
     return redirect(f"/users/{user_id}", done="their-sessions-ended")
 
 
-@router.post("/users/{user_id}/remove")
+@router.post("/users/{user_id}/remove", dependencies=[SIGN_IN_TURN])
 def remove(request: Request, user_id: str, fields: Form, admin: PageAdmin, session: Transaction) -> Response:
     """Removes a user."""
     try:

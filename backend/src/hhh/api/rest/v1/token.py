@@ -8,16 +8,20 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from hhh.models import Scope
-from hhh.schemas.api_token import MadeToken, TokenRequest, TokenResource
+from hhh.schemas.api_token import MadeToken, TokenCreation, TokenResource
+from hhh.services.sign_in import confirm_unless_recent
 from hhh.web.session import SuperAdminInPerson, allowed
-from hhh.web.state import services
+from hhh.web.state import own_database, services, settings
+from hhh.web.turns import SIGN_IN_TURN
 
 router = APIRouter(prefix="/api/v1/tokens", tags=["tokens"], dependencies=[Depends(allowed(Scope.ADMIN))])
 
 
-@router.post("", status_code=201)
-def create(request: Request, response: Response, body: TokenRequest, admin: SuperAdminInPerson) -> MadeToken:
+@router.post("", status_code=201, dependencies=[SIGN_IN_TURN])
+def create(request: Request, response: Response, body: TokenCreation, admin: SuperAdminInPerson) -> MadeToken:
     """Makes a token of whoever is signed in, and shows it this once. No token makes another."""
+    password = body.current_password.get_secret_value() if body.current_password else None
+    confirm_unless_recent(own_database(request), settings(request), admin, password)
     made = services(request).api_tokens.create(admin.email, body)
     response.headers["Location"] = f"/api/v1/tokens/{made.id}"
     return made
