@@ -8,17 +8,16 @@ import json
 import os
 import ssl
 import sys
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 from urllib.parse import SplitResult, urlsplit
 
+from hhh.core import background
 from hhh.core.errors import InvalidInput, ServiceFailed
 from hhh.core.version import PRODUCT_VERSION
 
@@ -63,7 +62,8 @@ class Remote:
             },
         )
         try:
-            return json.loads(_within(self.seconds, lambda: self._answer(asked)))
+            # The timeout of a socket begins anew with each byte, of which a server may send some for ever.
+            return json.loads(background.begin(lambda: self._answer(asked), name="hhh-remote").result(self.seconds))
         except TimeoutError:
             raise self._too_slow() from None
         except (ValueError, RecursionError):
@@ -125,24 +125,6 @@ class Remote:
                 told, hint="the token must be one of a super admin, with the scope backup:read, and not expired"
             )
         return ServiceFailed(told, hint="see the log of that service")
-
-
-def _within(seconds: float, do: Callable[[], bytes]) -> bytes:
-    """What it gives; raises `TimeoutError` if that takes longer.
-
-    In a thread that no end of the process waits for: the timeout of a socket begins anew with each byte, of which a
-    server may send the head of its answer, or that of an error, for ever.
-    """
-    given: Future[bytes] = Future()
-
-    def give() -> None:
-        try:
-            given.set_result(do())
-        except BaseException as error:  # noqa: BLE001  it is raised to who waits
-            given.set_exception(error)
-
-    threading.Thread(target=give, name="hhh-remote", daemon=True).start()
-    return given.result(seconds)
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):

@@ -86,7 +86,7 @@ def send(receiver: Receiver, messages: Sequence[Message]) -> Mapping[str, str | 
     """
     arguments = [sys.executable, "-I", "-m", _PROGRAM]
     told: dict[str, str | None] = {}
-    with running(arguments, environment=_environment(), stdin=True, name=_NAME) as child:
+    with running(arguments, environment=environment(), stdin=True, name=_NAME) as child:
         with contextlib.suppress(BrokenPipeError):  # it has ended already: `finish` finds out why
             child.stdin.write(_request(receiver, messages))
         answers = _Answers(child, receiver.patience)
@@ -148,6 +148,7 @@ def _request(receiver: Receiver, messages: Sequence[Message]) -> bytes:
     return json.dumps(asked).encode() + b"\n"
 
 
-def _environment() -> Mapping[str, str]:
+def environment() -> Mapping[str, str]:
+    """What a process needs to know that asks somebody elsewhere."""
     names = [*_PASSED_ON, *map(str.lower, _PASSED_ON)]
     return {name: os.environ[name] for name in names if name in os.environ}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
+from hhh.core import background
 from hhh.schemas.target import TestedTarget
 
 #: A try may begin a process, or a connection.
@@ -49,23 +51,15 @@ class Reaching:
         with self._lock:
             if (hanging := self._hanging.get(name)) is not None:
                 return hanging
-            self._hanging[name] = future = Future[TestedTarget]()
-        threading.Thread(target=self._try, args=[name, future], name="reach", daemon=True).start()
-        return future
+            self._hanging[name] = future = background.begin(functools.partial(self._try, name), name="reach")
+            return future
 
-    def _try(self, name: str, future: Future[TestedTarget]) -> None:
+    def _try(self, name: str) -> TestedTarget:
         try:
-            tested = self._test(name)
-        except BaseException as error:  # noqa: BLE001  it is raised where it is waited for
-            self._forget(name)
-            future.set_exception(error)
-        else:
-            self._forget(name)
-            future.set_result(tested)
-
-    def _forget(self, name: str) -> None:
-        with self._lock:
-            del self._hanging[name]
+            return self._test(name)
+        finally:
+            with self._lock:
+                del self._hanging[name]
 
     def _late(self, name: str) -> TestedTarget:
         error = f"No answer within {self._patience:g} seconds"

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from hhh.core import background
+
 _Found = TypeVar("_Found")
 
 
@@ -53,19 +55,14 @@ class SharedLook(Generic[_Found]):
             latest = self._latest
             if latest is not None and (not latest.done() or time.monotonic() - self._ended < self._fresh):
                 return latest
-            self._latest = future = Future[_Found]()
-        threading.Thread(target=self._run, args=[future], name="look", daemon=True).start()
-        return future
+            self._latest = future = background.begin(self._run, name="look")
+            return future
 
-    def _run(self, future: Future[_Found]) -> None:
+    def _run(self) -> _Found:
         try:
-            found = self._look()
-        except BaseException as error:  # noqa: BLE001  it is raised where it is waited for
+            return self._look()
+        finally:
             self._ended = time.monotonic()
-            future.set_exception(error)
-        else:
-            self._ended = time.monotonic()
-            future.set_result(found)
 
 
 def _seen(future: asyncio.Future[_Found]) -> None:

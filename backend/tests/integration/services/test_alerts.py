@@ -1,6 +1,8 @@
 """What goes wrong is told once, to real receivers, and that it is over; a receiver that fails keeps nobody waiting."""
 
+import contextlib
 import dataclasses
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +26,7 @@ from hhh.models import AlertChannel, AlertKind, AuditEvent, BackupStatus, LostWo
 from hhh.repositories import alerts as rows
 from hhh.schemas.alert import ChannelChange, ChannelRequest, ChannelResource
 from hhh.schemas.schedule import ScheduleRequest
-from hhh.services import alert_sending
+from hhh.services import alert_sending, dead_mans_switch
 from hhh.services.alert_outbox import Outbox
 from hhh.services.alert_sending import Message, Receiver
 from hhh.services.container import Services, assemble
@@ -541,6 +543,24 @@ def test_a_good_round_calls_the_dead_mans_switch_and_a_bad_one_does_not(
         if call.name == "alert":
             call.join()
     assert len(hook.paths) == 1
+
+
+def test_a_dead_mans_switch_that_answers_for_ever_is_given_up() -> None:
+    never = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):  # until it is closed at the other end
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                while not never.wait(0.05):
+                    connection.sendall(b"x")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        port = server.getsockname()[1]
+        assert dead_mans_switch.call(f"http://127.0.0.1:{port}/", patience=1.0) is False
+        answering.join()
 
 
 # ------------------------------------------------------------------------------------------------------------- secrets
