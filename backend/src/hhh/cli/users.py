@@ -21,7 +21,7 @@ from hhh.services import users
 app = typer.Typer(help="Who may sign in.", no_args_is_help=True)
 
 Email = Annotated[str, typer.Argument(help="The e-mail to sign in with.")]
-_ROLE_HELP = "What the user may do; backups and restores take a SUPER_ADMIN."
+_ROLE_HELP = "What the user may do: everything as a SUPER_ADMIN; else sign in, and see to their own account."
 
 
 @app.command("create")
@@ -32,7 +32,7 @@ def create(
     password = read_secret("Password", twice=True)
     with _transaction() as session:
         user = users.create_user(session, email=email, password=password, role=role)
-    console.print(escape(f"Created {user.email}, {user.role}."))
+    console.print(escape(f"Created {user.email}, {user.role}: {_may(user)}."))
 
 
 @app.command("list")
@@ -55,7 +55,7 @@ def set_role(email: Email, role: Annotated[Role, typer.Argument(case_sensitive=F
     """Give a user another role; it counts at once."""
     with _transaction() as session:
         user = users.set_role(session, email=email, role=role)
-    console.print(escape(f"{user.email} is {user.role} now."))
+    console.print(escape(f"{user.email} is {user.role} now: {_may(user)}."))
 
 
 @app.command("set-password")
@@ -90,6 +90,12 @@ def end_sessions(email: Email) -> None:
     with _transaction() as session:
         ended = users.end_sessions(session, email=email)
     console.print(escape(f"Ended {counted(ended, 'session', 'sessions')} of {users.normalise_email(email)}."))
+
+
+def _may(user: User) -> str:
+    if user.role == Role.SUPER_ADMIN:
+        return "may do everything"
+    return f"may sign in, and do nothing about backups; `hhh users set-role {user.email} SUPER_ADMIN` changes that"
 
 
 def _row(user: User) -> dict[str, object]:

@@ -49,9 +49,19 @@ def test_a_user_is_made_with_the_password_of_standard_input_and_can_sign_in(
     result = hhh("create", "Ann@example.com", "--role", "super_admin", stdin=f"{PASSWORD}\n")
 
     assert result.exit_code == 0
-    assert "Created ann@example.com, SUPER_ADMIN." in result.stdout
+    assert "Created ann@example.com, SUPER_ADMIN: may do everything." in result.stdout
     assert PASSWORD not in result.output
     assert ann(sqlite_database, settings, PASSWORD).role == Role.SUPER_ADMIN
+
+
+def test_who_is_made_without_a_role_is_told_to_be_a_member_who_may_do_nothing(
+    hhh: Hhh, sqlite_database: Database
+) -> None:
+    told = " ".join(hhh("create", "ann@example.com", stdin=f"{PASSWORD}\n").stdout.split())
+
+    assert "Created ann@example.com, MEMBER: may sign in, and do nothing about backups;" in told
+    assert "`hhh users set-role ann@example.com SUPER_ADMIN` changes that" in told
+    assert "MEMBER now: may sign in" in hhh("set-role", "ann@example.com", "MEMBER").stdout
 
 
 def test_no_option_takes_a_password(hhh: Hhh) -> None:

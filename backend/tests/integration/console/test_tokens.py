@@ -22,8 +22,15 @@ def make(
 ) -> Seen:
     """The answer to the form, filled in."""
     form = console.get("/new-token")
-    typed: dict[str, str | Sequence[str]] = {"name": name, "scopes": scopes, "lifetime": lifetime, "networks": networks}
-    return console.press(form, "Make the token", present_password=password, **typed)
+    return console.press(
+        form,
+        "Make the token",
+        name=name,
+        scopes=scopes,
+        lifetime=lifetime,
+        networks=networks,
+        present_password=password,
+    )
 
 
 def token_on(page: Seen) -> str:
