@@ -202,6 +202,15 @@ def test_the_modules_that_the_page_on_architecture_names_are_there() -> None:
     assert [name for name in sorted(named) if not (ROOT / "backend/src/hhh" / name).exists()] == []
 
 
+def test_the_page_on_architecture_has_every_service_in_its_place_once() -> None:
+    room = (DOCS / "architecture.md").read_text(encoding="utf-8").partition("## Where things are in `services/`")[2]
+    named = re.findall(r"`(\w+)`", room.partition("\n## ")[0])
+    services = ROOT / "backend/src/hhh/services"
+    packages = {path.parent.name for path in services.glob("*/__init__.py")}
+
+    assert sorted(named) == sorted({path.stem for path in services.glob("*.py")} - {"__init__"} | packages)
+
+
 @pytest.mark.parametrize("picture", sorted((DOCS / "img").glob("*.svg")), ids=lambda path: path.name)
 def test_a_picture_stands_alone_and_has_words_for_who_cannot_see_it(picture: Path) -> None:
     root = xml.dom.minidom.parse(str(picture)).documentElement
