@@ -42,8 +42,8 @@ from hhh.core.database import Database
 from hhh.core.version import PRODUCT_VERSION
 from hhh.jobs.runtime import Jobs
 from hhh.services.container import assemble
+from hhh.services.last_seen import LastSeen
 from hhh.web.install import install
-from hhh.web.last_seen import LastSeen
 from hhh.web.monitoring import Monitoring
 from hhh.web.sse import Feed
 

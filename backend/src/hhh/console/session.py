@@ -20,8 +20,7 @@ from hhh.services import auth
 from hhh.services.auth import Principal, SignedIn
 from hhh.web import cookies
 from hhh.web.csrf import CsrfTokens
-from hhh.web.last_seen import note_seen
-from hhh.web.session import access_token, refuse_without_second_factor, signed_in
+from hhh.web.session import access_token, note_seen, refuse_without_second_factor, signed_in
 from hhh.web.state import own_database, settings
 
 
@@ -71,7 +70,7 @@ def begin_session(request: Request, response: Response, signed_in: SignedIn) -> 
     """Hands a session out with an answer, and a CSRF token of it."""
     cookies.set_session(response, settings(request), signed_in)
     cookies.set_known_device(response, settings(request), signed_in.principal.id)
-    _hand_out_csrf_token(request, signed_in.principal.session_id)
+    _hand_out_csrf_token(request, signed_in.principal.credential_id)
 
 
 def end_session(request: Request, response: Response) -> None:

@@ -64,7 +64,7 @@ class Account:
         """
         confirm_password(self._database, self._settings, self._me, present)
         with self._database.transaction() as session:
-            users.set_password(session, email=self._me.email, password=new, keep=self._me.session_id)
+            users.set_password(session, email=self._me.email, password=new, keep=self._me.credential_id)
 
     def second_factor(self) -> SecondFactorState:
         """How far it is set up."""
@@ -96,7 +96,7 @@ class Account:
         def turn_on(session: Session, user: User) -> list[str] | None:
             codes = second_factor.confirm(session, self._settings, user, code, now=now)
             if codes is not None:
-                session_rows.end_all_of(session, user.id, but=self._me.session_id)
+                session_rows.end_all_of(session, user.id, but=self._me.credential_id)
             return codes
 
         return self._with_code(code, turn_on, now)
@@ -138,7 +138,7 @@ class Account:
     def end_other_sessions(self) -> int:
         """Ends all but this one; how many."""
         with self._database.transaction() as session:
-            ended = session_rows.end_all_of(session, self._me.id, but=self._me.session_id)
+            ended = session_rows.end_all_of(session, self._me.id, but=self._me.credential_id)
             if ended:
                 audit.record(session, Action.SESSION_END, self._me.email, detail={"sessions": ended})
         return ended

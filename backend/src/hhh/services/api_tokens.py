@@ -224,7 +224,7 @@ def _principal(token: ApiToken, owner: User) -> Principal:
         id=owner.id,
         email=owner.email,
         role=Role(owner.role),
-        session_id=token.id,
+        credential_id=token.id,
         scopes=scopes_of(token),
         second_factor=owner.totp_since is not None,
         seen_at=token.last_used_at,

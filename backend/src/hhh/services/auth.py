@@ -41,8 +41,8 @@ class Principal:
     id: str
     email: str
     role: Role
-    #: Of who is signed in; of a program with a token, the token's id.
-    session_id: str
+    #: Of what they came with: of the session of who is signed in, of the token of a program.
+    credential_id: str
     #: What a token may be used for; None: it is somebody who is signed in, and may do what their role may.
     scopes: frozenset[Scope] | None = None
     #: When they signed in; of a program nothing.
@@ -210,7 +210,7 @@ def _principal(user: User, user_session: UserSession) -> Principal:
         id=user.id,
         email=user.email,
         role=Role(user.role),
-        session_id=user_session.id,
+        credential_id=user_session.id,
         signed_in_at=user_session.created_at,
         second_factor=user.totp_since is not None,
         seen_at=user_session.last_seen_at,

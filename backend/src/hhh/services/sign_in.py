@@ -155,7 +155,7 @@ def confirm_password(
         InvalidCredentials: it is another one.
         RateLimited: too many were.
     """
-    source = Source(failure_rows.SESSION + principal.session_id, is_known=True)
+    source = Source(failure_rows.SESSION + principal.credential_id, is_known=True)
     counted = count_attempt(database, settings, email=principal.email, source=source, now=now or utcnow())
     with database.snapshot() as session:
         user = user_rows.get(session, principal.id)
@@ -194,7 +194,7 @@ def count_code(database: Database, settings: Settings, principal: Principal, cod
     Raises:
         RateLimited: too many were wrong.
     """
-    source = Source(failure_rows.SESSION + principal.session_id, is_known=True)
+    source = Source(failure_rows.SESSION + principal.credential_id, is_known=True)
     limits = CODES if second_factor.is_of_app(code) else PASSWORDS
     return count_attempt(database, settings, email=principal.email, source=source, now=now, limits=limits)
 
@@ -222,7 +222,9 @@ def _let_in(attempt: _Attempt, verified: User, code: str | None, better_hash: st
     if signed_in is None:
         attempt.record(Result.FAILED)
         raise _wrong()
-    log.info("signed in", email=verified.email, address=attempt.client.address, session=signed_in.principal.session_id)
+    log.info(
+        "signed in", email=verified.email, address=attempt.client.address, session=signed_in.principal.credential_id
+    )
     return signed_in
 
 

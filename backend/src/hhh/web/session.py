@@ -18,10 +18,10 @@ from hhh.core.errors import InvalidCredentials, ScopeMissing, SecondFactorMissin
 from hhh.models import Role, Scope
 from hhh.services import auth
 from hhh.services.auth import Principal
+from hhh.services.last_seen import LastSeen
 from hhh.services.tokens import AccessToken, AccessTokens
 from hhh.web import cookies
 from hhh.web.bearer import bearer_token
-from hhh.web.last_seen import note_seen
 from hhh.web.state import client_address, own_database, services, settings
 
 #: How the hint begins: by whether somebody is signed in, or else a token came.
@@ -156,6 +156,13 @@ def super_admin_in_person(admin: Annotated[Principal, Depends(super_admin)]) -> 
         SessionRequired: it is a token.
     """
     return current_user(admin)
+
+
+def note_seen(request: HTTPConnection, principal: Principal) -> None:
+    """Notes that what a request came with is used; a no-op in an application that keeps no such notes."""
+    last_seen: LastSeen | None = getattr(request.app.state, "last_seen", None)
+    if last_seen is not None:
+        last_seen.note(principal, client_address(request))
 
 
 CurrentCaller = Annotated[Principal, Depends(current_caller)]

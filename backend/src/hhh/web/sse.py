@@ -50,12 +50,12 @@ class Listener:
 
     Args:
         look: how its job was when it began.
-        session_id: whose stream it is.
+        credential_id: of the session or token whose stream it is.
     """
 
-    def __init__(self, look: Look, session_id: str) -> None:
+    def __init__(self, look: Look, credential_id: str) -> None:
         self.look = look
-        self.session_id = session_id
+        self.credential_id = credential_id
         self.is_over = False
         #: What sending to the client runs in.
         self.scope = anyio.CancelScope()
@@ -136,34 +136,36 @@ class Feed:
 
     async def _look(self, turn: anyio.CapacityLimiter) -> None:
         listeners = list(self._listeners)
-        jobs, sessions = {each.look.news.id for each in listeners}, {each.session_id for each in listeners}
-        looks, live = await anyio.to_thread.run_sync(self._look_at, jobs, sessions, limiter=turn)
+        jobs, credentials = {each.look.news.id for each in listeners}, {each.credential_id for each in listeners}
+        looks, live = await anyio.to_thread.run_sync(self._look_at, jobs, credentials, limiter=turn)
         for each in listeners:
             look = looks.get(each.look.news.id)
-            if look is None or each.session_id not in live:
+            if look is None or each.credential_id not in live:
                 each.end()
             else:
                 each.hear(look)
 
-    def _look_at(self, jobs: Collection[str], sessions: Collection[str]) -> tuple[Mapping[str, Look], Collection[str]]:
-        return self._following.looks(jobs), self._following.super_admins(sessions)
+    def _look_at(
+        self, jobs: Collection[str], credentials: Collection[str]
+    ) -> tuple[Mapping[str, Look], Collection[str]]:
+        return self._following.looks(jobs), self._following.super_admins(credentials)
 
 
 class EventStream(StreamingResponse):
-    """The answer with the events of one job, until it ends, or its client, session or process does.
+    """The answer with the events of one job, until it ends, or its client, its session or token, or the process does.
 
     Args:
         feed: of the process.
         look: how the job is now.
-        session_id: whose stream it is.
+        credential_id: of the session or token whose stream it is.
         heard: the id of the event that the client has heard last, if any.
     """
 
     media_type = "text/event-stream"
 
-    def __init__(self, feed: Feed, look: Look, *, session_id: str, heard: str | None) -> None:
+    def __init__(self, feed: Feed, look: Look, *, credential_id: str, heard: str | None) -> None:
         self._feed = feed
-        self._listener = Listener(look, session_id)
+        self._listener = Listener(look, credential_id)
         super().__init__(self._events(heard), headers=_HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's own
@@ -195,18 +197,18 @@ class EventStream(StreamingResponse):
                 return
 
 
-def event_stream(request: Request, look: Look, *, session_id: str, heard: str | None) -> Response:
+def event_stream(request: Request, look: Look, *, credential_id: str, heard: str | None) -> Response:
     """The events of a job.
 
     Args:
         request: asks for them.
         look: how the job is now.
-        session_id: of whoever asks.
+        credential_id: of the session or token that it came with.
         heard: `Last-Event-ID`. Whoever has heard the end is answered 204, after which no browser asks again.
     """
     if look.is_last and look.position == heard:
         return Response(status_code=204)
-    return EventStream(cast("Feed", request.app.state.feed), look, session_id=session_id, heard=heard)
+    return EventStream(cast("Feed", request.app.state.feed), look, credential_id=credential_id, heard=heard)
 
 
 def _event(look: Look, told: Look | None) -> str:

@@ -40,7 +40,7 @@ def test_a_token_stands_for_its_owner_until_it_is_revoked(own_database: Database
     token = made(tokens, networks=["192.0.2.0/24"])
 
     found = tokens.principal(token.token, address=HERE)
-    assert (found.id, found.email, found.role, found.session_id) == (owner.id, EMAIL, Role.SUPER_ADMIN, token.id)
+    assert (found.id, found.email, found.role, found.credential_id) == (owner.id, EMAIL, Role.SUPER_ADMIN, token.id)
     assert found.scopes == frozenset({Scope.BACKUP_READ, Scope.VERIFY_RUN})
     with pytest.raises(NetworkNotAllowed):
         tokens.principal(token.token, address="198.51.100.1")

@@ -212,9 +212,9 @@ def test_a_refresh_token_of_another_session_than_the_access_tokens_is_refused(si
     mine, other = sign_in(), sign_in()
 
     with pytest.raises(CsrfInvalid):
-        sign_in.refresh(mine.refresh_token, expected_session=other.principal.session_id)
+        sign_in.refresh(mine.refresh_token, expected_session=other.principal.credential_id)
 
-    refreshed = sign_in.refresh(mine.refresh_token, expected_session=mine.principal.session_id)
+    refreshed = sign_in.refresh(mine.refresh_token, expected_session=mine.principal.credential_id)
     assert sign_in.is_live(refreshed)
 
 
@@ -254,7 +254,7 @@ def test_no_session_is_carried_on_by_a_token_that_was_used_or_is_of_another_one(
 def test_no_session_is_carried_on_once_it_is_over(sign_in: SignIn) -> None:
     signed_out, expired = sign_in(), sign_in()
     with sign_in.database.transaction() as session:
-        auth.sign_out(session, session_id=signed_out.principal.session_id, refresh_token=None)
+        auth.sign_out(session, session_id=signed_out.principal.credential_id, refresh_token=None)
 
     with pytest.raises(SessionExpired):
         sign_in.carry_on(signed_out, token=signed_out.refresh_token)
@@ -267,7 +267,7 @@ def test_signing_out_ends_the_session_at_once_and_no_other(sign_in: SignIn) -> N
     by_id, by_token, other = sign_in(), sign_in(), sign_in()
 
     with sign_in.database.transaction() as session:
-        auth.sign_out(session, session_id=by_id.principal.session_id, refresh_token=None)
+        auth.sign_out(session, session_id=by_id.principal.credential_id, refresh_token=None)
         auth.sign_out(session, session_id=None, refresh_token=by_token.refresh_token)
         auth.sign_out(session, session_id=None, refresh_token=None)
 

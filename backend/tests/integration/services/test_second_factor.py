@@ -258,8 +258,8 @@ def test_setting_it_up_ends_the_sessions_that_a_password_began(own_database: Dat
     codes = account.confirm_second_factor(code_at(secret, datetime.now(UTC)))
 
     assert len(codes) == 10
-    assert [each.id for each in account.sessions()] == [mine.principal.session_id]
-    assert other.principal.session_id not in {each.id for each in account.sessions()}
+    assert [each.id for each in account.sessions()] == [mine.principal.credential_id]
+    assert other.principal.credential_id not in {each.id for each in account.sessions()}
     assert outcome(begin) is SecondFactorRequired
 
 

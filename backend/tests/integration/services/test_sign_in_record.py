@@ -43,8 +43,8 @@ def test_a_sign_in_and_a_sign_out_are_recorded_as_theirs(own_database: Database,
     signed_in = try_to_sign_in(own_database, settings, password=PASSWORD)
     assert signed_in is not None
     with acting(Actor(ActorKind.NOBODY, address="192.0.2.1")), own_database.transaction() as session:
-        auth.sign_out(session, session_id=signed_in.principal.session_id, refresh_token=signed_in.refresh_token)
-        auth.sign_out(session, session_id=signed_in.principal.session_id, refresh_token=None)
+        auth.sign_out(session, session_id=signed_in.principal.credential_id, refresh_token=signed_in.refresh_token)
+        auth.sign_out(session, session_id=signed_in.principal.credential_id, refresh_token=None)
 
     assert events(own_database) == [
         (EMAIL, "auth.sign-in", EMAIL, "done", "192.0.2.1"),

@@ -14,7 +14,7 @@ from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.models import Role, UserSession
-from hhh.web.last_seen import LastSeen
+from hhh.services.last_seen import LastSeen
 from support.second_factor import code_at, with_second_factor
 from support.sign_in import EMAIL, LOGIN, PASSWORD, TRIGGER, make_user, sign_in, web_app
 from support.waiting import wait_until

@@ -66,8 +66,8 @@ class Client:
 class Bench:
     """One backup, a super admin who is signed in, and a feed."""
 
-    def __init__(self, services: Services, session_id: str, backup_id: str) -> None:
-        self.services, self.session_id, self.backup_id = services, session_id, backup_id
+    def __init__(self, services: Services, credential_id: str, backup_id: str) -> None:
+        self.services, self.credential_id, self.backup_id = services, credential_id, backup_id
         self.is_stopping = False
         self.feed = self.new_feed()
 
@@ -86,7 +86,7 @@ class Bench:
         self, *, heard: str | None = None, look: Look | None = None, reads: bool = True, feed: Feed | None = None
     ) -> AsyncIterator[tuple[Client, "asyncio.Task[None]"]]:
         client = Client(reads=reads)
-        stream = EventStream(feed or self.feed, look or self.look(), session_id=self.session_id, heard=heard)
+        stream = EventStream(feed or self.feed, look or self.look(), credential_id=self.credential_id, heard=heard)
         task = asyncio.create_task(stream({"type": "http"}, client.receive, client.send))
         try:
             yield client, task
@@ -109,7 +109,7 @@ def bench(tmp_path: Path, sqlite_database: Database, settings: Settings) -> Iter
     )
     with working(services) as worker:
         backup_id = worker.create(services.backups.request("source"))
-        yield Bench(services, signed_in.principal.session_id, backup_id)
+        yield Bench(services, signed_in.principal.credential_id, backup_id)
 
 
 def test_a_stream_tells_every_change_and_ends_with_the_job(bench: Bench) -> None:
@@ -155,7 +155,7 @@ def test_who_comes_back_hears_at_once_what_is_newer_and_nothing_else(bench: Benc
 def test_who_has_heard_the_end_is_told_not_to_come_back(bench: Bench) -> None:
     bench.change(state=JobState.SUCCESS)
     request = Request({"type": "http"})
-    answer = event_stream(request, bench.look(), session_id=bench.session_id, heard=bench.look().position)
+    answer = event_stream(request, bench.look(), credential_id=bench.credential_id, heard=bench.look().position)
     assert (answer.status_code, answer.body) == (204, b"")
 
 
@@ -205,7 +205,7 @@ def test_a_stream_ends_with_its_session(bench: Bench) -> None:
         async with bench.streaming() as (client, task):
             await client.wait_for(lambda each: bool(each.events))
             with bench.services.database.transaction() as session:
-                auth.sign_out(session, session_id=bench.session_id, refresh_token=None)
+                auth.sign_out(session, session_id=bench.credential_id, refresh_token=None)
             await ended(task)
 
     asyncio.run(run())
@@ -213,14 +213,14 @@ def test_a_stream_ends_with_its_session(bench: Bench) -> None:
 
 def test_a_stream_ends_with_its_token(bench: Bench) -> None:
     tokens = ApiTokens(bench.services.database)
-    bench.session_id = tokens.create(EMAIL, TokenRequest(name="ci", scopes=[Scope.BACKUP_READ])).id
+    bench.credential_id = tokens.create(EMAIL, TokenRequest(name="ci", scopes=[Scope.BACKUP_READ])).id
 
     async def run() -> None:
         async with bench.streaming() as (client, task):
             await client.wait_for(lambda each: bool(each.events))
             bench.change(progress={"stage": "half"})
             await client.wait_for(lambda each: len(each.events) > 1)
-            tokens.revoke(bench.session_id)
+            tokens.revoke(bench.credential_id)
             await ended(task)
 
     asyncio.run(run())

@@ -111,7 +111,7 @@ def end_other_sessions(own: Own) -> Response:
 def end_one_session(request: Request, session_id: str, user: PageUser, own: Own) -> Response:
     """Ends one session; where it is this one, that is a sign-out."""
     own.end_session(session_id)
-    if session_id != user.session_id:
+    if session_id != user.credential_id:
         return redirect(ACCOUNT, done="session-ended")
     response = redirect(SIGN_IN, done="signed-out")
     end_session(request, response)

@@ -40,7 +40,7 @@ def shown_sessions(rows: Sequence[UserSession], user: Principal) -> list[ShownSe
             row.address or "Not noted",
             row.created_at,
             row.last_seen_at,
-            row.id == user.session_id,
+            row.id == user.credential_id,
         )
         for row in rows
     ]

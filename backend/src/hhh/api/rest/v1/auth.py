@@ -91,7 +91,7 @@ def health(request: Request, response: Response) -> HealthResponse:
 
 def _signed_in(request: Request, response: Response, signed_in: SignedIn) -> UserResponse:
     cookies.set_session(response, settings(request), signed_in)
-    _hand_out_csrf(request, response, signed_in.principal.session_id)
+    _hand_out_csrf(request, response, signed_in.principal.credential_id)
     return _user(signed_in.principal)
 
 

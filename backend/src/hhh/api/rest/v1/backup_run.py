@@ -25,7 +25,7 @@ async def events(
 ) -> Response:
     """Follows a backup to its end, by Server-Sent Events: `state`, `progress`, and last `end`."""
     look = await run_in_threadpool(services(request).following.look, JobKind.BACKUP, backup_id)
-    return event_stream(request, look, session_id=asker.session_id, heard=last_event_id)
+    return event_stream(request, look, credential_id=asker.credential_id, heard=last_event_id)
 
 
 @router.post("/{backup_id}/cancel", dependencies=_RUN, status_code=202)

@@ -69,7 +69,7 @@ async def events(
 ) -> Response:
     """Follows a restore to its end, by Server-Sent Events: `state`, `progress`, and last `end`."""
     look = await run_in_threadpool(services(request).following.look, JobKind.RESTORE, restore_id)
-    return event_stream(request, look, session_id=asker.session_id, heard=last_event_id)
+    return event_stream(request, look, credential_id=asker.credential_id, heard=last_event_id)
 
 
 def _accepted(response: Response, restore_id: str) -> AcceptedRestore:

@@ -75,7 +75,7 @@ async def events(
     One that is inconclusive ends as `failed`; its resource says why.
     """
     look = await run_in_threadpool(services(request).following.look, JobKind.VERIFY, verification_id)
-    return event_stream(request, look, session_id=asker.session_id, heard=last_event_id)
+    return event_stream(request, look, credential_id=asker.credential_id, heard=last_event_id)
 
 
 def _accepted(response: Response, verification_id: str, status: str) -> AcceptedVerification:

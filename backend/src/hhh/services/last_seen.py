@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import structlog
-from starlette.requests import HTTPConnection
 
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
@@ -15,7 +14,6 @@ from hhh.core.errors import HHHError
 from hhh.repositories import api_tokens as token_rows
 from hhh.repositories import sessions as session_rows
 from hhh.services.auth import Principal
-from hhh.web.state import client_address
 
 #: What is used all the time is written down so often.
 INTERVAL = timedelta(minutes=5)
@@ -37,13 +35,13 @@ class LastSeen:
         self._lock = threading.Lock()
 
     def note(self, principal: Principal, address: str) -> None:
-        """Has it written that a session or token is used now, if that was not written lately."""
+        """Has it written that a session or token is used now, from that address, if that was not written lately."""
         if principal.seen_at is not None and utcnow() - principal.seen_at < INTERVAL:
             return
         with self._lock:
-            if self._closed or principal.session_id in self._waiting or len(self._waiting) >= _MOST_WAITING:
+            if self._closed or principal.credential_id in self._waiting or len(self._waiting) >= _MOST_WAITING:
                 return
-            self._waiting.add(principal.session_id)
+            self._waiting.add(principal.credential_id)
             self._thread.submit(self._write, principal, address)
 
     def close(self) -> None:
@@ -53,7 +51,7 @@ class LastSeen:
         self._thread.shutdown(cancel_futures=True)
 
     def _write(self, principal: Principal, address: str) -> None:
-        now, identifier = utcnow(), principal.session_id
+        now, identifier = utcnow(), principal.credential_id
         try:
             with self._database.transaction() as session:
                 if principal.scopes is None:
@@ -65,10 +63,3 @@ class LastSeen:
         finally:
             with self._lock:
                 self._waiting.discard(identifier)
-
-
-def note_seen(request: HTTPConnection, principal: Principal) -> None:
-    """Notes that what a request came with is used; a no-op in an application that keeps no such notes."""
-    last_seen: LastSeen | None = getattr(request.app.state, "last_seen", None)
-    if last_seen is not None:
-        last_seen.note(principal, client_address(request))
