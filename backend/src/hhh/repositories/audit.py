@@ -7,13 +7,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from sqlalchemy import Select, Table, func, insert, or_, select
+from sqlalchemy import Select, Table, func, insert, or_, select, text
 from sqlalchemy.orm import Session
 
 from hhh.models import Action, AuditEvent, AuditHead, Result
 
 #: Events that are read at once where all are: a log may be larger than the memory.
-_BATCH = 1000
+BATCH = 1000
+#: The triggers of the log, as migration 0007 makes them, and how to see which are there.
+_RULES = {
+    "sqlite": (
+        "audit_events_no_update",
+        "audit_events_no_delete",
+        "audit_events_in_order",
+        "audit_events_move_head",
+        "audit_head_forwards",
+        "audit_head_no_delete",
+    ),
+    "postgresql": ("audit_events_no_change", "audit_events_in_order", "audit_head_forwards", "audit_head_no_delete"),
+}
+_TRIGGERS_THERE = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D' "
+    "AND tgrelid IN ('audit_events'::regclass, 'audit_head'::regclass)",
+}
 _TABLE = cast("Table", AuditEvent.__table__)
 _COLUMNS = tuple(_TABLE.columns.keys())
 
@@ -31,6 +48,17 @@ class Head:
 
 #: Where the first event follows on.
 NO_EVENT = Head(0, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the database has of the log."""
+
+    events: int
+    #: Rows with an end of the chain: one.
+    heads: int
+    #: The triggers that keep the log as it is, and are not there.
+    missing_rules: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +88,19 @@ def head(session: Session) -> Head:
 
 
 def _head(session: Session, query: Select[int, str]) -> Head:
-    # Somebody may have taken it away: what is there then does not follow on this, which is told.
+    # Somebody may have taken it away, or put something else there: then nothing follows on this, which is told.
     found = session.execute(query).first()
-    return Head(*found) if found is not None else NO_EVENT
+    return Head(*found) if found is not None and isinstance(found.seq, int) else NO_EVENT
+
+
+def kept(session: Session) -> Kept:
+    """What the database has of the log, however it came there. It counts all events: slow where there are many."""
+    there = frozenset(session.scalars(text(_TRIGGERS_THERE[dialect := session.get_bind().dialect.name])))
+    return Kept(
+        events=session.scalar(select(func.count()).select_from(AuditEvent)) or 0,
+        heads=session.scalar(select(func.count()).select_from(AuditHead)) or 0,
+        missing_rules=tuple(name for name in _RULES[dialect] if name not in there),
+    )
 
 
 def add(session: Session, events: Sequence[AuditEvent]) -> None:
@@ -91,6 +129,11 @@ def get(session: Session, seq: int) -> AuditEvent | None:
     return session.get(AuditEvent, seq)
 
 
+def hash_of(session: Session, seq: int) -> str | None:
+    """The hash of the event of that number."""
+    return session.scalar(select(AuditEvent.hash).where(AuditEvent.seq == seq))
+
+
 def newest(session: Session, wanted: Filter, *, before: int | None, limit: int) -> Sequence[AuditEvent]:
     """Events, the newest first; those before a number, where one is given."""
     query = _filtered(wanted).order_by(AuditEvent.seq.desc()).limit(limit)
@@ -99,10 +142,14 @@ def newest(session: Session, wanted: Filter, *, before: int | None, limit: int) 
     return session.scalars(query).all()
 
 
-def batch(session: Session, wanted: Filter, *, after: int, until: int) -> Sequence[AuditEvent]:
+def batch(
+    session: Session, wanted: Filter, *, after: int, until: int | None = None, limit: int = BATCH
+) -> Sequence[AuditEvent]:
     """The next events behind a number and up to another, the oldest first; none: that were all."""
-    query = _filtered(wanted).where(AuditEvent.seq > after, AuditEvent.seq <= until)
-    return session.scalars(query.order_by(AuditEvent.seq).limit(_BATCH)).all()
+    query = _filtered(wanted).where(AuditEvent.seq > after)
+    if until is not None:
+        query = query.where(AuditEvent.seq <= until)
+    return session.scalars(query.order_by(AuditEvent.seq).limit(limit)).all()
 
 
 def _filtered(wanted: Filter) -> Select[AuditEvent]:

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from hhh.core import signing
 from hhh.core.errors import InvalidInput
-from hhh.repositories.audit import NO_EVENT, Head
+from hhh.core.text import counted, listed
+from hhh.repositories.audit import NO_EVENT, Head, Kept
 from hhh.schemas.audit import AuditVerdict
 
 #: What is signed begins with this: the key signs manifests and reports as well.
@@ -88,7 +89,11 @@ class Chain:
     gap: Break | None = None
 
     def first_break(self, events: Iterable[Event]) -> Break | None:
-        """Goes on with events in the order of their numbers, up to the first one that is not as it should be."""
+        """Goes on with events in the order of their numbers, up to the first one that is not as it should be.
+
+        Raises:
+            TypeError: the next one holds what is none of its values.
+        """
         for event in events:
             if (reason := self._reason_against(event)) is not None:
                 return reason
@@ -96,19 +101,41 @@ class Chain:
             self.checked += 1
         return None
 
-    def broken_end(self, head: Head | None) -> Break | None:
-        """What is wrong with the end of the chain.
+    def broken_end(self, head: Head, kept: Kept | None = None) -> Break | None:
+        """What is wrong with the end of the chain, and with how the database keeps it.
 
         Args:
-            head: where it ends by what is kept beside it; None: nothing is.
+            head: where it ends by what is kept beside it.
+            kept: of a chain that was checked from its first event on.
         """
-        if head is not None and head.seq > self.head.seq:
+        return self._cut(head) or (self._ill_kept(kept) if kept is not None else None)
+
+    def _cut(self, head: Head) -> Break | None:
+        if head.seq > self.head.seq:
             return Break(self.head.seq + 1, f"the last events, up to {head.seq}, are missing")
-        if head is not None and head != self.head:
+        if head != self.head:
             return Break(self.head.seq, f"the end of the chain is noted as {head}, which is another")
         for noted in self.noted:
             if noted.seq > self.head.seq:
                 return Break(self.head.seq + 1, f"the last events, up to {noted.seq}, which you noted, are missing")
+        return None
+
+    def unreadable(self) -> Break:
+        """The next event can't even be read."""
+        return Break(self.head.seq + 1, "what stands there was never written by the service")
+
+    def _ill_kept(self, kept: Kept) -> Break | None:
+        if kept.heads != 1:
+            return Break(self.head.seq, "what notes the end of the chain is missing, or there twice")
+        if kept.events != self.checked:
+            more = counted(kept.events - self.checked, "row", "rows")
+            return Break(self.head.seq, f"{more} of the log have no number, so that they are no part of the chain")
+        if kept.missing_rules:
+            return Break(
+                self.head.seq,
+                "the events hold, but somebody has taken away what keeps them from being changed: the triggers "
+                f"{listed(kept.missing_rules)} of the database",
+            )
         return None
 
     def _reason_against(self, event: Event) -> Break | None:
@@ -136,7 +163,9 @@ class Chain:
             return Break(event.seq, "it is not signed")
         if not is_genuine(event, self.keys):
             return Break(
-                event.seq, "no key that is trusted here has signed it: it was forged, or by an older key of yours"
+                event.seq,
+                "no key that is trusted here has signed it: it was forged, or is another installation's, or an older "
+                "key of yours has signed it, which HHH_TRUSTED_KEYS has to name",
             )
         return None
 

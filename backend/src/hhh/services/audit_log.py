@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection, Iterator
+
+from sqlalchemy.exc import DataError
 
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import InvalidInput
+from hhh.core.errors import DatabaseUnavailable, InvalidInput
 from hhh.models import Action, AuditEvent
 from hhh.repositories import audit as rows
 from hhh.repositories.audit import NO_EVENT, Filter, Head
@@ -28,6 +31,8 @@ from hhh.services.trust import trusted_keys
 
 #: No event has a smaller number, also where somebody put one there.
 _BEFORE_ALL = -(2**63)
+#: What reading a row raises that holds what no column of it may: SQLite takes anything, PostgreSQL any year.
+_FOREIGN = (ValueError, TypeError, AttributeError, DataError)
 #: Digits that a number of an event may have.
 _MOST_DIGITS = 18
 _SUBJECT = "audit log"
@@ -51,14 +56,17 @@ class AuditLog:
 
         Raises:
             InvalidInput: the cursor is none that a page handed out.
+            DatabaseUnavailable: somebody has put what is no event among them.
         """
         before = _decoded(asked.cursor) if asked.cursor else None
-        with self._database.snapshot() as session:
-            head = rows.head(session)
-            found = rows.newest(session, wanted(asked), before=before, limit=asked.limit + 1)
-        shown = found[: asked.limit]
+        with _readable():
+            with self._database.snapshot() as session:
+                head = rows.head(session)
+                found = rows.newest(session, wanted(asked), before=before, limit=asked.limit + 1)
+            shown = found[: asked.limit]
+            items = [resource(event) for event in shown]
         return AuditPage(
-            items=[resource(event) for event in shown],
+            items=items,
             next_cursor=str(shown[-1].seq) if len(found) > len(shown) else None,
             head=AuditHeadResource(seq=head.seq, hash=head.hash),
         )
@@ -78,38 +86,59 @@ class AuditLog:
         Args:
             noted: ends that the chain had, as somebody noted them elsewhere.
         """
-        return self._checked(Chain(trusted_keys(self._settings, self._identity), noted=noted), after=_BEFORE_ALL)
+        chain = Chain(trusted_keys(self._settings, self._identity), noted=noted)
+        return self._checked(chain, after=_BEFORE_ALL, whole=True)
 
     def verify_newest(self, count: int) -> AuditVerdict:
         """As `verify`, of the newest events alone: quick however long the log is."""
         with self._database.snapshot() as session:
-            before = rows.get(session, rows.head(session).seq - count)
-        head = Head(before.seq, before.hash) if before is not None else NO_EVENT
-        after = before.seq if before is not None else _BEFORE_ALL
-        return self._checked(Chain(trusted_keys(self._settings, self._identity), head=head), after=after)
+            seq = rows.head(session).seq - count
+            hashed = rows.hash_of(session, seq)
+        head, after = (Head(seq, hashed), seq) if hashed is not None else (NO_EVENT, _BEFORE_ALL)
+        return self._checked(Chain(trusted_keys(self._settings, self._identity), head=head), after=after, whole=False)
 
     def _lines(self, asked: AuditFilter, narrowed: dict[str, str]) -> Iterator[bytes]:
         head, after, count = self.head(), _BEFORE_ALL, 0
         while True:
-            with self._database.snapshot() as session:
+            with _readable(), self._database.snapshot() as session:
                 found = rows.batch(session, wanted(asked), after=after, until=head.seq)
+                lines = [f"{resource(event).model_dump_json()}\n".encode() for event in found]
             if not found:
                 break
-            for event in found:
-                yield f"{resource(event).model_dump_json()}\n".encode()
+            yield from lines
             after, count = found[-1].seq, count + len(found)
         yield last_line(self._identity.signing_key, count, head, narrowed, utcnow())
 
-    def _checked(self, chain: Chain, *, after: int) -> AuditVerdict:
+    def _checked(self, chain: Chain, *, after: int, whole: bool) -> AuditVerdict:
+        limit = rows.BATCH
         while True:
-            with self._database.snapshot() as session:
-                # Before the events: what is recorded meanwhile is among them, and comes with the next ones.
-                head = rows.head(session)
-                found = rows.batch(session, Filter(), after=after, until=2**63 - 1)
-            broken = chain.first_break(found) if found else chain.broken_end(head)
+            try:
+                with self._database.snapshot() as session:
+                    # Before the events: what is recorded meanwhile is among them, and comes with the next ones.
+                    head = rows.head(session)
+                    found = rows.batch(session, Filter(), after=after, limit=limit)
+                    kept = rows.kept(session) if whole and not found else None
+                broken = chain.first_break(found) if found else chain.broken_end(head, kept)
+            except _FOREIGN:
+                if limit == 1:
+                    return verdict(chain, chain.unreadable())
+                after, limit = chain.head.seq if chain.checked else after, 1  # one by one: which it is
+                continue
             if broken is not None or not found:
                 return verdict(chain, broken)
             after = found[-1].seq
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Tells of events that the service never wrote, e.g. of a moment that is none, instead of failing by them."""
+    try:
+        yield
+    except _FOREIGN as error:
+        raise DatabaseUnavailable(
+            "The audit log holds what the service never wrote there, and can't be told",
+            hint="somebody has changed it: `hhh audit verify` says where",
+        ) from error
 
 
 def wanted(asked: AuditFilter) -> Filter:

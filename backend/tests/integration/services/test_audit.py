@@ -25,6 +25,7 @@ from hhh.services.audit_chain import event_hash, parse_head, signed_message
 from hhh.services.audit_file import check_file
 from hhh.services.audit_log import AuditLog
 from hhh.services.installation import Identity
+from support.audit_owner import cut, run, without_rules
 
 ANN = Actor(ActorKind.USER, "ann@example.com", address="192.0.2.7", request_id="request-1")
 _OTHERS = [name for name in AuditEvent.__table__.columns.keys() if name != "seq"]  # noqa: SIM118  not a dict
@@ -34,12 +35,16 @@ NIGHTLY = Actor(ActorKind.SCHEDULE, "a-schedule")
 @pytest.fixture
 def log(own_database: Database, settings: Settings) -> AuditLog:
     """The log of an installation, with five events."""
-    identity = Identity(settings, own_database)
-    audit.sign_with(own_database, identity)
+    return filled(own_database, settings)
+
+
+def filled(database: Database, settings: Settings) -> AuditLog:
+    identity = Identity(settings, database)
+    audit.sign_with(database, identity)
     for number in range(1, 6):
         with acting(ANN if number % 2 else NIGHTLY):
-            audit.record_alone(own_database, Action.BACKUP, f"backup-{number}", target="shop", detail={"é": number})
-    return AuditLog(settings, own_database, identity)
+            audit.record_alone(database, Action.BACKUP, f"backup-{number}", target="shop", detail={"é": number})
+    return AuditLog(settings, database, identity)
 
 
 @pytest.fixture
@@ -52,25 +57,6 @@ def event(database: Database, seq: int) -> AuditEvent:
         found = rows.get(session, seq)
     assert found is not None
     return found
-
-
-def run(database: Database, *statements: str) -> None:
-    with database.transaction() as session:
-        for statement in statements:
-            session.execute(text(statement))
-
-
-def take_triggers_away(database: Database) -> None:
-    """What somebody has to do first who changes the log."""
-    if database.file is None:
-        run(database, *(f"ALTER TABLE {name} DISABLE TRIGGER ALL" for name in ("audit_events", "audit_head")))
-        return
-    with database.snapshot() as session:
-        names = session.scalars(
-            text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name LIKE 'audit%'")
-        ).all()
-    assert len(names) == 6
-    run(database, *(f"DROP TRIGGER {name}" for name in names))
 
 
 def test_what_was_written_is_read_back_as_it_was_hashed(own_database: Database, log: AuditLog) -> None:
@@ -140,6 +126,9 @@ def put_one_in(database: Database) -> None:
 
 
 _CHANGED = "what it says was changed: its hash is another"
+_NEVER_WRITTEN = "what stands there was never written by the service"
+#: PostgreSQL takes it as a moment, and SQLite anything.
+_NEVER = "infinity"
 
 
 @pytest.mark.parametrize(
@@ -164,13 +153,16 @@ _CHANGED = "what it says was changed: its hash is another"
         (lambda database: run(database, "DELETE FROM audit_events WHERE seq > 3"), 4, "the last events, up to 5"),
         (lambda database: run(database, "DELETE FROM audit_events"), 1, "the last events, up to 5"),
         (lambda database: run(database, "UPDATE audit_head SET seq = 4"), 5, "noted as 4:"),
+        (lambda database: run(database, "DELETE FROM audit_head"), 5, "noted as 0:, which is another"),
+        (lambda database: run(database, "DELETE FROM audit_events", "DELETE FROM audit_head"), 0, "is missing"),
+        (lambda database: run(database, f"UPDATE audit_events SET at = '{_NEVER}' WHERE seq = 3"), 3, _NEVER_WRITTEN),
     ],
 )
 def test_each_way_to_change_the_log_is_told_with_its_place(
     own_database: Database, log: AuditLog, tamper: Callable[[Database], None], seq: int, said: str
 ) -> None:
-    take_triggers_away(own_database)
-    tamper(own_database)
+    with without_rules(own_database):
+        tamper(own_database)
 
     found = log.verify()
 
@@ -178,19 +170,42 @@ def test_each_way_to_change_the_log_is_told_with_its_place(
     assert said in (found.reason or "")
 
 
-def cut(database: Database, *, after: int) -> None:
-    """The end of the log, and what tells of it, cut off."""
-    last = event(database, after)
-    run(
-        database,
-        f"DELETE FROM audit_events WHERE seq > {after}",
-        f"UPDATE audit_head SET seq = {after}, hash = '{last.hash}'",
-    )
+@pytest.mark.parametrize("seq", ["'abc'", "2.5", "NULL"])
+def test_a_row_that_only_sqlite_takes_is_told(sqlite_database: Database, settings: Settings, seq: str) -> None:
+    log = filled(sqlite_database, settings)
+    run(sqlite_database, "CREATE TABLE loose AS SELECT * FROM audit_events")
+    with without_rules(sqlite_database):
+        run(
+            sqlite_database,
+            "DROP TABLE audit_events",
+            "ALTER TABLE loose RENAME TO audit_events",
+            f"INSERT INTO audit_events SELECT {seq}, {', '.join(_OTHERS)} FROM audit_events WHERE seq = 2",
+        )
+
+    assert not log.verify().ok
+    with pytest.raises(DatabaseUnavailable, match="`hhh audit verify` says where"):
+        log.page(AuditQuery())
+
+
+def test_triggers_that_were_taken_away_are_told_also_of_a_log_that_holds(own_database: Database, log: AuditLog) -> None:
+    with without_rules(own_database):
+        found = log.verify()
+
+    assert not found.ok
+    assert "the events hold, but somebody has taken away" in (found.reason or "")
+    assert log.verify().ok
+
+
+def test_nothing_is_done_that_the_log_can_not_tell_of(own_database: Database, log: AuditLog) -> None:
+    with without_rules(own_database):
+        run(own_database, "DELETE FROM audit_events WHERE seq > 3", "UPDATE audit_head SET seq = 1")
+
+    with pytest.raises(DatabaseUnavailable, match="The audit log can't be gone on with"):
+        audit.record_alone(own_database, Action.BACKUP, "x")
 
 
 def test_a_tail_that_was_cut_off_with_the_head_is_told_by_a_noted_head(own_database: Database, log: AuditLog) -> None:
     noted = parse_head(str(log.head()))
-    take_triggers_away(own_database)
     cut(own_database, after=3)
 
     assert log.verify().ok  # the database alone can't tell it
@@ -215,8 +230,8 @@ def write_anew(database: Database, key: SigningKey, *, subject: str) -> None:
 def test_who_writes_to_the_database_alone_makes_no_chain_anew(
     own_database: Database, log: AuditLog, tmp_path: Path
 ) -> None:
-    take_triggers_away(own_database)
-    write_anew(own_database, load_or_make(tmp_path / "another.key"), subject="backup-of-another")
+    with without_rules(own_database):
+        write_anew(own_database, load_or_make(tmp_path / "another.key"), subject="backup-of-another")
 
     found = log.verify()
 
@@ -228,8 +243,8 @@ def test_who_has_the_key_as_well_is_found_by_a_noted_head(
     own_database: Database, log: AuditLog, key: SigningKey
 ) -> None:
     noted = log.head()
-    take_triggers_away(own_database)
-    write_anew(own_database, key, subject="backup-of-another")
+    with without_rules(own_database):
+        write_anew(own_database, key, subject="backup-of-another")
 
     assert log.verify().ok
     assert log.verify([noted]).reason == "its hash is not the one that you noted: the chain was written anew"

@@ -17,9 +17,8 @@ from hhh.services.audit_chain import parse_head
 from hhh.services.audit_noted import noted_everywhere
 from hhh.services.container import Services
 from hhh.services.doctor_audit import audit_log
+from support.audit_owner import cut
 from support.local_services import services_with_a_target
-
-_TRIGGERS = ("audit_events_no_delete", "audit_head_forwards")
 
 
 @pytest.fixture
@@ -39,19 +38,6 @@ def compared(services: Services) -> Sequence[AuditEndVerdict]:
     ]
 
 
-def cut(services: Services, *, after: int) -> None:
-    """The tail and what tells of it, by somebody who owns the database."""
-    dropped = [f"DROP TRIGGER {name}" for name in _TRIGGERS]
-    last = f"(SELECT hash FROM audit_events WHERE seq = {after})"
-    with services.database.transaction() as session:
-        for statement in (
-            *dropped,
-            f"DELETE FROM audit_events WHERE seq > {after}",
-            f"UPDATE audit_head SET seq = {after}, hash = {last}",
-        ):
-            session.execute(text(statement))
-
-
 def test_a_backup_of_the_own_database_notes_where_the_log_ended_as_it_began(services: Services) -> None:
     in_catalogue, in_store = compared(services)
 
@@ -64,7 +50,7 @@ def test_a_backup_of_the_own_database_notes_where_the_log_ended_as_it_began(serv
 
 
 def test_a_tail_that_was_cut_off_is_told_by_them_though_the_log_is_whole(services: Services) -> None:
-    cut(services, after=3)
+    cut(services.database, after=3)
     assert services.audit_log.verify().ok
 
     told = compared(services)
@@ -75,7 +61,7 @@ def test_a_tail_that_was_cut_off_is_told_by_them_though_the_log_is_whole(service
 
 
 def test_the_store_tells_it_where_the_catalogue_was_cleaned_as_well(services: Services) -> None:
-    cut(services, after=3)
+    cut(services.database, after=3)
     with services.database.transaction() as session:
         session.execute(text("DELETE FROM backup_copies"))
         session.execute(text("DELETE FROM backup_log"))
@@ -87,7 +73,7 @@ def test_the_store_tells_it_where_the_catalogue_was_cleaned_as_well(services: Se
 
 
 def test_a_log_that_went_on_from_an_older_state_is_told(services: Services) -> None:
-    cut(services, after=3)
+    cut(services.database, after=3)
     for number in range(9):
         audit.record_alone(services.database, Action.VERIFY, f"anew-{number}")
     assert services.audit_log.verify().ok
@@ -96,7 +82,7 @@ def test_a_log_that_went_on_from_an_older_state_is_told(services: Services) -> N
 
 
 def test_what_a_restore_of_the_own_database_lost_is_told_and_no_trouble(services: Services) -> None:
-    cut(services, after=3)
+    cut(services.database, after=3)
     audit.record_alone(services.database, Action.RESTORE, "app", target="app", detail={"recovered": True})
 
     told = compared(services)
