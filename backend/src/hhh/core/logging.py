@@ -42,6 +42,17 @@ _SECRET_TEXTS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bhhh_[\w-]{43}"), MASK),
     (re.compile(r"\$argon2id?\$\S+"), MASK),
 )
+#: What every line goes through, whoever wrote it.
+_FORM: tuple[Processor, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+    structlog.processors.format_exc_info,
+    structlog.processors.UnicodeDecoder(),
+)
 
 
 def configure(
@@ -56,28 +67,7 @@ def configure(
         told: events that whoever sits in front of the process is told without a log; they are written only where they
             hold more: a traceback, or what was left behind.
     """
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-        structlog.processors.UnicodeDecoder(),
-    ]
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                _keep_foreign,
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                mask_secrets,
-                _renderer(environment, handler.stream),
-            ],
-        )
-    )
+    handler = _handler(environment, stream or sys.stderr)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
@@ -85,10 +75,10 @@ def configure(
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     structlog.configure(
         processors=[
-            functools.partial(_keep, shared),
+            _keep,
             structlog.stdlib.filter_by_level,
             functools.partial(_drop_told, told),
-            *shared,
+            *_FORM,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -114,11 +104,28 @@ def mask(text: str) -> str:
     return text
 
 
-def _keep(form: Sequence[Processor], logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+def _handler(environment: str, stream: TextIO) -> logging.Handler:
+    """Writes what this service logs, and what the libraries do."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_FORM,
+            processors=[
+                _keep_foreign,
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                mask_secrets,
+                _renderer(environment, stream),
+            ],
+        )
+    )
+    return handler
+
+
+def _keep(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Keeps a line for the job that it is of, also where the process does not write it."""
     if (lines := lines_for(event)) is not None and method != "debug":
         line: Any = dict(event)
-        for processor in form:
+        for processor in _FORM:
             line = processor(logger, method, line)
         lines.add(mask_secrets(logger, method, line))
     return event

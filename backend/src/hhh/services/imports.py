@@ -22,6 +22,7 @@ from hhh.engines.base import EngineKind, Workplace
 from hhh.models import Action
 from hhh.repositories import backups as rows
 from hhh.services import audit, catalogue, storing
+from hhh.services.catalogue import Outcome
 from hhh.services.foreign_files import ForeignFile
 from hhh.services.installation import Identity
 from hhh.services.policies import PolicyService
@@ -105,22 +106,7 @@ class Imports:
         def write() -> None:
             nonlocal refused
             try:
-                with self._database.transaction() as session:
-                    catalogue.begin(
-                        session,
-                        manifest.backup_id,
-                        target=manifest.target,
-                        created_at=manifest.created_at,
-                        backup_file=manifest.backup_file,
-                    )
-                    catalogue.finish(session, manifest.backup_id, outcome)
-                    audit.record(
-                        session,
-                        Action.BACKUP_IMPORT,
-                        manifest.backup_id,
-                        target=manifest.target,
-                        detail={"file": manifest.backup_file, "bytes": outcome.stored_size},
-                    )
+                self._write_success(manifest, outcome)
             except IntegrityError:
                 refused = True
                 raise DatabaseUnavailable(
@@ -133,11 +119,16 @@ class Imports:
             publication,
             write,
             is_recorded=lambda: self._is_recorded(manifest.backup_id, refused=refused),
-            uncertain=lambda error: DatabaseUnavailable(
-                f"It is stored, and whether it is in the catalogue is not known: {error}",
-                hint="`hhh catalogue rebuild` adds it if it is not",
-            ),
+            uncertain=_uncertain,
         )
+
+    def _write_success(self, manifest: Manifest, outcome: Outcome) -> None:
+        backup_id, target, file = manifest.backup_id, manifest.target, manifest.backup_file
+        with self._database.transaction() as session:
+            catalogue.begin(session, backup_id, target=target, created_at=manifest.created_at, backup_file=file)
+            catalogue.finish(session, backup_id, outcome)
+            detail = {"file": file, "bytes": outcome.stored_size}
+            audit.record(session, Action.BACKUP_IMPORT, backup_id, target=target, detail=detail)
 
     def _is_recorded(self, backup_id: str, *, refused: bool) -> bool | None:
         try:
@@ -148,3 +139,10 @@ class Imports:
             return None
         # On a server, a commit whose connection was lost may still come; one that was refused does not.
         return None if self._database.file is None and not refused else False
+
+
+def _uncertain(error: HHHError) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"It is stored, and whether it is in the catalogue is not known: {error}",
+        hint="`hhh catalogue rebuild` adds it if it is not",
+    )
