@@ -69,7 +69,7 @@ PageAdmin = Annotated[Principal, Depends(page_admin)]
 def begin_session(request: Request, response: Response, signed_in: SignedIn) -> None:
     """Hands a session out with an answer, and a CSRF token of it."""
     cookies.set_session(response, settings(request), signed_in)
-    cookies.set_known_device(response, settings(request), signed_in.principal.id)
+    cookies.set_known_device(response, settings(request), signed_in.device_token)
     _hand_out_csrf_token(request, signed_in.principal.credential_id)
 
 

@@ -24,6 +24,17 @@ def see(session: Session, user_id: str, address: str, now: datetime) -> None:
     session.flush()
 
 
+def keep_newest(session: Session, user_id: str, most: int) -> None:
+    """Deletes all of a user but so many; to be called by who has locked the user."""
+    newest = (
+        select(KnownPlace.address)
+        .where(KnownPlace.user_id == user_id)
+        .order_by(KnownPlace.seen_at.desc(), KnownPlace.address)
+        .limit(most)
+    )
+    session.execute(delete(KnownPlace).where(KnownPlace.user_id == user_id, KnownPlace.address.not_in(newest)))
+
+
 def prune(session: Session, before: datetime) -> None:
     """Deletes older ones, and leaves those that another transaction is deleting."""
     old = (

@@ -23,6 +23,7 @@ from hhh.repositories import users as user_rows
 from hhh.services import audit, second_factor, users
 from hhh.services.auth import Principal
 from hhh.services.cursors import is_id
+from hhh.services.known_places import device_token
 from hhh.services.second_factor import Enrolment
 from hhh.services.sign_in import confirm_password, count_code
 
@@ -55,8 +56,11 @@ class Account:
         self._settings = settings
         self._me = me
 
-    def set_password(self, present: str, new: str) -> None:
+    def set_password(self, present: str, new: str) -> str:
         """Sets another password, and ends all other sessions.
+
+        Returns:
+            What the browser is known by from now on (`hhh.services.known_places`).
 
         Raises:
             InvalidCredentials, RateLimited: as `confirm_password`.
@@ -64,7 +68,8 @@ class Account:
         """
         confirm_password(self._database, self._settings, self._me, present)
         with self._database.transaction() as session:
-            users.set_password(session, email=self._me.email, password=new, keep=self._me.credential_id)
+            user = users.set_password(session, email=self._me.email, password=new, keep=self._me.credential_id)
+        return device_token(self._settings, user, now=utcnow())
 
     def second_factor(self) -> SecondFactorState:
         """How far it is set up."""

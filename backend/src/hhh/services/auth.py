@@ -23,7 +23,7 @@ from hhh.core.text import harmless
 from hhh.models import Action, RefreshToken, Role, Scope, User, UserSession
 from hhh.repositories import sessions as session_rows
 from hhh.services import audit
-from hhh.services.known_places import Client
+from hhh.services.known_places import Client, device_token
 from hhh.services.tokens import AccessToken, AccessTokens
 
 #: From sign-in to the next one that needs the password. A refresh does not prolong it.
@@ -66,6 +66,8 @@ class SignedIn:
     refresh_token: str = field(repr=False)
     #: Until the session ends, in seconds.
     seconds_left: int
+    #: What a page has the browser keep, to be known by (`hhh.services.known_places`).
+    device_token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,7 @@ def _signed_in(settings: Settings, user: User, user_session: UserSession, token:
         access_token=AccessTokens(settings.secret).issue(user.id, user_session.id, now=now),
         refresh_token=token,
         seconds_left=int((user_session.expires_at - now).total_seconds()),
+        device_token=device_token(settings, user, now=now),
     )
 
 

@@ -2,6 +2,9 @@
 
 A place is an address, noted at each sign-in, or a browser, which has a signed cookie since it signed in. As OWASP's
 device cookies (https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies).
+
+At each place there are guesses of its own. So that nobody who knew a password once has a thousand places to guess the
+next one at, a cookie is good for the password that it was given for, and few addresses are known.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from hhh.services.login_limits import Source, address_group
 ADDRESS_LIFETIME = timedelta(days=30)
 #: So long a browser is, which is nobody else's.
 DEVICE_LIFETIME = timedelta(days=90)
+#: So many addresses of an account are known, the newest.
+MOST_ADDRESSES = 20
 _NONCE_BYTES = 12
 _PARTS = 3
 #: Characters that a place has.
@@ -44,7 +49,7 @@ def source_of(session: Session, settings: Settings, user: User | None, client: C
     """Where an attempt is counted; of an e-mail that nobody has every place is unknown."""
     group = address_group(client.address)
     if user is not None:
-        nonce = _nonce(settings, user.id, client.device, now)
+        nonce = _nonce(settings, user, client.device, now)
         if nonce is not None:
             return Source(DEVICE + nonce, is_known=True)
         if rows.has(session, user.id, group, now - ADDRESS_LIFETIME):
@@ -57,21 +62,23 @@ def remember(session: Session, user: User, client: Client, now: datetime) -> Non
     """Notes that somebody has signed in; whoever calls it has locked the user."""
     rows.prune(session, now - ADDRESS_LIFETIME)
     rows.see(session, user.id, address_group(client.address), now)
+    rows.keep_newest(session, user.id, MOST_ADDRESSES)
 
 
-def device_token(settings: Settings, user_id: str, *, now: datetime) -> str:
+def device_token(settings: Settings, user: User, *, now: datetime) -> str:
     """What a browser that has signed in shows the next time: ``<time>.<nonce>.<code>``."""
     told = f"{int(now.timestamp())}.{secrets.token_hex(_NONCE_BYTES)}"
-    return f"{told}.{_code(settings, user_id, told)}"
+    return f"{told}.{_code(settings, user, told)}"
 
 
-def _nonce(settings: Settings, user_id: str, token: str, now: datetime) -> str | None:
+def _nonce(settings: Settings, user: User, token: str, now: datetime) -> str | None:
     parts = token.split(".")
-    if len(parts) != _PARTS or not same(parts[2], _code(settings, user_id, f"{parts[0]}.{parts[1]}")):
+    if len(parts) != _PARTS or not same(parts[2], _code(settings, user, f"{parts[0]}.{parts[1]}")):
         return None
     is_recent = now.timestamp() - int(parts[0]) < DEVICE_LIFETIME.total_seconds()
     return parts[1] if is_recent else None
 
 
-def _code(settings: Settings, user_id: str, told: str) -> str:
-    return authentication_code(derive_key(settings.secret, "known-devices"), f"{user_id}.{told}")
+def _code(settings: Settings, user: User, told: str) -> str:
+    key = derive_key(settings.secret, "known-devices")
+    return authentication_code(key, f"{user.id}.{told}.{user.password_hash}")

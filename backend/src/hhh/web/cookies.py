@@ -14,10 +14,9 @@ from __future__ import annotations
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.services.auth import SESSION_LIFETIME, SignedIn
-from hhh.services.known_places import DEVICE_LIFETIME, device_token
+from hhh.services.known_places import DEVICE_LIFETIME
 from hhh.web.state import KNOWN_DEVICE
 
 ACCESS = "hhh_at"
@@ -41,9 +40,8 @@ def set_access(response: Response, settings: Settings, token: str, seconds: int)
     _set(response, settings, ACCESS, token, seconds, script=False)
 
 
-def set_known_device(response: Response, settings: Settings, user_id: str) -> None:
+def set_known_device(response: Response, settings: Settings, token: str) -> None:
     """Has the browser be known from now on; it stays so when the session ends."""
-    token = device_token(settings, user_id, now=utcnow())
     _set(response, settings, KNOWN_DEVICE, token, int(DEVICE_LIFETIME.total_seconds()), script=False)
 
 

@@ -147,8 +147,10 @@ def test_ones_password_is_set_and_the_other_sessions_end(member: Console) -> Non
     assert "easily guessed" in common.wrong["password"]
     other_one = member.press(page, "Set the password", password=ANOTHER, again=ANOTHER, present_password="not the one")
     assert other_one.wrong["present_password"] == "This is not your password."
+    known_by = member.client.cookies["hhh_known"]
     done = member.press(page, "Set the password", password=ANOTHER, again=ANOTHER, present_password=PASSWORD)
 
+    assert member.client.cookies["hhh_known"] != known_by
     assert done.notices == ["Your password is set, and your other sessions have ended."]
     assert other.get("/account").location.startswith("/sign-in")
 

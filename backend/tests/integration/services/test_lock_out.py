@@ -11,7 +11,7 @@ from hhh.core.database import Database
 from hhh.core.errors import HHHError, InvalidCredentials, RateLimited
 from hhh.models import KnownPlace, LoginFailure, User
 from hhh.repositories import login_failures
-from hhh.services import known_places, login_limits, sign_in
+from hhh.services import known_places, login_limits, sign_in, users
 from hhh.services.known_places import Client, device_token
 from hhh.services.login_limits import Source
 from support.sign_in import EMAIL, PASSWORD, make_user
@@ -83,7 +83,7 @@ def test_a_thousand_failures_from_one_address_keep_the_owner_out_of_nothing(acco
 
 
 def test_hundreds_of_addresses_keep_the_owner_out_of_no_place_that_is_known(account: Account) -> None:
-    device = device_token(account.settings, account.user.id, now=NOW)
+    device = device_token(account.settings, account.user, now=NOW)
 
     assert account.attack(MANY) == login_limits.PASSWORDS.per_account
     assert account.is_let_in(HOME)
@@ -92,7 +92,7 @@ def test_hundreds_of_addresses_keep_the_owner_out_of_no_place_that_is_known(acco
 
 
 def test_who_shares_the_owners_address_keeps_them_out_of_no_browser_that_is_known(account: Account) -> None:
-    device = device_token(account.settings, account.user.id, now=NOW)
+    device = device_token(account.settings, account.user, now=NOW)
 
     assert account.attack([HOME], times=100) == login_limits.PASSWORDS.per_source
     assert not account.is_let_in(HOME)
@@ -134,7 +134,7 @@ def test_failures_of_other_accounts_at_a_known_address_do_not_count_there(accoun
 
 
 def test_an_address_is_known_for_a_month_and_a_browser_for_three(account: Account) -> None:
-    device = device_token(account.settings, account.user.id, now=NOW)
+    device = device_token(account.settings, account.user, now=NOW)
 
     def known(device: str = "") -> bool:
         with account.database.snapshot() as session:
@@ -155,10 +155,10 @@ def test_an_address_is_known_for_a_month_and_a_browser_for_three(account: Accoun
 
 def test_no_browser_is_known_by_a_cookie_of_somebody_else_or_by_none_of_ours(account: Account) -> None:
     other = make_user(account.database, email="ann@example.com")
-    mine = device_token(account.settings, account.user.id, now=NOW)
+    mine = device_token(account.settings, account.user, now=NOW)
     stamp, nonce, code = mine.split(".")
     tokens = [
-        device_token(account.settings, other.id, now=NOW),
+        device_token(account.settings, other, now=NOW),
         f"{int(stamp) + 1}.{nonce}.{code}",
         f"{stamp}.{nonce}x.{code}",
         "..",
@@ -173,6 +173,33 @@ def test_no_browser_is_known_by_a_cookie_of_somebody_else_or_by_none_of_ours(acc
             for each in tokens
         ]
     assert {each.name for each in sources} == {ELSEWHERE}
+
+
+def test_no_browser_is_known_by_a_cookie_of_a_password_before_the_present_one(account: Account) -> None:
+    device = device_token(account.settings, account.user, now=NOW)
+    with account.database.transaction() as session:
+        changed = users.set_password(session, email=EMAIL, password="another long password")
+    new = device_token(account.settings, changed, now=NOW)
+
+    with account.database.snapshot() as session:
+        user = session.get_one(User, account.user.id)
+        sources = [
+            known_places.source_of(session, account.settings, user, Client(ELSEWHERE, device=each), NOW)
+            for each in (device, new)
+        ]
+    assert [each.is_known for each in sources] == [False, True]
+
+
+def test_of_the_addresses_that_somebody_has_signed_in_from_the_newest_are_known(
+    own_database: Database, settings: Settings
+) -> None:
+    user = make_user(own_database)
+    for at in range(25):
+        with own_database.transaction() as session:
+            known_places.remember(session, user, Client(f"192.0.2.{at}"), NOW + at * timedelta(minutes=1))
+
+    with own_database.snapshot() as session:
+        assert set(session.scalars(select(KnownPlace.address))) == {f"192.0.2.{at}" for at in range(5, 25)}
 
 
 @pytest.mark.parametrize("address", ["known 192.0.2.1", "device abc", "session abc"])

@@ -19,6 +19,7 @@ from hhh.core.errors import InvalidCredentials, InvalidInput, RateLimited, Wrong
 from hhh.models import Role
 from hhh.services.account import Account
 from hhh.services.auth import Principal
+from hhh.web import cookies
 from hhh.web.database import OwnDatabase
 from hhh.web.forms import Form
 from hhh.web.state import settings
@@ -49,10 +50,12 @@ def set_password(request: Request, fields: Form, user: PageUser, own: Own) -> Re
     try:
         present = own_password.typed(fields)
         password, _ = user_view.password_of(fields, user.email)
-        _tried(lambda: own.set_password(present, password))
+        device = _tried(lambda: own.set_password(present, password))
     except WrongFieldsError as error:
         return _account(request, user, own, "password", error)
-    return redirect(ACCOUNT, done="account-password-set")
+    response = redirect(ACCOUNT, done="account-password-set")
+    cookies.set_known_device(response, settings(request), device)
+    return response
 
 
 @router.post(f"{ACCOUNT}/second-factor", dependencies=[SIGN_IN_TURN])
