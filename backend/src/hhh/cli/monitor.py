@@ -37,8 +37,9 @@ def monitor(
 ) -> None:
     """Look at all databases: can each be reached now, and be got back?
 
-    Exit code 0 only if all of them can, else 1, also where the service does not answer: made for cron, and for a second
-    machine (`--url`).
+    Exit code 0 only if all of them can be reached and are healthy, else 1, also where the service does not answer: made
+    for cron, and for a second machine (`--url`). One with a good backup that is unproven counts as a failure only if
+    its policy demands a proof (`hhh target set NAME --proven-within 30d`).
 
     BACKUPS: how many are stored. NEWEST, PROVEN: how old the newest good backup is, and the newest that a restore has
     proven. USED: bytes of them as stored, one copy each.
@@ -55,7 +56,7 @@ def monitor(
         print_json(found)
     else:
         _print(found)
-    if not all(each.is_fine for each in found):
+    if not all(each.fine for each in found):
         raise typer.Exit(1)
 
 
@@ -83,7 +84,8 @@ def _print(found: Sequence[MonitoredTarget]) -> None:
             console.print(f"\n[bold]{escape(each.target)}[/] can't be reached:")
             console.print(f"  {each.unreachable_because}. Try it again: hhh target test {each.target}", markup=False)
         if not each.healthy:
-            console.print(f"\n[bold]{escape(each.target)}[/] is {each.state}:")
+            counts = "" if not each.fine else ", which is no failure here since its policy demands no proof"
+            console.print(f"\n[bold]{escape(each.target)}[/] is {each.state}{counts}:")
         for reason in each.reasons:
             console.print(f"  {reason}", markup=False)
 

@@ -18,14 +18,13 @@ class MonitoredTarget(ApiModel):
     reachable: bool = Field(description="Whether it could be opened just now, and be backed up from there.")
     unreachable_because: str | None
     healthy: bool = Field(description="Whether `state` is `healthy`; whether it can be reached is another matter.")
+    fine: bool = Field(
+        description="Whether nobody needs to see to it now: it can be reached, and is healthy or is `unproven`, has a "
+        "backup, and no proof is demanded by its policy."
+    )
     state: RecoverabilityState
     reasons: list[str] = Field(description="Why it is not healthy, each with what to do; empty where it is.")
     backups: int = Field(description="How many of its backups are stored.")
     used_bytes: int = Field(description="Bytes of them as stored, one copy each.")
     last_backup_at: Moment | None = Field(description="When the newest good backup was begun.")
     last_proven_at: Moment | None = Field(description="When the newest backup was begun that a restore has proven.")
-
-    @property
-    def is_fine(self) -> bool:
-        """Whether nobody needs to look at it."""
-        return self.reachable and self.healthy

@@ -12,6 +12,7 @@ from hhh.services import audit
 from hhh.services.alerts import AlertService
 from hhh.services.api_tokens import ApiTokens
 from hhh.services.audit_log import AuditLog
+from hhh.services.audit_names import AuditNames
 from hhh.services.audit_noted import NotedEnds
 from hhh.services.backup import BackupService
 from hhh.services.cancelling import Cancelling
@@ -88,6 +89,11 @@ class Services:
     def audit_log(self) -> AuditLog:
         """Who reads the audit log."""
         return AuditLog(self.settings, self.database, self.identity)
+
+    @property
+    def audit_names(self) -> AuditNames:
+        """Who knows what people call what events are about."""
+        return AuditNames(self.database)
 
     @property
     def noted_ends(self) -> NotedEnds:
@@ -200,7 +206,7 @@ def assemble(settings: Settings, database: Database) -> Services:
         workers=WorkerService(database),
         verifications=verifications,
         verification_work=VerificationWork(settings, database, targets, policies, Proof(copies)),
-        recoverability=RecoverabilityService(database, targets, policies),
+        recoverability=RecoverabilityService(settings, database, targets, policies),
         proof_reports=ProofReports(database, identity),
         api_tokens=ApiTokens(database),
         alerts=AlertService(settings, database, targets, stores, policies),

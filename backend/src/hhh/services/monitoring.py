@@ -51,7 +51,7 @@ class MonitoringService:
         tested = self._reaching.all(each.target for each in standing)
         with self._database.snapshot() as session:
             kept = {each.target: each for each in rows.kept_backups(session)}
-        return sorted((_monitored(each, tested, kept) for each in standing), key=lambda each: each.is_fine)
+        return sorted((_monitored(each, tested, kept) for each in standing), key=lambda each: each.fine)
 
     def _standing(self, names: Sequence[str]) -> Sequence[Recoverability]:
         standing = [each for each in self._recoverability.all() if not names or each.target in names]
@@ -59,6 +59,16 @@ class MonitoringService:
         if unknown := [name for name in names if name not in known]:
             raise NotFound(f"No target is named {unknown[0]!r}", hint="see `hhh target list`")
         return standing
+
+
+def _lacks_only_a_proof(standing: Recoverability) -> bool:
+    """Whether it has a good backup that is not overdue, and a proof which nobody has asked for is all that is missing.
+
+    It is no healthy one, since nobody knows whether it can be restored. But to wake somebody by it, again and again,
+    would be an alarm that is switched off.
+    """
+    has_backup = standing.last_backup_at is not None
+    return standing.state == "unproven" and has_backup and standing.proven_within_days is None
 
 
 def _monitored(
@@ -70,6 +80,7 @@ def _monitored(
         reachable=found.ok,
         unreachable_because=found.error,
         healthy=standing.state == "healthy",
+        fine=found.ok and (standing.state == "healthy" or _lacks_only_a_proof(standing)),
         state=standing.state,
         reasons=standing.reasons,
         backups=counted.successful if counted is not None else 0,

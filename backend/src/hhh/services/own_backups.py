@@ -18,7 +18,7 @@ from hhh.services.policies import APP
 
 #: After the first start, and after the first change that no backup has: more of them follow, as a rule.
 SETTLED = timedelta(minutes=15)
-#: After one that failed.
+#: After one that failed; and one that is due for so long is overdue.
 _AGAIN = timedelta(hours=1)
 #: What an operator would have to do again, if no backup had it. Backups and restores are found again in the stores.
 CHANGES = frozenset(
@@ -78,6 +78,18 @@ class OwnBackups:
         """By store: when the newest was taken that is stored in it."""
         with self._database.snapshot() as session:
             return rows.newest_by_store(session, APP)
+
+
+def overdue_after(installed_at: datetime, stored_at: datetime | None, interval: timedelta) -> datetime:
+    """Until then the service should have backed itself up once more, without any change to it.
+
+    Args:
+        installed_at: when the installation was begun.
+        stored_at: when the newest backup was begun that counts; None: there is none.
+        interval: between two of them.
+    """
+    settled = installed_at + SETTLED
+    return (max(settled, stored_at + interval) if stored_at is not None else settled) + _AGAIN
 
 
 def _due_at(installed_at: datetime, newest: rows.Newest, changed_at: datetime | None, interval: timedelta) -> datetime:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hhh.core.clock import utcnow
+from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.repositories.recoverability import Conclusion
 from hhh.repositories.recoverability import Known as Row
 from hhh.schemas.policy import ProofFields
 from hhh.schemas.recoverability import ProvenBackup, Recoverability, RecoverabilityState
 from hhh.services.policies import PolicyService
-from hhh.services.recovery_facts import Details, details_of, facts_for_states, known_of
-from hhh.services.recovery_state import STATES, is_after, judged, state_of
+from hhh.services.recovery_facts import Details, Facts, details_of, facts_for_states, known_of
+from hhh.services.recovery_state import STATES, Known, is_after, judged, state_of
 from hhh.services.recovery_summary import summary
 from hhh.services.targets import TargetService
 from hhh.services.verdicts import proof
@@ -24,7 +25,8 @@ _NO_DEMANDS = ProofFields()
 class RecoverabilityService:
     """Reads only."""
 
-    def __init__(self, database: Database, targets: TargetService, policies: PolicyService) -> None:
+    def __init__(self, settings: Settings, database: Database, targets: TargetService, policies: PolicyService) -> None:
+        self._own_interval = timedelta(hours=settings.own_backup_hours)
         self._database = database
         self._targets = targets
         self._policies = policies
@@ -48,7 +50,7 @@ class RecoverabilityService:
         names, demands, now = self._targets.names(), self._policies.demands(), utcnow()
         with self._database.snapshot() as session:
             facts = facts_for_states(session, names, now)
-        found = ((name, state_of(known_of(facts, name, demands.get(name, _NO_DEMANDS), now))) for name in names)
+        found = ((name, state_of(self._known(facts, name, demands, now))) for name in names)
         return dict(sorted(found, key=lambda each: STATES.index(each[1])))
 
     def among(self, targets: Sequence[str]) -> Mapping[str, Recoverability]:
@@ -61,12 +63,15 @@ class RecoverabilityService:
         now = utcnow()
         with self._database.snapshot() as session:
             details = details_of(session, targets, now)
-        return [_told(details, name, demands.get(name, _NO_DEMANDS), now) for name in targets]
+        return [_told(details, self._known(details.facts, name, demands, now)) for name in targets]
+
+    def _known(self, facts: Facts, target: str, demands: Mapping[str, ProofFields], now: datetime) -> Known:
+        return known_of(facts, target, demands.get(target, _NO_DEMANDS), now, own_interval=self._own_interval)
 
 
-def _told(details: Details, target: str, demands: ProofFields, now: datetime) -> Recoverability:
+def _told(details: Details, known: Known) -> Recoverability:
+    target, now, demands = known.target, known.now, known.demands
     ids = details.newest[target]
-    known = known_of(details.facts, target, demands, now)
     state, reasons = judged(known)
     ended, proven = details.backup(ids.ended), details.backup(ids.proven)
     proved = proof(details.facts.conclusions[ids.proven or ""])

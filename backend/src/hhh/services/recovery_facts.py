@@ -15,9 +15,12 @@ from sqlalchemy.orm import Session
 
 from hhh.core.errors import InvalidInput
 from hhh.repositories import recoverability as rows
+from hhh.repositories import sweeping
 from hhh.repositories.recoverability import Conclusion, Planned
 from hhh.schemas.policy import ProofFields
-from hhh.services.instants import overdue_after
+from hhh.services import instants
+from hhh.services.own_backups import overdue_after
+from hhh.services.policies import APP
 from hhh.services.recovery_state import Known, Seen
 from hhh.services.verdicts import against, inconclusive, proof
 
@@ -49,6 +52,8 @@ class Facts:
     lacking: Collection[str]
     #: By target.
     schedules: Mapping[str, Sequence[Planned]]
+    #: When the installation was begun; None before its first use.
+    installed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ def facts_for_states(session: Session, targets: Collection[str], now: datetime) 
         conclusions=_conclusions(session, faulted),
         lacking=rows.lacking_copies(session, faulted) if faulted else frozenset(),
         schedules=_schedules(session, targets),
+        installed_at=sweeping.installed_at(session),
     )
 
 
@@ -93,13 +99,22 @@ def details_of(session: Session, targets: Collection[str], now: datetime) -> Det
         conclusions=conclusions,
         lacking=rows.lacking_copies(session, looked_into),
         schedules=_schedules(session, targets),
+        installed_at=sweeping.installed_at(session),
     )
     verified_at = rows.verified_at(session, without_record) if without_record else {}
     return Details(facts, newest, backups, verified_at)
 
 
-def known_of(facts: Facts, target: str, demands: ProofFields, now: datetime) -> Known:
-    """What is known of one of the targets."""
+def known_of(facts: Facts, target: str, demands: ProofFields, now: datetime, *, own_interval: timedelta) -> Known:
+    """What is known of one of the targets.
+
+    Args:
+        facts: of targets.
+        target: which one.
+        demands: of its policy.
+        now: the moment.
+        own_interval: between two backups that the service takes of its own database by itself; zero: it takes none.
+    """
     newest = facts.newest[target]
     of_good = facts.conclusions[newest.good.id] if newest.good else []
     return Known(
@@ -113,7 +128,7 @@ def known_of(facts: Facts, target: str, demands: ProofFields, now: datetime) -> 
         ahead=newest.ahead,
         against=against(of_good, whole=newest.good is None or newest.good.id not in facts.lacking),
         inconclusive=inconclusive(of_good),
-        scheduled_until=_scheduled_until(facts.schedules[target], newest.good, now),
+        scheduled_until=_scheduled_until(facts, target, now, own_interval),
     )
 
 
@@ -145,9 +160,13 @@ def _schedules(session: Session, targets: Collection[str]) -> Mapping[str, Seque
     return found
 
 
-def _scheduled_until(schedules: Sequence[Planned], good: Seen | None, now: datetime) -> datetime | None:
-    """Until then one of the schedules should have made a newer backup than that."""
-    missed = [_missed_at(each, good.created_at if good else each.created_at, now) for each in schedules]
+def _scheduled_until(facts: Facts, target: str, now: datetime, own_interval: timedelta) -> datetime | None:
+    """Until then one of the schedules, or the service by itself, should have made a newer good backup."""
+    good = facts.newest[target].good
+    begun = good.created_at if good else None
+    missed = [_missed_at(each, begun or each.created_at, now) for each in facts.schedules[target]]
+    if target == APP and own_interval and facts.installed_at is not None:
+        missed.append(overdue_after(facts.installed_at, begun, own_interval))
     return min(missed, default=None)
 
 
@@ -155,6 +174,6 @@ def _missed_at(schedule: Planned, since: datetime, now: datetime) -> datetime:
     try:
         # A clock that was ahead when it was set up must not make it wait.
         begin = max(since, min(schedule.created_at, now))
-        return overdue_after(schedule.cron, schedule.time_zone, schedule.jitter_seconds, begin)
+        return instants.overdue_after(schedule.cron, schedule.time_zone, schedule.jitter_seconds, begin)
     except InvalidInput:  # its time zone is no longer known, so that it begins nothing any more
         return since

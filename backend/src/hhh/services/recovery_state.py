@@ -13,6 +13,7 @@ from typing import NamedTuple, get_args
 from hhh.core.text import age, counted, minute
 from hhh.schemas.policy import ProofFields
 from hhh.schemas.recoverability import RecoverabilityState
+from hhh.services.policies import APP
 
 #: The worst first.
 STATES: tuple[RecoverabilityState, ...] = get_args(RecoverabilityState)
@@ -116,8 +117,8 @@ def _late(known: Known) -> Iterator[str]:
         yield f"{_newest_of(known)}, and {demanded}. Take one: {again}"
     if hours is None and due is not None and due < known.now:
         yield (
-            f"{_newest_of(known)}, and its schedule should have made another by {minute(due)}. See that the service "
-            f"runs, and hhh schedule list --target {known.target}; or take one: {again}"
+            f"{_newest_of(known)}, and {_maker_of(known)} should have made another by {minute(due)}. See that the "
+            f"service runs, and hhh schedule list --target {known.target}; or take one: {again}"
         )
 
 
@@ -169,6 +170,10 @@ def _newest_of(known: Known) -> str:
     if known.stored is not None:
         return "None of its backups is left"
     return "It has no backup that counts" if known.failed or known.ahead else "It was never backed up"
+
+
+def _maker_of(known: Known) -> str:
+    return "the service by itself" if known.target == APP else "its schedule"
 
 
 def _because(error: str | None) -> str:

@@ -90,7 +90,11 @@ class TroubleFinder:
         rooms, failing = self._look_at_stores(disks=disks)
         with self._database.snapshot() as session:
             details = details_of(session, names, now)
-            known = {name: known_of(details.facts, name, demands.get(name, _NO_DEMANDS), now) for name in names}
+            own = timedelta(hours=self._settings.own_backup_hours)
+            known = {
+                name: known_of(details.facts, name, demands.get(name, _NO_DEMANDS), now, own_interval=own)
+                for name in names
+            }
             facts = self._facts(session, now, known, rooms, failing)
             late = rows.late_schedule(session, before=now - _LATE)
         settings = self._settings

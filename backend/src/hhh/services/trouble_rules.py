@@ -10,6 +10,7 @@ from rich.filesize import decimal
 
 from hhh.core.text import counted, last_line, minute
 from hhh.models import AlertKind
+from hhh.services.policies import APP
 from hhh.services.recovery_state import Known, is_after
 from hhh.services.troubles import Facts, Found
 
@@ -88,7 +89,8 @@ def _overdue_backups(facts: Facts) -> Iterator[Found]:
         due = _backup_due(facts, target, known)
         if due is not None and due < facts.now:
             hours = known.demands.backed_up_within_hours
-            demand = f"one at most {counted(hours, 'hour', 'hours')} old is demanded" if hours else "its schedule asks"
+            maker = "the service takes one by itself" if target == APP else "its schedule asks for one"
+            demand = f"one at most {counted(hours, 'hour', 'hours')} old is demanded" if hours else maker
             yield Found(
                 kind=AlertKind.BACKUP_OVERDUE,
                 subject=target,

@@ -221,6 +221,10 @@ _OF_TARGETS: Mapping[str, tuple[str, Callable[[Recoverability], float | None]]] 
         "Until then the next proof is demanded by policy.",
         lambda each: _seconds(each.next_proof_due_at),
     ),
+    "hhh_proof_demanded": (
+        "1 if the policy of the target demands proofs, else 0.",
+        lambda each: float(each.proven_within_days is not None),
+    ),
     "hhh_restore_duration_seconds": (
         "How long the newest proof took to restore its backup: the RTO.",
         lambda each: each.rto_seconds,

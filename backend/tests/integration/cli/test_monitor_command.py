@@ -13,6 +13,7 @@ from hhh.core.errors import NotFound
 from hhh.models import BackupStatus
 from hhh.schemas import target as schemas
 from hhh.schemas.backup import BackupFilter
+from hhh.schemas.policy import PolicyFields
 from hhh.services.container import Services
 from hhh.services.reaching import Reaching
 from support.recoverable import a_backup, a_verification
@@ -81,6 +82,7 @@ def test_json_has_all_of_it_and_ends_with_the_same_codes(proven: int) -> None:
         "reachable": True,
         "unreachable_because": None,
         "healthy": True,
+        "fine": True,
         "state": "healthy",
         "reasons": [],
         "backups": 1,
@@ -90,6 +92,17 @@ def test_json_has_all_of_it_and_ends_with_the_same_codes(proven: int) -> None:
     }
     assert found["last_backup_at"] == found["last_proven_at"]
     assert (all_of_them.exit_code, len(json.loads(all_of_them.output))) == (1, 2)
+
+
+def test_a_backup_without_a_proof_is_a_failure_only_where_a_proof_is_demanded(services: Services) -> None:
+    result = run("source")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[1].split()[:3] == ["source", "yes", "unproven"]
+    assert "source is unproven, which is no failure here since its policy demands no proof:\n  None of" in result.output
+    services.targets.update("source", None, PolicyFields(proven_within_days=30), whole=False)
+    result = run("source")
+    assert result.exit_code == 1
+    assert "source is unproven:\n  None of its backups is proven" in result.output
 
 
 def test_an_unknown_name_is_told(services: Services) -> None:

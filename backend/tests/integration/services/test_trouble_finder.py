@@ -1,14 +1,16 @@
 """What the own database tells of what is wrong, on both databases."""
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
-from hhh.models import BackupCopy, BackupStatus, CopyStatus, Job, JobKind, JobState, WorkerRow
+from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Installation, Job, JobKind, JobState, WorkerRow
 from hhh.models import VerificationStatus as Status
 from hhh.repositories import troubles as rows
 from hhh.repositories import workers as worker_rows
@@ -156,3 +158,25 @@ def test_a_full_disk_is_told_by_the_setting(own_database: Database, tmp_path: Pa
     services = services_with_a_target(tmp_path, own_database, target="shop", store_full_percent=0.0001)
     make_place(services.settings.default_storage_url)
     assert [*found(services)] == [("store-nearly-full", "default")]
+
+
+def test_the_services_own_database_is_overdue_like_any_other_once_it_is_not_backed_up_by_itself(
+    services: Services,
+) -> None:
+    assert services.identity.installation
+    assert ("backup-overdue", "app") not in found(services)
+    with services.database.transaction() as session:
+        session.scalars(select(Installation)).one().created_at = utcnow() - 3 * DAY
+    trouble = found(services)["backup-overdue", "app"]
+    assert trouble.what.endswith(": the service takes one by itself.")
+    standing = services.recoverability.of("app")
+    assert standing.state == "late"
+    assert "the service by itself should have made another by" in standing.reasons[0]
+    assert services.recoverability.states()["app"] == "late"
+    a_backup(services.database, "app", age=24 * HOUR)
+    assert ("backup-overdue", "app") not in found(services)
+    with services.database.transaction() as session:
+        session.scalars(select(BackupLog)).one().created_at = utcnow() - 26 * HOUR
+    assert ("backup-overdue", "app") in found(services)
+    never = services.settings.model_copy(update={"own_backup_hours": 0})
+    assert ("backup-overdue", "app") not in found(dataclasses.replace(services, settings=never))
