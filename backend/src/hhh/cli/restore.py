@@ -104,13 +104,8 @@ def run(  # noqa: PLR0913  options of a command
         )
         well = restore_known(asked, as_json=as_json)
     else:
-        if backup is not None:
-            raise InvalidInput("With --from, the backup is named by --backup", hint="the newest is taken without it")
-        if to is None:
-            raise InvalidInput("A restore with --from needs --to", hint="a path, or postgresql://user@host/name")
-        file = None if backup_file == LATEST else backup_file
-        aim = Aim(_typed(to), mode, confirm, wanted, accepted, only_planned=plan)
-        choice = Choice(source, installation, target, file)
+        aim = Aim(_typed_destination(to, backup), mode, confirm, wanted, accepted, only_planned=plan)
+        choice = Choice(source, installation, target, None if backup_file == LATEST else backup_file)
         well = restore_from(choice, aim, keys=trusted_key or (), identity_file=identity, as_json=as_json)
     if not well:
         raise typer.Exit(_FAILED)
@@ -152,7 +147,12 @@ def _mode(*, replace: bool, tables: tuple[str, ...]) -> RestoreMode:
     return RestoreMode.REPLACE if replace else RestoreMode.NEW
 
 
-def _typed(to: str) -> str:
+def _typed_destination(to: str | None, backup: str | None) -> str:
+    """Where a restore with --from goes, as `--to` names it."""
+    if backup is not None:
+        raise InvalidInput("With --from, the backup is named by --backup", hint="the newest is taken without it")
+    if to is None:
+        raise InvalidInput("A restore with --from needs --to", hint="a path, or postgresql://user@host/name")
     url = read_url(to)
     if to != STANDARD_INPUT and has_password(url):
         note_typed_password()
