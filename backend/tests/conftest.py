@@ -1,5 +1,6 @@
 """The fixtures that every test may take; what they are stands in `support/`."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -56,6 +57,17 @@ def answers_are_as_described() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TestClient, "__init__", begin_and_watch)
         yield
+
+
+# Thousands of tests and hundreds of modules live as long as the session: to look through them for garbage again and
+# again is a tenth of all its work.
+gc.set_threshold(50_000, 20, 50)
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test is never looked through again."""
+    gc.collect()
+    gc.freeze()
 
 
 #: Of these files a quick run has one major of PostgreSQL and one kind of own database; `make soak` has the others.

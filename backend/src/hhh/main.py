@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
+from starlette.routing import BaseRoute
 
 from hhh import migrations
 from hhh.api import monitoring
@@ -99,7 +101,14 @@ def create_app(settings: Settings, database: Database, *, works: bool = True) ->
             await run_in_threadpool(app.state.last_seen.close)
 
     # FastAPI's own pages load scripts from elsewhere, which our Content-Security-Policy refuses.
-    app = FastAPI(title="HHH Backup", version=PRODUCT_VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="HHH Backup",
+        version=PRODUCT_VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        routes=_routes(),
+    )
     app.state.services = services
     app.state.jobs = jobs
     app.state.last_seen = LastSeen(database)
@@ -107,15 +116,20 @@ def create_app(settings: Settings, database: Database, *, works: bool = True) ->
     app.state.error_page = error_page
     install(app, settings)
     app.state.monitoring = Monitoring(services, jobs, app.state.http_metrics)
-    for router in (*ROUTERS, *PAGES):
-        app.include_router(router)
     app.openapi = Description(app, ROUTERS)  # type: ignore[method-assign]  # as FastAPI has it done
     return app
 
 
+@functools.cache
+def _routes() -> list[BaseRoute]:
+    """Those of the API and of the pages: worked out once for any number of applications, as it takes 0.2 s."""
+    every = APIRouter()
+    for router in (*ROUTERS, *PAGES):
+        every.include_router(router)
+    return every.routes
+
+
 def describe() -> dict[str, Any]:
     """The description of the API, without a service."""
-    app = FastAPI(title="HHH Backup", version=PRODUCT_VERSION)
-    for router in ROUTERS:
-        app.include_router(router)
+    app = FastAPI(title="HHH Backup", version=PRODUCT_VERSION, routes=_routes())
     return Description(app, ROUTERS)()
