@@ -27,7 +27,7 @@ def without_rules(database: Database) -> Iterator[None]:
         return
     with database.snapshot() as session:
         rules = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name LIKE 'audit%'"
-        found = dict(session.execute(text(rules)).all())
+        found = {each.name: each.sql for each in session.execute(text(rules))}
     run(database, *(f"DROP TRIGGER {name}" for name in found))
     yield
     run(database, *found.values())

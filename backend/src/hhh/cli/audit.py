@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from hhh.core.text import counted
 from hhh.models import Result
 from hhh.repositories.audit import Head
 from hhh.schemas.audit import AuditEndVerdict, AuditEventResource, AuditFilter, AuditQuery, AuditVerdict
+from hhh.services import audit_names
 from hhh.services.audit_chain import parse_head
 from hhh.services.audit_file import check_file
 from hhh.services.audit_noted import noted_everywhere
@@ -51,12 +52,13 @@ def index(
     wanted = _wanted(actor, action, subject, result, since, until)
     with opened_services() as services:
         found = services.audit_log.page(AuditQuery(**dict(wanted), limit=limit)).items
+        names = services.audit_names.of(found)
     if as_json:
         print_json(found)
         return
     print_table(
-        ["NUMBER", "TIME (UTC)", "WHO", "FROM", "WHAT", "ON", "TARGET", "RESULT"],
-        [_row(event) for event in found],
+        ["NUMBER", "TIME (UTC)", "WHO", "FROM", "WHAT", "ON", "TARGET", "RESULT", "DETAIL"],
+        [_row(event, names) for event in found],
         empty="Nothing like that is recorded.",
     )
 
@@ -164,10 +166,20 @@ def _plain(compared: AuditEndVerdict | StorageError) -> dict[str, object]:
     return {**dataclasses.asdict(compared), "at": compared.at.isoformat()}
 
 
-def _row(event: AuditEventResource) -> tuple[str, ...]:
-    who = f"{event.token} of {event.actor}" if event.token else event.actor or event.actor_kind
-    shown = (event.address or "–", str(event.action), event.subject, event.target or "–", str(event.result))
-    return (str(event.seq), moment(event.at), who, *shown)
+def _row(event: AuditEventResource, names: Mapping[str, str]) -> tuple[str, ...]:
+    owner, subject = audit_names.who(event, names), audit_names.on(event, names)
+    told = [*audit_names.details(event, names), *([("id", event.subject)] if subject != event.subject else [])]
+    return (
+        str(event.seq),
+        moment(event.at),
+        f"{event.token} of {owner}" if event.token else owner,
+        event.address or "–",
+        str(event.action),
+        subject,
+        event.target if event.target and event.target != subject else "–",
+        str(event.result),
+        "; ".join(f"{name}: {value}" for name, value in told),
+    )
 
 
 def _wanted(

@@ -15,7 +15,7 @@ from rich.console import Console, ConsoleRenderable, RenderHook
 from rich.filesize import decimal
 from rich.text import Text
 
-from hhh.core.text import harmless
+from hhh.core.text import harmless, harmless_json
 
 #: The option that every command has which prints data.
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -24,6 +24,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 console = Console(highlight=False, soft_wrap=True)
 problems = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_ONE_LINE = str.maketrans("\n\t", "\N{SYMBOL FOR LINE FEED}\N{SYMBOL FOR HORIZONTAL TABULATION}")
 _MINUTE = 60
 _TWO_DAYS = 48
 
@@ -42,8 +43,8 @@ for _each in (console, problems):
 
 def print_json(data: BaseModel | Sequence[BaseModel] | Sequence[dict[str, object]] | dict[str, object]) -> None:
     """Prints one JSON document."""
-    json.dump(_plain(data), sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    text = json.dumps(_plain(data), indent=2, ensure_ascii=False)
+    sys.stdout.write(f"{harmless_json(text)}\n")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
@@ -51,6 +52,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty:
     if not rows:
         console.print(empty)
         return
+    # A row is a line: what has a line break in it would look like another row.
+    rows = [[cell.translate(_ONE_LINE) for cell in row] for row in rows]
     # Not Rich's own table: it is never wider than the terminal, or than 80 columns in a pipe, and would cut ids off.
     widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
     for number, row in enumerate((columns, *rows)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -14,11 +15,18 @@ _HARMLESS = (
     | {0x7F: 0x2421}
     | dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
 )
+#: Of those, what JSON may hold as it is; and halves of characters, which no encoding takes.
+_COMMANDING = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def harmless(text: str) -> str:
     """A text as people may be shown it, with a visible sign for each character that is none of its own."""
     return text if text.isprintable() else text.translate(_HARMLESS)
+
+
+def harmless_json(text: str) -> str:
+    """The same JSON, with escapes for what commands a terminal, turns what is read, or breaks a line for some tools."""
+    return _COMMANDING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def counted(count: int, one: str, more: str) -> str:

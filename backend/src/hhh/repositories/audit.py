@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -10,7 +10,7 @@ from typing import cast
 from sqlalchemy import Select, Table, func, insert, or_, select, text
 from sqlalchemy.orm import Session
 
-from hhh.models import Action, AuditEvent, AuditHead, Result
+from hhh.models import Action, AuditEvent, AuditHead, BackupLog, Result, Schedule
 
 #: Events that are read at once where all are: a log may be larger than the memory.
 BATCH = 1000
@@ -132,6 +132,24 @@ def get(session: Session, seq: int) -> AuditEvent | None:
 def hash_of(session: Session, seq: int) -> str | None:
     """The hash of the event of that number."""
     return session.scalar(select(AuditEvent.hash).where(AuditEvent.seq == seq))
+
+
+def told_of(session: Session, subjects: Collection[str]) -> Sequence[tuple[str, str | None, str]]:
+    """Subject, target and detail of the events that are about these, the oldest first."""
+    found = select(AuditEvent.subject, AuditEvent.target, AuditEvent.detail).where(AuditEvent.subject.in_(subjects))
+    return [(each.subject, each.target, each.detail) for each in session.execute(found.order_by(AuditEvent.seq))]
+
+
+def files_of_backups(session: Session, ids: Collection[str]) -> dict[str, str]:
+    """By id: the names of those that are backups."""
+    found = select(BackupLog.id, BackupLog.backup_file).where(BackupLog.id.in_(ids))
+    return {each.id: each.backup_file for each in session.execute(found)}
+
+
+def plans_of_schedules(session: Session, ids: Collection[str]) -> dict[str, tuple[str, str]]:
+    """By id: the line and the target of those that are schedules."""
+    found = select(Schedule.id, Schedule.cron, Schedule.target).where(Schedule.id.in_(ids))
+    return {each.id: (each.cron, each.target) for each in session.execute(found)}
 
 
 def newest(session: Session, wanted: Filter, *, before: int | None, limit: int) -> Sequence[AuditEvent]:

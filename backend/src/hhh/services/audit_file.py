@@ -6,16 +6,18 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from hhh.core import signing
 from hhh.core.errors import InvalidInput
 from hhh.core.signing import SigningKey
-from hhh.core.text import counted
+from hhh.core.text import counted, harmless_json
 from hhh.repositories.audit import Head
 from hhh.schemas.audit import AuditEventResource, AuditExportEnd, AuditHeadResource, AuditVerdict
+from hhh.schemas.base import ApiModel
 from hhh.services.audit_chain import Break, Chain, verdict
 
+_Model = TypeVar("_Model", bound=ApiModel)
 #: What is signed begins with this: the key signs manifests, reports and events as well.
 _SIGNED = b"hhh audit export\n"
 #: What the last line has beside its signature.
@@ -54,7 +56,7 @@ def last_line(key: SigningKey, events: int, head: Head, narrowed_to: Mapping[str
         signature="",
     )
     signed = end.model_copy(update={_UNSIGNED: key.sign(_message(end))})
-    return f'{{"end":{signed.model_dump_json()}}}\n'.encode()
+    return f'{{"end":{harmless_json(signed.model_dump_json())}}}\n'.encode()
 
 
 def check_file(lines: Iterable[str], keys: Collection[str], noted: Collection[Head] = ()) -> AuditVerdict:
@@ -94,6 +96,9 @@ def _broken_as_a_whole(chain: Chain, end: AuditExportEnd | None, keys: Collectio
         return Break(chain.head.seq + 1, "no key that is trusted here has signed the last line of the file")
     if not end.narrowed_to:
         return chain.gap or chain.broken_end(Head(end.head.seq, end.head.hash))
+    for noted in chain.noted:
+        if noted.seq > end.head.seq:
+            return Break(end.head.seq + 1, f"the last events, up to {noted.seq}, which you noted, are missing")
     if there != end.events:
         return Break(
             chain.head.seq + 1, f"{counted(end.events, 'event was', 'events were')} exported, and {there} are there"
@@ -108,10 +113,10 @@ def _message(end: AuditExportEnd) -> bytes:
 
 def _parsed(line: str, number: int) -> _Exported | AuditExportEnd:
     try:
-        read: Any = json.loads(line)
+        read: Any = json.loads(line, object_pairs_hook=_unique)
         if isinstance(read, dict) and read.keys() == {"end"}:
-            return AuditExportEnd.model_validate(read["end"])
-        event = AuditEventResource.model_validate(read)
+            return _exactly(AuditExportEnd, read["end"])
+        event = _exactly(AuditEventResource, read)
     except (ValueError, RecursionError):
         raise InvalidInput(
             f"Line {number} is none of an exported audit log", hint="check a file of `hhh audit export`"
@@ -119,3 +124,18 @@ def _parsed(line: str, number: int) -> _Exported | AuditExportEnd:
     told = event.model_dump(exclude={"at", "detail"})
     # As `hhh.services.audit` wrote it: the same mapping has the same text.
     return _Exported(**told, at=event.at, detail=json.dumps(event.detail, sort_keys=True))
+
+
+def _exactly(model: type[_Model], read: object) -> _Model:
+    """What is only understood as something else would be read otherwise by other tools: it is refused."""
+    found = model.model_validate(read)
+    if found.model_dump(mode="json") != read:
+        raise ValueError("it says more, or something else, than what is checked")
+    return found
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a member stands there twice")
+    return document

@@ -12,6 +12,7 @@ from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import DatabaseUnavailable, InvalidInput
+from hhh.core.text import harmless_json
 from hhh.models import Action, AuditEvent
 from hhh.repositories import audit as rows
 from hhh.repositories.audit import NO_EVENT, Filter, Head
@@ -102,7 +103,7 @@ class AuditLog:
         while True:
             with _readable(), self._database.snapshot() as session:
                 found = rows.batch(session, wanted(asked), after=after, until=head.seq)
-                lines = [f"{resource(event).model_dump_json()}\n".encode() for event in found]
+                lines = [f"{harmless_json(resource(event).model_dump_json())}\n".encode() for event in found]
             if not found:
                 break
             yield from lines

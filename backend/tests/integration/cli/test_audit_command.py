@@ -1,5 +1,6 @@
 """`hhh audit`, and what every other command leaves there."""
 
+import contextlib
 import json
 import os
 import pwd
@@ -14,7 +15,9 @@ import typer
 from typer.testing import CliRunner, Result
 
 from hhh.cli.app import app
-from hhh.models import BackupCopy
+from hhh.core.database import Database
+from hhh.models import Action, BackupCopy
+from hhh.services import audit
 from support.own_databases import migrated_file
 from support.session import current_session
 from support.sqlite_data import make_sqlite_database
@@ -184,6 +187,14 @@ def test_each_leaves_an_event_of_the_account_that_ran_it_and_no_secret(hhh: Hhh)
         assert secret not in export
 
 
+def test_what_was_done_is_listed_by_names_with_what_is_known_of_it(hhh: Hhh) -> None:
+    listed = hhh.done("audit", "list", "--action", "schedule.add").splitlines()
+
+    assert listed[0].split()[-1] == "DETAIL"
+    assert "@hourly of shop" in listed[1] or "@daily of shop" in listed[1]  # gone by now
+    assert "cron: @daily; jitter seconds: 0; paused: no; time zone: UTC; id: " in listed[1]
+
+
 def test_a_log_that_was_changed_is_told_with_its_place(hhh: Hhh, tmp_path: Path) -> None:
     hhh.done("audit", "export")  # which is an event
     good = hhh.run("audit", "verify")
@@ -201,6 +212,20 @@ def test_a_log_that_was_changed_is_told_with_its_place(hhh: Hhh, tmp_path: Path)
     assert broken.exit_code == 1
     assert "Broken at event 1: what it says was changed" in broken.stderr
     assert json.loads(hhh.run("audit", "verify", "--json").stdout)["broken_at"] == 1
+
+
+def test_nobody_writes_lines_into_the_list_or_commands_the_terminal(hhh: Hhh) -> None:
+    forged = "GET /x\n4711  2026-01-01 00:00:00  root\x1b[2J\x9b2J\u202e"
+    with contextlib.closing(Database(f"sqlite:///{hhh.folder / 'hhh.db'}")) as database:
+        audit.record_alone(database, Action.REFUSED, forged, detail={"said": forged})
+
+    listed = hhh.done("audit", "list", "--action", "access")
+    as_json = hhh.done("audit", "list", "--action", "access", "--json")
+
+    assert len(listed.splitlines()) == 2
+    assert listed.replace("\n", "").isprintable()
+    assert as_json.replace("\n", "").isprintable()
+    assert json.loads(as_json)[0]["subject"] == forged
 
 
 @pytest.mark.parametrize(

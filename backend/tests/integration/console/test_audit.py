@@ -22,7 +22,11 @@ def test_what_is_done_stands_there_with_who_did_it_and_from_where(console: Conso
     assert [each["Result"] for each in (added, asked, stored)] == ["Done", "Asked for", "Done"]
     for each in (added, asked, stored):
         assert each["Who"] == f"{EMAIL}from testclient"
-    assert stored["On what"] == f"{backup}of told"
+    page = console.get("/audit?subject=told")
+    file = stored["On what"].removesuffix("of told")
+    assert file.endswith(".sql")
+    assert page.links[file] == f"/backups/{backup}"
+    assert f"id{backup}" in stored["Details"].replace(" ", "")
 
 
 def test_the_log_is_narrowed_by_each_field(console: Console) -> None:

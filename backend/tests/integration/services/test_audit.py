@@ -362,6 +362,36 @@ def test_an_export_that_was_changed_is_told_from_a_good_one(
     assert said in (found.reason or "")
 
 
+def test_a_line_that_other_tools_would_read_otherwise_is_refused(log: AuditLog, key: SigningKey) -> None:
+    first, *others = exported(log)
+
+    for forged in (
+        first.replace('{"seq"', '{"actor":"bob","seq"', 1),  # the first of two, or the last
+        changed(first, note="approved by bob"),
+        changed(first, seq="1"),
+    ):
+        with pytest.raises(InvalidInput, match="Line 1"):
+            check_file([forged, *others], {key.public_key})
+
+
+def test_an_end_that_was_noted_later_is_missing_in_a_narrowed_export_too(log: AuditLog, key: SigningKey) -> None:
+    lines = exported(log, actor="a-schedule")
+    noted = Head(9, "0" * 64)
+
+    assert "up to 9, which you noted, are missing" in (check_file(lines, {key.public_key}, [noted]).reason or "")
+
+
+def test_a_line_of_an_export_is_one_and_commands_no_terminal(log: AuditLog, own_database: Database) -> None:
+    hostile = "\x9b2J \u202e \u2028 \x85"
+    audit.record_alone(own_database, Action.REFUSED, hostile, detail={"said": hostile, "halves": ["\udcff"]})
+
+    lines = exported(log)
+
+    assert hostile in [json.loads(line).get("subject") for line in lines]
+    assert "".join(lines).isprintable()
+    assert check_file(lines, {json.loads(lines[-1])["end"]["public_key"]}).ok
+
+
 @pytest.mark.parametrize("line", ["", "{", "[]", '{"seq": "x"}', '{"end": {}}', "[" * 100_000])
 def test_what_is_no_exported_log_is_refused(line: str) -> None:
     with pytest.raises(InvalidInput, match="Line 1"):

@@ -18,9 +18,10 @@ def index(request: Request) -> Response:
     """Events, newest first: narrowed, a page of them."""
     asked = audit_view.read(request.query_params)
     found = services(request).audit_log.page(asked.query) if asked.query is not None else None
+    names = services(request).audit_names.of(found.items) if found else {}
     context = {
         "asked": asked,
-        "rows": [audit_view.row(event) for event in found.items] if found else [],
+        "rows": [audit_view.row(event, names) for event in found.items] if found else [],
         "actions": {"": "Any", **audit_view.ACTIONS},
         "results": audit_view.RESULTS,
         "targets": services(request).targets.names(),

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from hhh.console.links import link
 from hhh.console.typed import said_of
 from hhh.console.views.backup_list import midnight
-from hhh.core.actor import ActorKind
 from hhh.models import Action, Result
 from hhh.schemas.audit import AuditEventResource, AuditQuery
+from hhh.services import audit_names
 
 AT_ONCE = 50
 #: What was done, as people say it.
@@ -62,7 +62,6 @@ RESULTS: Mapping[str, str] = {
     Result.CANCELLED: "Cancelled",
     Result.REFUSED: "Refused",
 }
-_NAMELESS: Mapping[str, str] = {ActorKind.SERVICE: "the service", ActorKind.NOBODY: "nobody signed in"}
 #: Where what an event is about is shown, before its id or name.
 _PAGES: Mapping[str, str] = {
     Action.BACKUP: "/backups/",
@@ -128,6 +127,8 @@ class Row:
     #: Whose token it was.
     whose: str
     what: str
+    #: On what, by its name where it has one.
+    subject: str
     result: str
     #: Of what it was done on; empty where there is none.
     page: str
@@ -157,28 +158,20 @@ def read(params: Mapping[str, str]) -> Asked:
     return Asked(typed, errors, None if errors else query)
 
 
-def row(event: AuditEventResource) -> Row:
-    """An event as the list tells it."""
-    name = event.actor or _NAMELESS.get(event.actor_kind, event.actor_kind)
-    if event.actor_kind == ActorKind.SCHEDULE:
-        name = f"the schedule {name}"
+def row(event: AuditEventResource, names: Mapping[str, str]) -> Row:
+    """An event as the list tells it, with the names of what is told by its id."""
+    name, subject = audit_names.who(event, names), audit_names.on(event, names)
     place = _PAGES.get(event.action)
     return Row(
         event=event,
         who=f"the token {event.token}" if event.token else name,
-        whose=event.actor if event.token else "",
+        whose=name if event.token else "",
         what=ACTIONS.get(event.action, event.action),
+        subject=subject,
         result=RESULTS.get(event.result, event.result),
         page=f"{place}{event.subject}" if place else "",
-        details=[(key.replace("_", " "), _in_words(value)) for key, value in event.detail.items()],
+        details=[
+            *audit_names.details(event, names),
+            *([("id", event.subject)] if subject != event.subject else []),
+        ],
     )
-
-
-def _in_words(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_in_words, value)) or "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_in_words(each)}" for key, each in value.items()) or "none"
-    if value is None:
-        return "none"
-    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
