@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from hhh.core.errors import ScratchError
-from hhh.core.orphans import end_processes_in
+from hhh.core.orphans import end_processes_in, end_processes_of_removed
 
 #: How the folders of runs begin.
 SCRATCH_PREFIX = "hhh-scratch-"
@@ -69,6 +69,7 @@ def sweep(parent: Path) -> int:
         end_processes_in(folder)  # such as a server that a drill made there
         _remove(folder)
         removed += 1
+    end_processes_of_removed(parent, SCRATCH_PREFIX)  # of those that somebody has tidied away by hand
     return removed
 
 

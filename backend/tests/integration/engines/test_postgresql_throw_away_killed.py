@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -50,8 +51,8 @@ def no_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.contextmanager
-def busy(url: str) -> Iterator[None]:
-    """A session whose process never looks up."""
+def busy(url: str, scratch: Path) -> Iterator[None]:
+    """A session whose process never looks up; nothing of its server is there after the block, however that ends."""
     connection = psycopg.connect(url, autocommit=True)
 
     def work() -> None:
@@ -68,6 +69,9 @@ def busy(url: str) -> Iterator[None]:
     try:
         yield
     finally:
+        for process in processes_in(scratch):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         thread.join()
         connection.close()
 
@@ -76,7 +80,7 @@ def test_a_killed_drill_takes_its_server_with_it_however_busy_that_is(
     small: tuple[RestoreSource, Workplace],
 ) -> None:
     source, workplace = small
-    with drilling(source, workplace) as drill, busy(drill.url):
+    with drilling(source, workplace) as drill, busy(drill.url, workplace.scratch):
         assert drill.errors == []
         assert drill.warnings == []
         assert processes_in(workplace.scratch)
@@ -102,7 +106,7 @@ def test_a_drill_that_is_killed_while_it_makes_its_server_leaves_no_process(
 @pytest.mark.usefixtures("no_namespaces")
 def test_without_namespaces_the_sweep_ends_what_is_left_of_it(small: tuple[RestoreSource, Workplace]) -> None:
     source, workplace = small
-    with drilling(source, workplace) as drill, busy(drill.url):
+    with drilling(source, workplace) as drill, busy(drill.url, workplace.scratch):
         assert drill.errors == []
         assert "Operation not permitted" in drill.warnings[0]
         segment = shared_memory_of(workplace.scratch)
@@ -180,5 +184,5 @@ def test_a_service_without_root_drills_as_itself_and_hides_its_secrets_where_it_
             said = " ".join(line for (line,) in connection.execute("SELECT line FROM said").fetchall())
         assert ("telltale" in said) is not namespaces
         assert bool(drill.warnings) is not namespaces
-        drill.process.communicate()
-    assert processes_in(workplace.scratch) == []
+        drill.process.kill()
+        wait_until(lambda: not processes_in(workplace.scratch), what="its processes to be gone")

@@ -2,7 +2,9 @@
 
 import os
 import pty
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,3 +89,38 @@ def test_a_sweep_ends_what_runs_in_abandoned_folders_alone(
     assert left.poll() == -9
     assert other.poll() is None
     assert not abandoned.exists()
+
+
+def test_a_sweep_ends_what_is_left_of_a_folder_that_somebody_has_removed(
+    tmp_path: Path, sleeping: list["subprocess.Popen[bytes]"]
+) -> None:
+    removed = tmp_path / f"{scratch.SCRATCH_PREFIX}dead-1"
+    left = begin(sleeping, removed / "pg" / "data")
+    other = begin(sleeping, tmp_path / "other" / "data")
+    for folder in (removed, tmp_path / "other"):
+        shutil.rmtree(folder)
+    with scratch.scratch_folder(tmp_path, "alive") as held:
+        busy = begin(sleeping, held / "pg")
+        shutil.rmtree(held / "pg")
+        assert scratch.sweep(tmp_path) == 0
+        assert busy.poll() is None
+    assert left.poll() == -9
+    assert other.poll() is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another account")
+def test_root_of_a_container_finds_those_of_another_account_as_well(
+    tmp_path: Path, sleeping: list["subprocess.Popen[bytes]"]
+) -> None:
+    another_account = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *_SLEEP]
+    sleeping.append(subprocess.Popen(another_account, cwd=tmp_path))
+    wait_until(lambda: psutil.Process(sleeping[0].pid).uids().real == 65534, what="it to be another's")
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    # Afterwards it is root again.
+    program = f"""from pathlib import Path; from hhh.core.orphans import end_processes_in
+print(end_processes_in(Path({str(tmp_path)!r})), list(Path({str(home)!r}).iterdir()))"""
+    without_the_right = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace", sys.executable, "-c"]
+    ended = subprocess.run([*without_the_right, program], cwd="/", capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("1 []\n", "")
+    assert sleeping[0].wait() == -9
