@@ -58,7 +58,7 @@ class Lost:
             return False
         return self._is_confirmed(job) or None
 
-    def takers(self, session: Session, now: datetime) -> bool:
+    def has_takers(self, session: Session, now: datetime) -> bool:
         """Whether somebody lives who takes jobs that nobody has."""
         lease = self._timing.lease
         living = worker_rows.taking_jobs(session, since=now - lease, until=now + lease)

@@ -271,7 +271,7 @@ class Worker:
     def _goes_on(self, session: Session, job: Job, now: datetime) -> bool:
         """Whether somebody will take a job that has lost its worker."""
         may = job.state == JobState.QUEUED or self._endings.can_follow(job)
-        return may and (self._is_shared or self._lost.takers(session, now))
+        return may and (self._is_shared or self._lost.has_takers(session, now))
 
     def _hand_on(self, session: Session, dead: Collection[str], logged: contextlib.ExitStack) -> None:
         now = self._clock.now(session)

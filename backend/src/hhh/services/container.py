@@ -57,7 +57,10 @@ from hhh.storages.registry import open_storage
 
 @dataclass(frozen=True)
 class Services:
-    """What routes, commands and jobs call."""
+    """What routes, commands and jobs call.
+
+    What others are made of, or keeps something, is a field; the rest is made when it is asked for.
+    """
 
     settings: Settings
     database: Database

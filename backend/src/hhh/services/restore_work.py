@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -228,18 +228,8 @@ class RestoreWork:
             Unrecorded: the database did not take it in time.
         """
         write = functools.partial(self._write_success, done)
-        deadline = time.monotonic() + _RECORDING_SECONDS
         try:
-            while True:
-                try:
-                    write()
-                except (HHHError, SQLAlchemyError) as error:
-                    if time.monotonic() > deadline:
-                        raise
-                    log.warning("restore_not_recorded_yet", restore_id=done.attempt.job_id, error=str(error))
-                    time.sleep(_RECORDING_PAUSE)
-                else:
-                    return
+            _insistently(write, done.attempt.job_id)
         except BaseException as error:
             log.error(  # noqa: TRY400  the reason is named; how it came here tells nothing
                 "restore_done_but_not_recorded", restore_id=done.attempt.job_id, kept=done.kept, error=str(error)
@@ -264,6 +254,21 @@ class RestoreWork:
             if row.undo_of is not None:
                 mark_undone(session, row.undo_of, now)
             _log_end(row)
+
+
+def _insistently(write: Callable[[], None], restore_id: str) -> None:
+    """Unlike `hhh.services.storing.insistently`, also where the database refuses: there is no way back."""
+    deadline = time.monotonic() + _RECORDING_SECONDS
+    while True:
+        try:
+            write()
+        except (HHHError, SQLAlchemyError) as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("restore_not_recorded_yet", restore_id=restore_id, error=str(error))
+            time.sleep(_RECORDING_PAUSE)
+        else:
+            return
 
 
 def _log_end(row: Restore) -> None:

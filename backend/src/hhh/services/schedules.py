@@ -208,17 +208,6 @@ class ScheduleService:
         ]
 
 
-def _record(session: Session, action: Action, row: Schedule) -> None:
-    detail = {
-        "cron": row.cron,
-        "time_zone": row.time_zone,
-        "jitter_seconds": row.jitter_seconds,
-        "paused": row.paused,
-        "verify": row.verify_level,
-    }
-    audit.record(session, action, row.id, target=row.target, detail=detail)
-
-
 def preview(line: str, time_zone: str) -> SchedulePreview:
     """What a line means.
 
@@ -259,6 +248,28 @@ def plan_anew(row: Schedule, now: datetime) -> None:
     """
     row.planned_at = row.next_run_at = None
     _plan(row, Cron(row.cron, row.time_zone), now)
+
+
+def overdue_from(row: Schedule, since: datetime) -> datetime | None:
+    """When the run after a moment counts as missed; None where nothing is planned.
+
+    Raises:
+        InvalidInput: its time zone is no longer known.
+    """
+    if row.planned_at is None:
+        return None
+    return overdue_after(row.cron, row.time_zone, row.jitter_seconds, since)
+
+
+def _record(session: Session, action: Action, row: Schedule) -> None:
+    detail = {
+        "cron": row.cron,
+        "time_zone": row.time_zone,
+        "jitter_seconds": row.jitter_seconds,
+        "paused": row.paused,
+        "verify": row.verify_level,
+    }
+    audit.record(session, action, row.id, target=row.target, detail=detail)
 
 
 def _plan(row: Schedule, cron: Cron, now: datetime, *, after: datetime | None = None) -> None:
@@ -316,17 +327,6 @@ def _next_runs(row: Schedule, now: datetime) -> list[datetime]:
     return [row.planned_at, *later]
 
 
-def overdue_from(row: Schedule, since: datetime) -> datetime | None:
-    """When the run after a moment counts as missed; None where nothing is planned.
-
-    Raises:
-        InvalidInput: its time zone is no longer known.
-    """
-    if row.planned_at is None:
-        return None
-    return overdue_after(row.cron, row.time_zone, row.jitter_seconds, since)
-
-
 def _overdue(row: Schedule, since: datetime, now: datetime) -> bool:
     missed_at = overdue_from(row, since)
     return missed_at is not None and now > missed_at
@@ -344,9 +344,5 @@ def _planned(row: Schedule) -> datetime:
 
 def _there(row: Schedule | None) -> Schedule:
     if row is None:
-        raise _unknown()
+        raise NotFound("No schedule has that id", hint="see `hhh schedule list`")
     return row
-
-
-def _unknown() -> NotFound:
-    return NotFound("No schedule has that id", hint="see `hhh schedule list`")
