@@ -5,7 +5,7 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,16 +14,19 @@ from support.forking import Descriptor, Forked
 
 
 class Piped:
-    """A program as `subprocess.Popen` runs it, as far as tests need that; the end of a `with` block waits for it."""
+    """A program as `subprocess.Popen` runs it, as far as tests need that; the end of a `with` block waits for it.
 
-    def __init__(self, program: str, *arguments: str) -> None:
+    It has the environment of the tests, and what is added to it.
+    """
+
+    def __init__(self, program: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         (reading, to_it), (from_it, writing) = os.pipe(), os.pipe()
         self.stdin = os.fdopen(to_it, "wb")
         self.stdout = os.fdopen(from_it, "rb")
         self._process = Forked.begin(
             functools.partial(_run, program, arguments),
             folder=Path.cwd(),
-            environment=os.environ,
+            environment={**os.environ, **(environment or {})},
             stdin=Descriptor(reading),
             stdout=Descriptor(writing),
             stderr=Descriptor(2),

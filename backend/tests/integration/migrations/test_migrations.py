@@ -1,8 +1,6 @@
 """The history of migrations: complete, reversible, and safe when several processes run it at once."""
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,8 @@ from sqlalchemy import Connection, inspect, text
 from hhh import migrations
 from hhh.core.database import Base, Database
 from hhh.core.errors import ConfigurationError, DatabaseUnavailable
+from support import migrating_process
+from support.piped import Piped
 from support.postgres import ALL_MAJORS, PostgresServers
 
 KINDS = ["sqlite", *(pytest.param(f"pg{major}", marks=pytest.mark.postgres) for major in ALL_MAJORS)]
@@ -74,32 +74,17 @@ def test_the_history_makes_the_models_both_ways(database: Database) -> None:
     migrations.upgrade(database)  # nothing to do
 
 
-def test_several_processes_that_migrate_at_once_all_succeed(url: str, database: Database, tmp_path: Path) -> None:
-    program = (
-        "import sys; from hhh import migrations; from hhh.core.database import Database\n"
-        "database = Database(sys.stdin.readline().strip()); print('ready', flush=True); sys.stdin.readline()\n"
-        "migrations.upgrade(database); assert not migrations.pending(database)"
-    )
+def test_several_processes_that_migrate_at_once_all_succeed(url: str, database: Database) -> None:
     with contextlib.ExitStack() as stack:
-        processes = [
-            stack.enter_context(
-                subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1, stderr=-1, text=True)
-            )
-            for _ in range(3)
-        ]
+        processes = [stack.enter_context(Piped(migrating_process.__file__, url)) for _ in range(3)]
         for process in processes:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(f"{url}\n")
-            process.stdin.flush()
-            assert process.stdout.readline() == "ready\n"
+            assert process.stdout.readline() == b"ready\n"
         for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
+            process.stdin.write(b"go\n")
             process.stdin.flush()
         for process in processes:
-            _, said = process.communicate(timeout=60)
-            assert process.returncode == 0, said
+            process.communicate(timeout=60)
+            assert process.returncode == 0
     assert differences(database) == []
 
 

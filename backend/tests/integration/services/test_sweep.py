@@ -1,11 +1,7 @@
 """What a store has and the catalogue has not, and the other way round: told and repaired, and no good copy is lost."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -27,6 +23,7 @@ from hhh.storages.registry import open_storage
 from support import uploading_process
 from support.backing_up import files_below
 from support.local_services import services_with_a_target, storing_in
+from support.piped import Piped
 from support.s3 import S3Bucket
 from support.sweeping import (
     NOBODYS,
@@ -520,17 +517,9 @@ def test_files_of_killed_writes_are_dropped_and_young_ones_are_not(services: Ser
 
 def killed_upload(s3: S3Bucket, key: str) -> None:
     """An upload whose process is killed in the middle."""
-    command = [sys.executable, uploading_process.__file__, s3.url("some/prefix"), key]
-    path = os.pathsep.join(filter(None, sys.path))
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, **s3.environment(), "PYTHONPATH": path},
-    ) as process:
-        assert process.stdout is not None
+    with Piped(uploading_process.__file__, s3.url("some/prefix"), key, environment=s3.environment()) as process:
         assert process.stdout.readline() == b"under way\n"
-        process.send_signal(signal.SIGKILL)
+        process.kill()
 
 
 @pytest.mark.s3
