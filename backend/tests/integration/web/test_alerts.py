@@ -61,6 +61,8 @@ def test_a_channel_lives_from_its_creation_to_its_end(client: TestClient, hook: 
 
     assert client.post(f"{CHANNELS}/hook/test").json() == {"name": "hook", "ok": True, "error": None}
     assert hook.titles == ["HHH Backup: a test"]
+    channel = client.get(f"{CHANNELS}/hook").json()
+    assert channel["last_delivered_at"] is not None
     changed = client.patch(f"{CHANNELS}/{channel['id']}", json={"kinds": ["size-odd"], "enabled": False}).json()
     assert changed == channel | {"kinds": ["size-odd"], "enabled": False}
     assert client.patch(f"{CHANNELS}/hook", json={"kinds": None}).json()["kinds"] is None
