@@ -181,6 +181,8 @@ def _make_engine(url: URL) -> Engine:
             pool_pre_ping=True,
             pool_size=10,
             max_overflow=30,
+            # Whatever the server's default is: in another one, who waits for a row fails as its holder commits.
+            isolation_level="READ COMMITTED",
             connect_args={"connect_timeout": 10},
         )
         event.listen(engine, "begin", _begin_postgresql)
