@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import func, insert, literal, literal_column, null, select, update
+from sqlalchemy import ColumnElement, exists, func, insert, literal, literal_column, null, select, update
 from sqlalchemy.orm import Session
 
 from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus
@@ -13,6 +13,10 @@ from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus
 _MISSING = BackupCopy.status == literal_column("'missing'")
 #: What a copy may be missing of: a backup that is stored, and not being removed.
 _THERE = (BackupLog.status == BackupStatus.SUCCESS, BackupLog.deleted_at.is_(None))
+#: Whether any store has a copy of a backup.
+IS_IN_A_STORE: ColumnElement[bool] = exists().where(
+    BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED
+)
 
 
 def targets_with_missing(session: Session, stores: Collection[str]) -> Sequence[str]:

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias, TypeVarTuple
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, String, case, cast, exists, func, literal, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, String, case, cast, func, literal, select
 from sqlalchemy.orm import Session
 
 from hhh.core.database import UtcDateTime
 from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Schedule, Verification, VerificationStatus
 from hhh.models.verification import CONCLUDED
 from hhh.repositories.batches import as_table
+from hhh.repositories.copies import IS_IN_A_STORE
 from hhh.repositories.retention import IS_REFUTED, PROVEN
 
 _Columns = TypeVarTuple("_Columns")
@@ -26,7 +27,6 @@ _Conditions: TypeAlias = Sequence[ColumnElement[bool]]
 #: Stands in no moment and in no id.
 _BETWEEN = "/"
 _STORED = BackupLog.status == BackupStatus.SUCCESS
-_IN_A_STORE = exists().where(BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED)
 
 
 class Known(NamedTuple):
@@ -135,9 +135,9 @@ def _past(until: datetime) -> ColumnElement[bool]:
 def _of_states(past: ColumnElement[bool]) -> Sequence[_Conditions]:
     return (
         (_STORED, past),
-        (_STORED, past, _IN_A_STORE),
+        (_STORED, past, IS_IN_A_STORE),
         # Not `_STORED` as well, which SQLite would look up instead: among all that are stored.
-        (BackupLog.verified_level == PROVEN, past, _IN_A_STORE, ~IS_REFUTED),
+        (BackupLog.verified_level == PROVEN, past, IS_IN_A_STORE, ~IS_REFUTED),
         (BackupLog.status == BackupStatus.FAILED, past),
     )
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Select, exists, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from hhh.core.database import UtcDateTime
-from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus
+from hhh.models import BackupLog, BackupStatus
 from hhh.repositories.backups import Position
+from hhh.repositories.copies import IS_IN_A_STORE
 from hhh.repositories.retention import IS_REFUTED, PROVEN
 
 
@@ -71,7 +72,9 @@ def newest_proven(session: Session, target: str, *, until: datetime) -> Point | 
     """The newest one not later than that which a restore has proven, and nothing has refuted since."""
     past = BackupLog.created_at <= _moment(until)
     # Not by its status as well, which SQLite would look up instead: among all that are stored.
-    statement = _points(BackupLog.target == target, BackupLog.verified_level == PROVEN, past, _IN_A_STORE, ~IS_REFUTED)
+    statement = _points(
+        BackupLog.target == target, BackupLog.verified_level == PROVEN, past, IS_IN_A_STORE, ~IS_REFUTED
+    )
     found = session.execute(statement.limit(1)).one_or_none()
     return Point._make(found) if found else None
 
@@ -87,11 +90,6 @@ def engine(session: Session, backup_id: str) -> str | None:
     return session.scalar(select(BackupLog.manifest["engine"].as_string()).where(BackupLog.id == backup_id))
 
 
-_IN_A_STORE: ColumnElement[bool] = exists().where(
-    BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED
-)
-
-
 def _points(*conditions: ColumnElement[bool]) -> Select[tuple[object, ...]]:
     statement = select(
         BackupLog.id,
@@ -102,7 +100,7 @@ def _points(*conditions: ColumnElement[bool]) -> Select[tuple[object, ...]]:
         BackupLog.raw_size,
         BackupLog.verified_level,
         BackupLog.pinned,
-        _IN_A_STORE,
+        IS_IN_A_STORE,
         IS_REFUTED,
     ).where(BackupLog.deleted_at.is_(None), *conditions)
     return statement.order_by(BackupLog.created_at.desc(), BackupLog.id.desc())  # type: ignore[return-value]

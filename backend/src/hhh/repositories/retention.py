@@ -29,6 +29,7 @@ from hhh.models.backup_log import DELETED
 from hhh.models.job import ACTIVE_UPKEEP
 from hhh.models.policy import PRUNE_DUE
 from hhh.repositories import job_logs
+from hhh.repositories.copies import IS_IN_A_STORE
 from hhh.repositories.levels import reaches
 
 #: The level of a backup that a restore drill has proven.
@@ -40,9 +41,6 @@ _AT_ONCE = 100
 _BETWEEN = " "
 
 _UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
-_HAS_COPY: ColumnElement[bool] = exists().where(
-    BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED
-)
 #: The names of the stores that have a copy, with `_BETWEEN` between them; None: none.
 _STORES = (
     select(func.aggregate_strings(BackupCopy.storage, _BETWEEN))
@@ -145,7 +143,7 @@ def candidates(session: Session, target: str) -> Sequence[Candidate]:
 def newest_stored(session: Session, target: str) -> str | None:
     """The id of the newest backup of a target that some store has a copy of; None if there is none."""
     has_begun = BackupLog.created_at <= literal(utcnow(), UtcDateTime())
-    statement = select(BackupLog.id).where(*_successful_of(target), _HAS_COPY, has_begun)
+    statement = select(BackupLog.id).where(*_successful_of(target), IS_IN_A_STORE, has_begun)
     return session.scalar(statement.order_by(BackupLog.created_at.desc(), BackupLog.id.desc()).limit(1))
 
 
@@ -189,13 +187,13 @@ def is_refuted(session: Session, backup_id: str) -> bool:
 
 def good_newer(session: Session, row: BackupLog, *, count: int) -> bool:
     """Whether so many good backups of its target are newer than this one."""
-    statement = _newer(row, _HAS_COPY, ~IS_REFUTED, ~_VERIFYING).order_by(BackupLog.created_at, BackupLog.id)
+    statement = _newer(row, IS_IN_A_STORE, ~IS_REFUTED, ~_VERIFYING).order_by(BackupLog.created_at, BackupLog.id)
     return session.scalar(statement.offset(count - 1).limit(1)) is not None
 
 
 def proven_newer(session: Session, row: BackupLog) -> bool:
     """Whether a good, proven backup of its target is newer than this one."""
-    statement = _newer(row, _HAS_COPY, ~IS_REFUTED, ~_VERIFYING, BackupLog.verified_level == PROVEN)
+    statement = _newer(row, IS_IN_A_STORE, ~IS_REFUTED, ~_VERIFYING, BackupLog.verified_level == PROVEN)
     return session.scalar(statement.limit(1)) is not None
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, defer, selectinload
 from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Installation, Job, JobKind, JobState, Restore
 from hhh.models.backup_log import DELETED
 from hhh.models.job import SWEEPS
+from hhh.repositories.copies import IS_IN_A_STORE
 
 _ACTIVE = Job.state.in_((JobState.QUEUED, JobState.RUNNING))
 _UNFINISHED = BackupLog.status.in_((BackupStatus.QUEUED, BackupStatus.RUNNING))
@@ -120,10 +121,12 @@ def is_wanted(session: Session, store: str, *, target: str, backup_file: str, st
         stem: how the keys of the attempt begin.
     """
     row = and_(BackupLog.target == target, BackupLog.backup_file == backup_file)
-    of_row = BackupCopy.backup_id == BackupLog.id
-    here = exists().where(of_row, BackupCopy.storage == store, BackupCopy.key.startswith(stem, autoescape=True))
-    anywhere = exists().where(of_row, BackupCopy.status == CopyStatus.STORED)
-    wanted = or_(_has_active_job(), here, and_(_THERE, ~anywhere))
+    here = exists().where(
+        BackupCopy.backup_id == BackupLog.id,
+        BackupCopy.storage == store,
+        BackupCopy.key.startswith(stem, autoescape=True),
+    )
+    wanted = or_(_has_active_job(), here, and_(_THERE, ~IS_IN_A_STORE))
     if session.scalar(select(BackupLog.id).where(row, wanted).limit(1)) is not None:
         return True
     return _has_job(session, target, JobKind.REPAIR)
@@ -141,13 +144,12 @@ def lost(session: Session, incomplete: AbstractSet[tuple[str, str]]) -> Sequence
         session: of a snapshot.
         incomplete: copies that the catalogue says are stored and that are not: backup and store.
     """
-    stored = exists().where(BackupCopy.backup_id == BackupLog.id, BackupCopy.status == CopyStatus.STORED)
     options = (defer(BackupLog.manifest, raiseload=True), selectinload(BackupLog.copies))
-    found = list(session.scalars(select(BackupLog).where(_THERE, ~stored).options(*options)))
+    found = list(session.scalars(select(BackupLog).where(_THERE, ~IS_IN_A_STORE).options(*options)))
     ids = sorted({backup_id for backup_id, _ in incomplete})
     for start in range(0, len(ids), _AT_ONCE):
         some = BackupLog.id.in_(ids[start : start + _AT_ONCE])
-        rows = session.scalars(select(BackupLog).where(some, _THERE, stored).options(*options))
+        rows = session.scalars(select(BackupLog).where(some, _THERE, IS_IN_A_STORE).options(*options))
         found += [row for row in rows if {(row.id, name) for name in _stored_in(row)} <= incomplete]
     return found
 
