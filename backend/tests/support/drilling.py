@@ -34,6 +34,8 @@ class Drilling:
         #: Where drills work.
         self.scratch_dir = folder / "drills"
         self.workplace = rig.workplace
+        #: The server that is named for drills; None is one that is thrown away.
+        self.server_url: str | None = None
 
     def execute(self, *statements: str) -> None:
         """Changes the database."""
@@ -72,7 +74,6 @@ class Drilling:
         backup: StoredBackup,
         run: Run | None = None,
         *,
-        server_url: str | None = None,
         policy: Mapping[str, Any] | None = None,
     ) -> VerificationResult:
         """What a drill finds; nothing is left of it."""
@@ -80,7 +81,7 @@ class Drilling:
         try:
             with scratch_folder(self.scratch_dir, "test") as scratch:
                 workplace = replace(self.workplace, scratch=scratch)
-                found = Drill(backup, demand, server_url, workplace, run or Unattended()).perform()
+                found = Drill(backup, demand, self.server_url, workplace, run or Unattended()).perform()
         finally:
             assert list(self.scratch_dir.iterdir()) == []
         return found.result([CheckedCopy(storage="default", status="good", size=1)])

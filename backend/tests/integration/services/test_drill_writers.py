@@ -13,7 +13,7 @@ from support.busy_writers import ASSERTIONS, BusyPostgresql, BusySqlite, BusyWri
 from support.drilling import Drilling, Taken, status_of
 from support.engine_rigs import RIGS
 
-DRILLS = 5
+DRILLS = 2
 MANY_DRILLS = 100
 #: A table that is dropped before pg_dump has locked it makes a backup fail, which is then taken again.
 TRIES = 20
