@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, func, not_, or_, select
+from sqlalchemy import ColumnElement, delete, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from hhh.models import LoginFailure
@@ -23,6 +23,12 @@ def add(session: Session, failure: LoginFailure) -> None:
 def forget(session: Session, *failure_ids: str) -> None:
     """Takes attempts back."""
     session.execute(delete(LoginFailure).where(LoginFailure.id.in_(failure_ids)))
+
+
+def touch(session: Session, *failure_ids: str) -> None:
+    """Writes them as they are."""
+    same = {LoginFailure.expires_at: LoginFailure.expires_at}
+    session.execute(update(LoginFailure).where(LoginFailure.id.in_(failure_ids)).values(same))
 
 
 def of_source(session: Session, failure: LoginFailure, since: datetime) -> tuple[int, datetime | None]:

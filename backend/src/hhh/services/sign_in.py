@@ -75,7 +75,8 @@ class _Attempt:
     def record(self, result: Result) -> None:
         """Tells the log and the audit log of a try that came to nothing."""
         log.warning("sign-in failed", address=self.client.address, result=str(result))
-        record_trouble(self.database, self.user.email if self.user else None, result, now=self.now)
+        whose = self.user if self.counted else None  # what a limit refuses at once is not looked at
+        record_trouble(self.database, whose.email if whose else None, result, now=self.now, counted=self.counted)
 
     def record_wrong_code(self, verified: User) -> None:
         """Tells of each try of somebody who has the password and not the code: it may be a stolen one."""

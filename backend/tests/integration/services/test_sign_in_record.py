@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.event import listen
 
 from hhh.core.actor import Actor, ActorKind, acting
 from hhh.core.config import Settings
@@ -60,9 +61,30 @@ def test_a_flood_of_failures_is_told_once_by_account_and_address(own_database: D
 
     assert events(own_database) == [
         ("", "auth.sign-in", EMAIL, "failed", "192.0.2.1"),
-        ("", "auth.sign-in", EMAIL, "refused", "192.0.2.1"),
+        ("", "auth.sign-in", "(unknown)", "refused", "192.0.2.1"),
         ("", "auth.sign-in", EMAIL, "failed", "198.51.100.1"),
     ]
+
+
+def test_as_often_is_written_for_who_is_known_as_for_nobody_so_that_time_tells_nothing(
+    sqlite_database: Database, settings: Settings
+) -> None:
+    make_user(sqlite_database)
+    commits: list[str] = []
+    listen(sqlite_database.engine, "commit", lambda _connection: commits.append(""))
+
+    def written(email: str) -> int:
+        commits.clear()
+        assert try_to_sign_in(sqlite_database, settings, email=email) is None
+        return len(commits)
+
+    tries = 12
+    nobody = [written("first@example.com") for _ in range(tries)]
+    another = [written("second@example.com") for _ in range(tries)]
+    somebody = [written(EMAIL) for _ in range(tries)]
+
+    assert nobody[:10] == another[:10] == somebody[:10]
+    assert another[10:] == somebody[10:] == [0, 0]
 
 
 def test_of_many_addresses_only_so_many_are_told(sqlite_database: Database, settings: Settings) -> None:
