@@ -65,7 +65,7 @@ def _pending(database: Database) -> bool:
     try:
         return migrations.pending(database)
     except DatabaseUnavailable as error:
-        if database.file is None:
+        if database.file is None or "disk" in error.message:  # which is full or failing, whose ever the file is
             raise
         raise DatabaseUnavailable(
             f"{error.message}; {accounts(database.file)}",

@@ -111,6 +111,8 @@ _NO_ROOM = "make room on its disk; nothing of what was asked for was done"
 _HINTS = (
     ("disk is full", _NO_ROOM),
     ("No space left on device", _NO_ROOM),
+    # So SQLite says it where there is no room for the file of its own that all who have a database open share.
+    ("disk I/O error", "see whether its disk is full, or failing; nothing of what was asked for was done"),
     ("readonly database", "let the service write its file and the folder that it is in: see HHH_DATA_DIR"),
 )
 
