@@ -44,7 +44,7 @@ help:
 run: $(VENV)/.project
 	@exec $(BIN)/hhh serve $(ARGS)
 
-test: $(VENV)/.project $(VENV)/.test
+test: $(VENV)/.project $(VENV)/.test $(VENV)/.compiled
 	@exec $(BIN)/python -m pytest backend/tests --numprocesses $(TEST_WORKERS) --dist worksteal $(ARGS)
 
 soak: $(VENV)/.project $(VENV)/.test
@@ -124,6 +124,15 @@ $(VENV)/.project: pyproject.toml $(VENV)/.runtime
 $(VENV)/.test: requirements/test.txt $(VENV)/.runtime
 	@echo 'installing requirements/test.txt'
 	@$(INSTALL) -r requirements/test.txt
+	@touch $@
+
+# In a fresh clone each worker would compile every test, with what pytest adds to its assertions: here that is done once,
+# by two processes. What is wrong with a test is told by the run that follows.
+$(VENV)/.compiled: $(VENV)/.project $(VENV)/.test
+	@echo 'compiling the tests'
+	@for tests in integration 'unit contract e2e'; do \
+		(cd backend/tests && exec ../../$(BIN)/python -m pytest --collect-only -qq $$tests >/dev/null 2>&1) & \
+	done; wait
 	@touch $@
 
 $(VENV)/.lint: requirements/lint.txt $(VENV)/.test
