@@ -29,7 +29,7 @@ from hhh.core.errors import (
     ObjectMissing,
     ScratchError,
 )
-from hhh.core.files import begin_write_back
+from hhh.core.files import NO_ROOM, begin_write_back
 from hhh.core.run import Progress, Run
 from hhh.schemas.facts import Facts
 from hhh.storages.base import Storage
@@ -38,7 +38,6 @@ from hhh.storages.base import Storage
 _LARGEST_MANIFEST = 16 << 20
 #: Bytes after which the disk is asked to begin: a restored SQLite file is to be durable before it gets its name.
 _WRITE_BACK = 16 << 20
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FACTS: TypeAdapter[Facts] = TypeAdapter(Annotated[Facts, Field(discriminator="engine")])
 
 
@@ -338,7 +337,7 @@ def _mapped_errors(path: Path, needed: int) -> Iterator[None]:
         yield
     except OSError as error:
         message = f"{path} can't be written: {error.strerror}"
-        if error.errno not in _FULL:
+        if error.errno not in NO_ROOM:
             taken = isinstance(error, FileExistsError)
             hint = "choose another name, or move it away" if taken else "see who may write where"
             raise ScratchError(message, hint=hint) from error

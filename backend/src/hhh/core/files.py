@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import secrets
@@ -11,6 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hhh.core.errors import ConfigurationError
+
+#: What the system says where no more can be written: of the disk, the account's quota, the file.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextlib.contextmanager

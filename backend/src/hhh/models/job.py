@@ -49,6 +49,8 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"  #: ended because the operator asked for it
 
 
+#: Of a job that has not ended.
+UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 #: The condition under which a job keeps its target busy; literal, so that both databases match it with the index.
 ACTIVE = text("kind IN ('backup', 'restore') AND state IN ('queued', 'running')")
 #: The condition under which there is upkeep of a kind for a target already; literal too. No backup waits for it.

@@ -13,10 +13,9 @@ from sqlalchemy.orm import Session
 
 from hhh.core.clock import utcnow
 from hhh.models import Job, JobKind, JobState
-from hhh.models.job import ACTIVE, UPKEEP
+from hhh.models.job import ACTIVE, UNFINISHED, UPKEEP
 
 #: The states of a job that has not ended.
-_UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 #: The kinds of which one alone is active for a target, whichever it is; the limit of what runs counts them too.
 MAIN_KINDS = (JobKind.BACKUP, JobKind.RESTORE)
 #: The number of the lock under which claims are counted, of our own choosing.
@@ -72,13 +71,13 @@ def active_of(session: Session, kind: JobKind, target: str) -> Job | None:
     """The job that is in the way of a new one of that kind; of verifications there may be any number."""
     if kind is JobKind.VERIFY:
         return None
-    condition = ACTIVE if kind in MAIN_KINDS else and_(Job.kind == kind, Job.state.in_(_UNFINISHED))
+    condition = ACTIVE if kind in MAIN_KINDS else and_(Job.kind == kind, Job.state.in_(UNFINISHED))
     return session.scalar(select(Job).where(Job.target == target, condition))
 
 
 def active(session: Session) -> Sequence[Job]:
     """All jobs that wait or run, the oldest first."""
-    return session.scalars(select(Job).where(Job.state.in_(_UNFINISHED)).order_by(Job.created_at)).all()
+    return session.scalars(select(Job).where(Job.state.in_(UNFINISHED)).order_by(Job.created_at)).all()
 
 
 def waiting(session: Session, job_id: str) -> Waiting | None:
@@ -91,12 +90,12 @@ def waiting(session: Session, job_id: str) -> Waiting | None:
 
 def unfinished(session: Session) -> set[str]:
     """The ids of all jobs that have not ended."""
-    return {*session.scalars(select(Job.id).where(Job.state.in_(_UNFINISHED)))}
+    return {*session.scalars(select(Job.id).where(Job.state.in_(UNFINISHED)))}
 
 
 def active_among(session: Session, job_ids: Collection[str]) -> Sequence[Job]:
     """Those of the given jobs that wait or run."""
-    return session.scalars(select(Job).where(Job.id.in_(job_ids), Job.state.in_(_UNFINISHED))).all()
+    return session.scalars(select(Job).where(Job.id.in_(job_ids), Job.state.in_(UNFINISHED))).all()
 
 
 def running(session: Session) -> Sequence[Job]:
@@ -137,7 +136,7 @@ def waiting_by_kind(session: Session) -> dict[str, int]:
 
 def unfinished_by_state(session: Session) -> dict[str, int]:
     """By state, how many jobs wait and run."""
-    counted = select(Job.state, func.count()).where(Job.state.in_(_UNFINISHED)).group_by(Job.state)
+    counted = select(Job.state, func.count()).where(Job.state.in_(UNFINISHED)).group_by(Job.state)
     return dict(session.execute(counted).all())
 
 
@@ -276,7 +275,7 @@ def request_cancel(session: Session, job_id: str) -> bool:
     """Asks for an active job to be cancelled; False when it has ended."""
     asked = session.execute(
         update(Job)
-        .where(Job.id == job_id, Job.state.in_(_UNFINISHED))
+        .where(Job.id == job_id, Job.state.in_(UNFINISHED))
         .values(cancel_requested=True, version=Job.version + 1)
     )
     return _changed(asked)

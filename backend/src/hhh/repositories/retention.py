@@ -19,14 +19,13 @@ from hhh.models import (
     CopyStatus,
     Job,
     JobKind,
-    JobState,
     Policy,
     Restore,
     Verification,
     VerificationStatus,
 )
 from hhh.models.backup_log import DELETED
-from hhh.models.job import ACTIVE_UPKEEP
+from hhh.models.job import ACTIVE_UPKEEP, UNFINISHED
 from hhh.models.policy import PRUNE_DUE
 from hhh.repositories import job_logs
 from hhh.repositories.copies import IS_IN_A_STORE
@@ -40,7 +39,6 @@ _AT_ONCE = 100
 #: Stands in no name of a store.
 _BETWEEN = " "
 
-_UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 #: The names of the stores that have a copy, with `_BETWEEN` between them; None: none.
 _STORES = (
     select(func.aggregate_strings(BackupCopy.storage, _BETWEEN))
@@ -72,7 +70,7 @@ IS_REFUTED = _is_refuted()
 
 #: Backups of which a verification waits or runs.
 _HAS_VERIFICATION: ColumnElement[bool] = exists().where(
-    Verification.backup_id == BackupLog.id, Job.id == Verification.id, Job.state.in_(_UNFINISHED)
+    Verification.backup_id == BackupLog.id, Job.id == Verification.id, Job.state.in_(UNFINISHED)
 )
 _VERIFYING = or_(BackupLog.verify_due.is_not(None), _HAS_VERIFICATION)
 
@@ -305,13 +303,13 @@ def _prune_of(target: ColumnElement[str] | InstrumentedAttribute[str]) -> Column
 
 def _being_restored(session: Session) -> set[str | None]:
     statement = select(Restore.backup_id).join(Job, Job.id == Restore.id)
-    statement = statement.where(Job.kind == JobKind.RESTORE, Job.state.in_(_UNFINISHED), Restore.undo_of.is_(None))
+    statement = statement.where(Job.kind == JobKind.RESTORE, Job.state.in_(UNFINISHED), Restore.undo_of.is_(None))
     return set(session.scalars(statement))
 
 
 def _being_verified(session: Session) -> set[str]:
     statement = select(Verification.backup_id).join(Job, Job.id == Verification.id)
-    return set(session.scalars(statement.where(Job.state.in_(_UNFINISHED))))
+    return set(session.scalars(statement.where(Job.state.in_(UNFINISHED))))
 
 
 def _refuted(session: Session, target: str) -> set[str]:

@@ -133,7 +133,7 @@ def rebuild(
     report = RebuildReport()
     inventory = Inventory(_counted(destination.storage, installation, report))
     found = manifests(destination.storage, trusted_keys, installation or "")
-    for batch in _batches(found):
+    for batch in batches(found):
         run.raise_if_cancelled()
         recorded = add_found(database, destination, batch, inventory, trusted_keys=trusted_keys)
         report.take(Counter(recorded.states.values()), recorded.problems)
@@ -200,7 +200,8 @@ def _has_no_backup(database: Database) -> bool:
         return rows.is_empty(session)
 
 
-def _batches(found: Iterable[FoundManifest]) -> Iterator[list[FoundManifest]]:
+def batches(found: Iterable[FoundManifest]) -> Iterator[list[FoundManifest]]:
+    """As many as `add_found` takes at once."""
     source = iter(found)
     while batch := list(itertools.islice(source, _BATCH)):
         yield batch

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from hhh.artifacts.copying import objects_of
 from hhh.artifacts.manifest import Manifest, StoredObject
 from hhh.artifacts.retrieval import StoredBackup
 from hhh.core.errors import (
@@ -161,7 +162,7 @@ class Restoration:
         return plan, source
 
     def _check_object(self, run: Run, *, thorough: bool) -> Check:
-        objects = _objects(self._manifest)
+        objects = objects_of(self._manifest)
         stored = sum(each.size for each in objects)
         try:
             if thorough:
@@ -255,10 +256,6 @@ def _discard(destination: Destination, restorer: Restorer, workplace: Workplace,
         error.add_note(f"Something of the restore is left beside {destination.name}: {left}")
 
 
-def _objects(manifest: Manifest) -> tuple[StoredObject, ...]:
-    return (manifest.object, manifest.facts, *manifest.attachments)
-
-
 def _compare_size(stored: StoredObject, found: int) -> None:
     if found != stored.size:
         raise ArtifactDamaged(f"{stored.key} has {found} bytes, stored were {stored.size}")
@@ -267,7 +264,7 @@ def _compare_size(stored: StoredObject, found: int) -> None:
 def _check_identity(manifest: Manifest, problem: HHHError | None) -> Check:
     if isinstance(problem, IdentityMissing):
         return Check.unsafe("identity", str(problem))
-    if all(each.encryption is None for each in _objects(manifest)):
+    if all(each.encryption is None for each in objects_of(manifest)):
         return Check.ok("identity", "The backup is not encrypted")
     if problem is not None:
         return Check.unknown("identity", "Nothing could be opened to try the identity")

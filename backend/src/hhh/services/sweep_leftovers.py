@@ -8,8 +8,7 @@ names it, nor is there one that can't be read. All of it is asked right before e
 from __future__ import annotations
 
 import contextlib
-import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from hhh.artifacts.copying import objects_of
 from hhh.artifacts.naming import BackupPlace, is_manifest, place_of
@@ -18,13 +17,11 @@ from hhh.core.errors import ObjectMissing, StorageError
 from hhh.core.text import minute
 from hhh.repositories import sweeping as rows
 from hhh.services.inventory import Inventory
-from hhh.services.rebuild import Found, add_found
+from hhh.services.rebuild import Found, add_found, batches
 from hhh.services.sweep_report import FindingKind
 from hhh.services.sweep_scope import Scope
 from hhh.storages.base import Unfinished
 
-#: Manifests in one transaction.
-_BATCH = 200
 #: So many removals may fail one after the other before the store is given up.
 _PATIENCE = 3
 #: What the catalogue had of a backup that the sweep adds, or completes.
@@ -37,7 +34,7 @@ def add_backups(scope: Scope, inventory: Inventory) -> None:
     Raises:
         StorageError: the store does not answer.
     """
-    for batch in _batched(_manifests(scope, inventory)):
+    for batch in batches(_manifests(scope, inventory)):
         scope.run.raise_if_cancelled()
         recorded = add_found(
             scope.database,
@@ -111,12 +108,6 @@ def _manifests(scope: Scope, inventory: Inventory) -> Iterator[FoundManifest]:
         if is_manifest(key):
             with contextlib.suppress(ObjectMissing):  # it was deleted since it was listed
                 yield read_manifest(scope.storage, key, scope.trusted_keys)
-
-
-def _batched(found: Iterable[FoundManifest]) -> Iterator[list[FoundManifest]]:
-    source = iter(found)
-    while batch := list(itertools.islice(source, _BATCH)):
-        yield batch
 
 
 def _may_go(scope: Scope, key: str, place: BackupPlace) -> bool:

@@ -12,14 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hhh.core.errors import InvalidInput, ObjectExists, ObjectMissing, StorageFull, StorageUnavailable
-from hhh.core.files import begin_write_back, fsync_folder
+from hhh.core.files import NO_ROOM, begin_write_back, fsync_folder
 from hhh.storages.base import ObjectInfo, ObjectWriter, Storage, Unfinished
 from hhh.storages.keys import UNFINISHED, checked_folder, checked_key
 
 #: Bytes after which the disk is asked to begin.
 _WRITE_BACK = 8 << 20
 _READ_SIZE = 1 << 20
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOWHERE = {errno.ENOENT, errno.ELOOP}
 #: At the top of a whole file system, and its administrator's alone.
 _FOREIGN_FOLDER = "lost+found"
@@ -266,6 +265,6 @@ def _mapped_errors(path: Path, *, missing: ObjectMissing | None = None) -> Itera
         if missing and error.errno in {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}:
             raise missing from None
         message = f"The store's folder failed at {path}: {error.strerror}"
-        if error.errno in _FULL:
+        if error.errno in NO_ROOM:
             raise StorageFull(message, hint="make room, or let retention remove more") from error
         raise StorageUnavailable(message, hint=_HINTS.get(error.errno or 0)) from error

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from hhh.core.version import PRODUCT_VERSION
 from hhh.models import QUEUES, JobKind, JobState, WorkerState
+from hhh.models.job import UNFINISHED
 from hhh.repositories.metrics import Measured
 from hhh.schemas.recoverability import Recoverability
 from hhh.services.metrics import Measurements
@@ -21,7 +22,6 @@ from hhh.services.recovery_state import STATES
 
 #: Of a worker that gave no sign of life for a while, whatever it said of itself.
 SILENT = "silent"
-_UNFINISHED = JobState.QUEUED, JobState.RUNNING
 _OF_WORKERS = ("worker", "host")
 
 
@@ -124,14 +124,16 @@ def _of_stores(found: Measurements) -> Iterator[Metric]:
 
 def _of_jobs(found: Measurements) -> Iterator[Metric]:
     counts = {(each.kind, each.state): each for each in found.jobs}
-    every = {*product(JobKind, _UNFINISHED), *counts}
+    every = {*product(JobKind, UNFINISHED), *counts}
     yield _gauge(
         "hhh_jobs",
         "Jobs that wait (queued) or run.",
         ("kind", "state"),
         [(each, float(counts[each].jobs) if each in counts else 0.0) for each in sorted(every)],
     )
-    queued = {each.kind: (found.at - each.since).total_seconds() for each in found.jobs if each.state == _UNFINISHED[0]}
+    queued = {
+        each.kind: (found.at - each.since).total_seconds() for each in found.jobs if each.state == JobState.QUEUED
+    }
     yield _gauge(
         "hhh_job_oldest_queued_seconds",
         "For how long the job has been waiting that was asked for first; 0 where none waits.",

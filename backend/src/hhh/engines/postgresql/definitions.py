@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from hhh.engines.postgresql.archive import Entry, Section
-from hhh.engines.postgresql.objects import Identity, identity
+from hhh.engines.postgresql.objects import NOTES, Identity, identity
 from hhh.schemas.restore import Difference
 
 MISSING = "missing"
@@ -19,7 +19,6 @@ _NO_DEFINITIONS = frozenset(
     {"ENCODING", "STDSTRINGS", "SEARCHPATH", "DATABASE", "DATABASE PROPERTIES", "ACL", "DEFAULT ACL"}
     | {"SUBSCRIPTION", "SUBSCRIPTION TABLE"}
 )
-_NOTES = frozenset({"COMMENT", "SECURITY LABEL"})
 #: What is said of these is not compared: an extension brings its own comment along.
 _NOTED_ELSEWHERE = ("EXTENSION ", "LARGE OBJECT ", "DATABASE ", "SUBSCRIPTION ")
 #: They are in every new database; whether a dump has them depends on their owner and on the version of pg_dump.
@@ -46,7 +45,7 @@ Definitions = Mapping[Identity, Sequence[str]]
 
 def is_content(entry: Entry) -> bool:
     """Whether an entry is rows, values or large objects."""
-    about_large_object = entry.description in _NOTES and entry.tag.startswith("LARGE OBJECT ")
+    about_large_object = entry.description in NOTES and entry.tag.startswith("LARGE OBJECT ")
     return entry.section is Section.DATA or entry.description in _CONTENT or about_large_object
 
 
@@ -68,7 +67,7 @@ def definitions(entries: Iterable[Entry]) -> Definitions:
 def called(what: Identity) -> str:
     """An object, for people: ``table public.orders``."""
     kind = _WORDS.get(what.kind, what.kind.lower())
-    if what.kind in _NOTES:
+    if what.kind in NOTES:
         return f"{kind} on {what.name}" + (f" in {what.schema}" if what.schema else "")
     # Operators have their schema in their names.
     has_schema = what.schema and not what.name.startswith(f"{what.schema}.")
@@ -98,7 +97,7 @@ def difference(what: Identity, expected: Sequence[str] | None, found: Sequence[s
 def _is_compared(entry: Entry) -> bool:
     if is_content(entry) or entry.description in _NO_DEFINITIONS:
         return False
-    if entry.description in _NOTES:
+    if entry.description in NOTES:
         return not entry.tag.startswith(_NOTED_ELSEWHERE) and _BUILT_IN_COMMENT not in entry.definition
     return (entry.description, entry.tag) not in _BUILT_IN
 

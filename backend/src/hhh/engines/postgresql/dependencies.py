@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
 from hhh.engines.postgresql.archive import Archive, Entry
+from hhh.engines.postgresql.objects import NOTES
 
 TABLES = frozenset({"TABLE", "FOREIGN TABLE"})
 VIEWS = frozenset({"VIEW", "MATERIALIZED VIEW"})
@@ -30,9 +31,7 @@ _OWNERS: dict[str, AbstractSet[str]] = {
     "SEQUENCE SET": {"SEQUENCE"},
     "SEQUENCE OWNED BY": {"SEQUENCE"},
 }
-#: They belong to the one thing that they depend on, of whatever kind.
-_NOTES = frozenset({"COMMENT", "SECURITY LABEL"})
-PARTS = _NAMED_PARTS | _NOTES | frozenset(_OWNERS)
+PARTS = _NAMED_PARTS | NOTES | frozenset(_OWNERS)
 #: Up to PostgreSQL 13, the definition of a partition attaches it as well.
 _IS_PARTITION = re.compile(r"\b(?:ATTACH PARTITION|PARTITION OF)\b")
 _INHERITS = re.compile(r"^INHERITS \(", re.MULTILINE)
@@ -84,7 +83,7 @@ class Graph:
 
     def owners(self, part: Entry) -> list[Entry]:
         """What a part belongs to. Where names have spaces, its tag may be that of parts of several relations."""
-        if part.description in _NOTES:
+        if part.description in NOTES:
             return self._dependencies(part)
         if part.description in _NAMED_PARTS:
             return [

@@ -23,6 +23,8 @@ OWNED = frozenset(
         *("TEXT SEARCH CONFIGURATION", "TEXT SEARCH DICTIONARY", "TYPE", "VIEW"),
     }
 )
+#: The kinds that say something about another entry, on which they depend; only its owner may.
+NOTES = frozenset({"COMMENT", "SECURITY LABEL"})
 #: Their tags are not unique: the statement that drops them says which it is.
 _BY_DROP_STATEMENT = ("OPERATOR", "OPERATOR CLASS", "OPERATOR FAMILY")
 

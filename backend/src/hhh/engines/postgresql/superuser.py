@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from hhh.engines.postgresql.archive import Archive, Entry
+from hhh.engines.postgresql.objects import NOTES
 
 #: The check by which the operator accepts that a superuser creates what only a superuser may.
 SUPERUSER_CHECK = "superuser_objects"
@@ -27,8 +28,6 @@ _ALWAYS = frozenset(
         "TRANSFORM",
     }
 )
-#: What is said about another entry; only the owner of that may.
-_ATTRIBUTES = frozenset({"COMMENT", "SECURITY LABEL"})
 #: The second line of a function that pg_dump writes (https://github.com/postgres/postgres, dumpFunc): its arguments
 #: are all before.
 _FUNCTION_LINE = re.compile(r"^    LANGUAGE (\S+)(.*)((?:\n    SET .*)*)", re.MULTILINE)
@@ -69,7 +68,7 @@ def superuser_entries(archive: Archive, entries: Iterable[Entry] | None = None) 
     own_types = {entry.dump_id for entry in archive.entries if entry.description in _OWN_TYPES}
     found: dict[int, Entry] = {}
     for entry in archive.entries if entries is None else entries:
-        of_another = entry.description in _ATTRIBUTES and any(each in found for each in entry.dependencies)
+        of_another = entry.description in NOTES and any(each in found for each in entry.dependencies)
         if of_another or _needs_superuser(entry, own_types):
             found[entry.dump_id] = entry
     return tuple(found.values())
