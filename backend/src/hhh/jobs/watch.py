@@ -93,7 +93,7 @@ class Watch:
         while self._free.acquire(blocking=False):
             with contextlib.ExitStack() as place:
                 place.callback(self._free.release)
-                parcel = next(self._alerts.outbox.claim(limit=1), None)
+                parcel = next(self._alerts.outbox.claim(), None)
                 if parcel is None:
                     return
                 _beside(self._deliver, parcel, place.pop_all())

@@ -292,6 +292,24 @@ def test_a_test_that_arrives_is_a_delivery_and_hurries_what_waits(services: Serv
     assert hook.titles == ["HHH Backup: a test", "HHH Backup: shop: backup failed"]
 
 
+def test_a_receiver_that_answers_without_an_end_takes_no_memory_of_the_machine() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):  # until it is closed at the other end
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                while True:
+                    connection.sendall(bytes(1 << 20))
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        receiver = Receiver(f"json://127.0.0.1:{server.getsockname()[1]}", refuse_local=False)
+        told = alert_sending.send(receiver, [Message("1", "a", "b", "info")])
+        assert "MemoryError" in (told["1"] or "")
+        answering.join()
+
+
 def test_where_local_addresses_are_refused_nothing_goes_there_by_any_name(hook: WebHook, tmp_path: Path) -> None:
     refusing = settings_in(tmp_path, refuse_local_addresses=True)
     with pytest.raises(InvalidInput, match="of this machine or of its link"):

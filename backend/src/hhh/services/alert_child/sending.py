@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import resource
 import socket
 import sys
 import time
@@ -23,6 +24,8 @@ from hhh.services.alert_services import redacted, service_of
 _PATIENCE_SECONDS = 5.0
 #: After so many seconds the rest is for later as well, since nobody else sends to the receiver meanwhile.
 _LONGEST_SECONDS = 60.0
+#: Bytes: several times what the largest plugin takes.
+_MOST_MEMORY = 256 << 20
 #: Shorter parts of a URL are no secrets, and stand in any text.
 _SHORTEST_SECRET = 4
 _LONGEST_ERROR = 500
@@ -57,6 +60,8 @@ class Said(logging.Handler):
 
 def main() -> None:
     """Answers the one request."""
+    # A receiver that answers without an end must not take the memory that a backup needs.
+    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_MEMORY, _MOST_MEMORY))
     request, said, answers = json.loads(sys.stdin.readline()), Said(), _own_stdout()
     logger = logging.getLogger("apprise")
     logger.handlers, logger.propagate = [said], False
