@@ -1,12 +1,13 @@
 """A service, or a command beside it, that ends while a backup runs: by SIGKILL, or because it is asked to."""
 
+import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from support.backing_up import (
@@ -25,6 +26,7 @@ from support.backing_up import (
     upload_of_a_dump,
     wait_for_end,
 )
+from support.commands import beside
 from support.faulty_proxy import FaultyS3
 from support.service import Service, ServiceFactory, hhh_command
 from support.session import current_session
@@ -97,7 +99,7 @@ def test_the_backup_of_a_killed_command_is_taken_over_by_the_server(
     service = service_factory(**store_settings(faulty_s3), scratch_dir=scratch)
     with service.signed_in_client() as client:
         stall = faulty_s3.proxy.stall(where=upload_of_a_dump, times=1)
-        with begin_command(service) as command:
+        with beside(service, "backup", "run") as command:
             stall.wait_for_hit()
             assert trigger(client).status_code == 409
             command.kill()
@@ -114,7 +116,7 @@ def test_a_terminated_command_records_its_backup_as_failed(
     service = service_factory(**store_settings(faulty_s3), scratch_dir=scratch)
     with service.signed_in_client() as client:
         stall = faulty_s3.proxy.stall(where=upload_of_a_dump, times=1)
-        with begin_command(service) as command:
+        with beside(service, "backup", "run") as command:
             stall.wait_for_hit()
             command.send_signal(signal.SIGTERM)
             stall.release()
@@ -165,6 +167,27 @@ def test_a_service_that_is_asked_to_stop_does_not_wait_for_a_store_that_hangs(
     assert len(manifests(faulty_s3)) == 2
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may have namespaces everywhere")
+def test_a_service_that_is_the_first_process_of_a_container_ends_as_others_do(
+    faulty_s3: FaultyS3, scratch: Path
+) -> None:
+    settings = {"storage_url": faulty_s3.bucket.url(), "scratch_dir": scratch}
+    folder, environment = current_session().new_folder("service"), faulty_s3.bucket.environment()
+    container = ["unshare", "--pid", "--fork", "--kill-child", *hhh_command(), "serve"]
+    with Service(folder, settings, environment=environment, command=container) as service:
+        [first] = psutil.Process(service.pid).children()
+        with service.signed_in_client() as client:
+            stall = faulty_s3.proxy.stall(where=upload_of_a_dump)
+            trigger(client, respond_async=True)
+            stall.wait_for_hit()
+            first.terminate()
+            wait_until(lambda: not service.is_healthy(), what="the service to refuse new requests")
+            first.terminate()
+            wait_until(lambda: not service.is_running(), what="the end of the service")
+        assert service.exit_code == 128 + signal.SIGTERM
+    faulty_s3.proxy.clear()
+
+
 @pytest.mark.soak
 def test_the_command_backs_up_without_a_server(service_factory: ServiceFactory) -> None:
     service = service_factory()
@@ -192,14 +215,3 @@ def stop_while_the_store_hangs(service: Service, store: FaultyS3, how: signal.Si
             assert (answer.status_code, answer.json()["error"]["code"]) == (500, "ERR_BACKUP_FAILED")
             assert "it goes on as soon as a worker is there" in answer.json()["detail"]
     store.proxy.clear()
-
-
-def begin_command(service: Service) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [*hhh_command(), "backup", "run"],
-        cwd=service.folder,
-        env=service.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,13 +23,14 @@ from support.backing_up import (
     trigger,
     wait_for_end,
 )
+from support.commands import beside
 from support.following import following
 from support.held_dumps import HeldDumps
 from support.many_machines import Founding, many_machines
 from support.postgres import PostgresServer
 from support.postgres_data import make_realistic_database
 from support.restoring import RESTORES, ask_for_restore
-from support.service import Service, ServiceFactory, hhh_command
+from support.service import Service, ServiceFactory
 from support.waiting import wait_until
 
 __all__ = ["many_machines"]
@@ -108,18 +108,6 @@ def assert_cancelled(service: Service, client: httpx.Client, backup_id: str, sho
     assert scratch_leftovers(scratch) == []
     assert assert_totals_add_up(client)["failed_backups"] == 1
     refused(cancel(client, backup_id), 409, "ERR_ALREADY_ENDED")
-
-
-def command(service: Service, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [*hhh_command(), *arguments],
-        cwd=service.folder,
-        env={**service.environment, "COLUMNS": "200"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def test_a_backup_is_followed_to_its_end_and_from_where_a_client_left_off(service: Service, shop: Shop) -> None:
@@ -293,8 +281,7 @@ def test_a_backup_of_another_machine_is_followed_and_cancelled(many_machines: Fo
 
 @pytest.mark.parametrize("how", [pytest.param("success", marks=pytest.mark.soak), "cancelled"])
 def test_the_command_follows_a_backup_of_a_service(service: Service, shop: Shop, how: str) -> None:
-    with held_backup(service, shop) as (_, backup_id):
-        follower = command(service, "backup", "follow", backup_id)
+    with held_backup(service, shop) as (_, backup_id), beside(service, "backup", "follow", backup_id) as follower:
         if how == "success":
             shop.dumps.let_go()
         else:
@@ -331,10 +318,10 @@ def test_a_command_that_is_interrupted_leaves_nothing_and_a_free_target(
 ) -> None:
     with service.signed_in_client() as client:
         register(client, "shop", shop.url)
-        running = command(service, "backup", "run", "shop")
-        shop.dumps.wait_until_held()
-        running.send_signal(signal.SIGINT)
-        _, stderr = running.communicate(timeout=30)
+        with beside(service, "backup", "run", "shop") as running:
+            shop.dumps.wait_until_held()
+            running.send_signal(signal.SIGINT)
+            _, stderr = running.communicate(timeout=60)
         assert running.returncode != 0, stderr
         found: dict[str, Any] = newest(client, "shop")
         assert (found["status"], found["error"]) == ("failed", "It was interrupted")

@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 from fastapi.concurrency import run_in_threadpool
 
+from hhh.cli.ending import end_by
 from hhh.cli.monitoring_port import monitoring_port
 from hhh.core.config import Settings
 from hhh.core.database import Database
@@ -54,15 +55,17 @@ def run(
         # Whoever waits for a backup still hears how it ended.
         timeout_graceful_shutdown=round(loaded.drain_seconds + ENDING + _ANSWERING),
     )
-    # uvicorn raises the signal again when it is done. Python's own handler of SIGINT would make an exception of it, and
-    # at its usual end the interpreter joins the threads of jobs, of which one may hang in a store that does not answer.
+    # uvicorn raises the signal again when it is done, of which Python's own handler would make an exception.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # What is loaded lives as long as the process. To look through it again and again, as the collector would, takes a
     # tenth of a second of whatever request is unlucky.
     gc.collect()
     gc.freeze()
     with monitoring_port(watched, lambda: app.state.monitoring):
-        _Server(config, app.state.jobs).run(sockets=[listener])
+        server = _Server(config, app.state.jobs)
+        server.run(sockets=[listener])
+    if server.asked is not None:
+        end_by(server.asked)
 
 
 class _Server(uvicorn.Server):
@@ -71,12 +74,14 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, jobs: Jobs) -> None:
         super().__init__(config)
         self._jobs = jobs
+        #: The signal that has asked it to end.
+        self.asked: int | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal drains; the second one ends the process at once."""
-        if self.should_exit:
-            signal.signal(sig, signal.SIG_DFL)
-            signal.raise_signal(sig)
+        if self.asked is not None:
+            end_by(sig)
+        self.asked = sig
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import signal
 from logging import INFO
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hhh.cli.ending import end_by
 from hhh.cli.monitoring_port import monitoring_listener, monitoring_port
 from hhh.cli.output import JsonOption, console, moment, print_json, print_table
 from hhh.cli.queues import QueuesOption, said, with_queues
@@ -98,8 +100,7 @@ def _work(name: str, queues: str | None) -> None:
                 asked = _take_jobs(loaded, signals)
             finally:
                 jobs.stop()
-    # At its usual end the interpreter joins the threads of jobs, of which one may hang in a store that does not answer.
-    signal.raise_signal(asked)
+    end_by(asked)
 
 
 def _take_jobs(loaded: Settings, signals: queue.SimpleQueue[int]) -> int:
@@ -125,13 +126,20 @@ def _wait_for(signals: queue.SimpleQueue[int]) -> int:
             return signals.get(timeout=_STEP)
 
 
+def _end_at_once(number: int, _frame: FrameType | None) -> None:
+    end_by(number)
+
+
 def _first_signals() -> queue.SimpleQueue[int]:
     """What gets the first signal to stop; the second one ends the process as if nobody had asked for it."""
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()  # its `put` may interrupt its own `get`
 
+    # As Python need not be asked then, it ends one that hangs, too; but not the first process of a container.
+    second = _end_at_once if os.getpid() == 1 else signal.SIG_DFL
+
     def take(number: int, _frame: FrameType | None) -> None:
         for each in _SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+            signal.signal(each, second)
         signals.put(number)
 
     for each in _SIGNALS:

@@ -154,7 +154,12 @@ def running(
         )
     except OSError as error:
         raise ToolMissing(f"{name} can't be started: {error.strerror}") from error
-    child = Child(process, name, on_line)
+    try:
+        child = Child(process, name, on_line)
+    except BaseException:  # an interrupt, or no thread is to be had
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
     try:
         yield child
     finally:

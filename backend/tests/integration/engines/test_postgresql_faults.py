@@ -220,6 +220,36 @@ def test_tables_that_come_and_go_while_others_are_locked_are_looked_at_again(
     assert set(rows_of(taken.result()[1])) == {name for (name,) in names}
 
 
+def test_work_that_begins_as_an_interrupt_comes_does_not_go_on(
+    any_postgres: PostgresServer, database: str, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hhh.engines.postgresql.connection import Session, open_connection, passfile
+    from hhh.engines.postgresql.url import parse_url
+
+    begun, done = threading.Event(), []
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted(*arguments: Any) -> None:
+        submit(*arguments)
+        begun.wait()
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        begun.set()
+        done.append(session.rows(sql.SQL("SELECT pg_sleep(10)")))
+
+    address = parse_url(any_postgres.url(database))
+    with (
+        passfile(address, scratch) as file,
+        contextlib.closing(Session(open_connection(address, file))) as session,
+        monkeypatch.context() as patch,
+    ):
+        patch.setattr(ThreadPoolExecutor, "submit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            session.submit(work)
+    assert done == []
+
+
 def test_a_sequence_that_became_a_view_is_not_read(
     any_postgres: PostgresServer, database: str, other: psycopg.Connection[Any], scratch: Path
 ) -> None:

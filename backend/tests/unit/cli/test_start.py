@@ -1,6 +1,7 @@
 """A command is started often, also by scripts in loops: it loads no more than it needs."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,18 @@ try:
     main()
 except SystemExit:
     print([name for name in {HEAVY} if name in sys.modules], gc.isenabled(), file=sys.stderr)
+"""
+#: The interrupt comes in the middle of what is loaded.
+INTERRUPTED = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from hhh.cli import main
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "hhh.core.actor":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+main()
 """
 
 
@@ -31,3 +44,8 @@ def test_a_command_loads_nothing_that_only_servers_and_migrations_need(tmp_path:
     printed, found = started(tmp_path, "backup", "list")
     assert "No backups yet" in printed
     assert found == "[] True"
+
+
+def test_a_command_that_is_interrupted_while_it_is_loaded_says_nothing() -> None:
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED, "--version"], capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")

@@ -32,6 +32,8 @@ _CONNECT_TIMEOUT_SECONDS = "10"
 KEEPALIVE: Mapping[str, str] = {"keepalives_idle": "60", "keepalives_interval": "10", "keepalives_count": "6"}
 _POLL_SECONDS = 0.2
 _CANCEL_SECONDS = 3.0
+#: After which a thread that was given nothing to do is taken to be busy.
+_IDLE_SECONDS = 0.2
 _LONGEST_LINE = 1000
 
 #: An empty search_path lets nothing of the database stand before what is built in. The rest makes values read the
@@ -117,14 +119,12 @@ class Session:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="postgresql-session")
-        self._latest: Future[Any] | None = None
         self._closing = threading.Event()
+        self._closed = False
 
     def submit(self, work: Callable[[], Result]) -> Future[Result]:
         """Starts work on the connection, after what was submitted before."""
-        future = self._thread.submit(work)
-        self._latest = future
-        return future
+        return self._thread.submit(work)
 
     def call(self, work: Callable[[], Result], run: Run) -> Result:
         """Does work on the connection and returns its result; a cancelled run interrupts the wait, not the work."""
@@ -143,8 +143,12 @@ class Session:
         No-op when it is closed.
         """
         self._closing.set()
-        if self._latest is not None and not self._latest.done():
-            self._interrupt(self._latest)
+        if not self._closed:
+            # Asked for, and not remembered: an interrupt may come between the beginning of work and a note of it.
+            idle = self._thread.submit(lambda: None)
+            if wait([idle], timeout=_IDLE_SECONDS).not_done:
+                self._interrupt(idle)
+            self._closed = True
         self._thread.shutdown(wait=True, cancel_futures=True)
         self.connection.close()
 
