@@ -43,13 +43,14 @@ def user_of(session: Session, session_id: str) -> User | None:
     )
 
 
-def all_of(session: Session, user_id: str, now: datetime) -> Sequence[UserSession]:
-    """The live sessions of a user, the one that was seen last first."""
+def seen_last(session: Session, user_id: str, now: datetime, *, limit: int) -> Sequence[UserSession]:
+    """Live sessions of a user, the one that was seen last first."""
     seen = func.coalesce(UserSession.last_seen_at, UserSession.created_at)
     query = (
         select(UserSession)
         .where(UserSession.user_id == user_id, UserSession.expires_at > now)
         .order_by(seen.desc(), UserSession.id)
+        .limit(limit)
     )
     return session.scalars(query).all()
 

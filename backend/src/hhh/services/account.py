@@ -27,6 +27,9 @@ from hhh.services.known_places import device_token
 from hhh.services.second_factor import Enrolment
 from hhh.services.sign_in import confirm_password, count_code
 
+#: A script that signs in each minute has twenty thousand.
+MOST_SESSIONS = 200
+
 T = TypeVar("T")
 
 
@@ -125,9 +128,9 @@ class Account:
         return self._change_second_factor(present, code, second_factor.renew_codes, now)
 
     def sessions(self, *, now: datetime | None = None) -> Sequence[UserSession]:
-        """Where one is signed in; the session that was seen last comes first."""
+        """Where one is signed in: the sessions that were seen last, `MOST_SESSIONS` of them."""
         with self._database.snapshot() as session:
-            return session_rows.all_of(session, self._me.id, now or utcnow())
+            return session_rows.seen_last(session, self._me.id, now or utcnow(), limit=MOST_SESSIONS)
 
     def end_session(self, session_id: str) -> None:
         """Ends one of them.

@@ -1,5 +1,6 @@
 """One's own account over HTTP: second factor, sessions, password; and users, for super admins."""
 
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -153,6 +154,24 @@ def test_sessions_are_listed_with_where_they_are_and_ended(app: FastAPI, root: T
     sign_in(phone)
     assert root.delete(SESSIONS).json() == {"ended": 1}
     assert [each["current"] for each in root.get(SESSIONS).json()] == [True]
+
+
+def test_of_very_many_sessions_those_that_were_seen_last_are_listed_and_all_are_ended(
+    root: TestClient, sqlite_database: Database
+) -> None:
+    with sqlite_database.transaction() as session:
+        mine = session.scalars(select(UserSession)).one()
+        mine.created_at = mine.last_seen_at = utcnow()
+        before = mine.created_at - timedelta(hours=1)
+        for at in range(250):
+            row = UserSession(id=str(uuid.UUID(int=at)), user_id=mine.user_id, created_at=before)
+            row.expires_at = mine.expires_at
+            session.add(row)
+
+    listed = root.get(SESSIONS).json()
+
+    assert (len(listed), listed[0]["current"]) == (200, True)
+    assert root.delete(SESSIONS).json() == {"ended": 250}
 
 
 def test_nobody_ends_or_sees_sessions_of_others(root: TestClient, member: TestClient) -> None:

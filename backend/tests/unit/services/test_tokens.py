@@ -8,6 +8,8 @@ import jwt
 import pytest
 
 from hhh.core.security import derive_key
+from hhh.models import User
+from hhh.services.second_steps import SecondSteps
 from hhh.services.tokens import ACCESS_LIFETIME, AccessToken, AccessTokens
 
 NOW = datetime(2025, 1, 1, 12, tzinfo=UTC)
@@ -36,6 +38,10 @@ def test_a_token_says_nothing_of_a_role() -> None:
     assert set(claims) == {"sub", "sid", "iat", "exp"}
 
 
+def test_an_access_token_is_no_second_step() -> None:
+    assert SecondSteps(b"secret").read(TOKENS.issue("user", "session", now=NOW), now=NOW) is None
+
+
 def unsigned(claims: dict) -> str:
     def part(data: dict) -> str:
         return base64.urlsafe_b64encode(json.dumps(data).encode()).rstrip(b"=").decode()
@@ -58,6 +64,9 @@ CLAIMS = {"sub": "user", "sid": "session", "iat": int(NOW.timestamp()), "exp": i
         jwt.encode(CLAIMS, derive_key(b"secret", "csrf-tokens"), algorithm="HS256"),
         jwt.encode(CLAIMS, derive_key(b"secret", "access-tokens") * 2, algorithm="HS512"),
         AccessTokens(b"another secret").issue("user", "session", now=NOW),
+        SecondSteps(b"secret").issue(User(id="user", password_hash="x"), now=NOW),
+        jwt.encode(CLAIMS, derive_key(b"secret", "second-steps"), algorithm="HS256"),
+        jwt.encode(CLAIMS, derive_key(b"secret", "access-tokens"), algorithm="HS256", headers={"crit": ["b64"]}),
         TOKENS.issue("user", "session", now=NOW)[:-2],
         *(
             jwt.encode({key: CLAIMS[key] for key in CLAIMS if key != missing}, derive_key(b"secret", "access-tokens"))

@@ -69,7 +69,7 @@ def remove_second_factor(own: Own, body: SecondFactorChange) -> None:
 
 @router.get("/sessions")
 def sessions(own: Own, user: CurrentUser) -> Sequence[SessionResource]:
-    """Where one is signed in; the session that was seen last comes first."""
+    """Where one is signed in; the session that was seen last comes first, and at most 200 are listed."""
     return [_session(each, is_current=each.id == user.credential_id) for each in own.sessions()]
 
 
