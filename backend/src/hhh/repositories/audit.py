@@ -118,10 +118,13 @@ def done_restores(session: Session, target: str, *, since: datetime) -> Sequence
     return session.scalars(select(AuditEvent).where(*done, AuditEvent.at >= since).order_by(AuditEvent.seq)).all()
 
 
-def recorded_since(session: Session, moment: datetime) -> Sequence[AuditEvent]:
-    """The events from a moment on, the oldest first."""
-    first = select(func.min(AuditEvent.seq)).where(AuditEvent.at >= moment).scalar_subquery()
-    return session.scalars(select(AuditEvent).where(AuditEvent.seq >= first).order_by(AuditEvent.seq)).all()
+def recorded_since(session: Session, subject: str) -> Sequence[AuditEvent]:
+    """The events from the first one about something on, the oldest first; none about it: all of them.
+
+    Not from a moment on: clocks go back.
+    """
+    first = session.scalar(select(func.min(AuditEvent.seq)).where(AuditEvent.subject == subject))
+    return session.scalars(select(AuditEvent).where(AuditEvent.seq >= (first or 0)).order_by(AuditEvent.seq)).all()
 
 
 def get(session: Session, seq: int) -> AuditEvent | None:

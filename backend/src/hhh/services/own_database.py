@@ -57,12 +57,12 @@ class OwnDatabase:
         with self.database.snapshot() as live:
             return rows.carried_over(live)
 
-    def recorded_since(self, target: str, moment: datetime) -> Sequence[AuditEvent]:
-        """What the audit log tells from a moment on, to survive as well; nothing for other targets."""
+    def recorded_since(self, target: str, restore_id: str) -> Sequence[AuditEvent]:
+        """What the audit log tells since a restore was asked for, to survive as well; nothing for other targets."""
         if target != APP:
             return ()
         with self.database.snapshot() as live:
-            return audit_rows.recorded_since(live, moment)
+            return audit_rows.recorded_since(live, restore_id)
 
     def prepare(self, target: str, url: str) -> None:
         """Makes a restored copy ready to go live; a no-op for other targets.

@@ -172,7 +172,7 @@ class RestoreWork:
         destination = destination_of(row, self._places.url(target, row.destination))
         self._begin_swap(attempt, run)
         carried_over = self._own_database.carried_over(row.destination_target)
-        recorded = self._own_database.recorded_since(row.destination_target, undone.created_at)
+        recorded = self._own_database.recorded_since(row.destination_target, undone.id)
         kept = take_back(destination, undone.kept or "", restorer_for(target.engine.kind), workplace, run)
         self._own_database.went_live(row.destination_target, carried_over, recorded)
         return self._done(attempt, None, kept)

@@ -336,3 +336,15 @@ def test_an_undo_keeps_what_was_recorded_since_as_well(own_database: Database, c
 
     assert recorded(copy) == ["before", "asked for", "done"]
     assert_one_chain(copy)
+
+
+def test_what_was_recorded_since_a_restore_is_found_though_the_clock_went_back(
+    own_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(own_database, "before", "a-restore")
+    monkeypatch.setattr("hhh.services.audit.utcnow", lambda: datetime(2020, 1, 1, tzinfo=UTC))
+    record(own_database, "later")
+
+    with own_database.snapshot() as session:
+        assert [event.subject for event in audit_rows.recorded_since(session, "a-restore")] == ["a-restore", "later"]
+        assert len(audit_rows.recorded_since(session, "unknown")) == 3
