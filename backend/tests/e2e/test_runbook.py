@@ -17,6 +17,7 @@ import pytest
 
 from support.documentation import README, RUNBOOK, Answer, Operator, blocks, require_programs
 from support.postgres import ONE_MAJOR_AT_FIRST, PostgresServer
+from support.receivers import a_web_hook
 from support.service import ADMIN_EMAIL, ADMIN_PASSWORD, Service, ServiceFactory, hhh_command
 from support.session import current_session
 from support.triggers import failure, trigger
@@ -194,6 +195,28 @@ def test_the_commands_of_the_command_line_work_beside_the_service(service: Servi
 
     assert "Stored backup_" in printed
     assert printed.rstrip().endswith("All is well.")
+
+
+def test_who_is_to_be_told_is_told_and_every_database_is_looked_at(service: Service, tmp_path: Path) -> None:
+    with a_web_hook() as hook:
+        told = Operator(tmp_path, service).run("be-told", stdin=hook.url())
+
+        assert len(hook.posts) == 1, told.stderr
+    assert "Nothing is known to be wrong." in told.stdout
+    assert re.search(r"^app +yes +unproven", told.stdout, re.MULTILINE)
+    assert told.returncode == 1, "nothing is backed up yet"
+
+
+def test_backups_of_the_old_place_are_known_in_the_new_one(service: Service, tmp_path: Path) -> None:
+    trigger(service, None)
+    (tmp_path / "old").mkdir()
+    (service.data_dir / "backups").rename(tmp_path / "old" / "backups")
+    operator = Operator(tmp_path, service)
+    operator.environment["HHH_STORAGE_URL"] = f"file://{tmp_path}/new"
+
+    typed = operator.block("old-place").replace("/srv/backups", f"{tmp_path}/old/backups")
+
+    assert "completed: 1," in operator.run_script(typed).stdout
 
 
 @pytest.mark.soak
