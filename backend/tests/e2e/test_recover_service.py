@@ -11,6 +11,9 @@ from pathlib import Path
 import pyrage
 import pytest
 
+from hhh import migrations
+from hhh.core import signing
+from hhh.core.database import Database
 from support.documentation import DOCS, Operator, require_programs
 from support.forking import run_hhh
 from support.postgres import PostgresServer
@@ -131,6 +134,8 @@ def test_it_fills_an_empty_postgresql_database_from_s3_as_a_role_without_special
         known = {each["id"] for each in old.told("backup", "list")}
         new = empty(tmp_path, old, {"HHH_DATABASE_URL": after})
         shutil.rmtree(old.folder)
+        killed_at_it(after)
+        assert "is not restored to its end" in new.ran("serve").stderr, "its jobs would begin"
 
         printed = new.operator().must_run("recover")
 
@@ -138,6 +143,13 @@ def test_it_fills_an_empty_postgresql_database_from_s3_as_a_role_without_special
         assert {each["id"] for each in new.told("backup", "list")} == known
         check_signs_in(new)
         new.hhh("restore", "latest", "--target", "shop", "--to", str(tmp_path / "restored.db"))
+
+
+def killed_at_it(url: str) -> None:
+    """What a recovery leaves in a database that was empty, when it is killed."""
+    with contextlib.closing(Database(url)) as database:
+        migrations.begin_filling(database)
+        migrations.upgrade(database)
 
 
 @contextlib.contextmanager
@@ -163,9 +175,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     return machine
 
 
-def refused(machine: Machine, *arguments: str) -> str:
+def refused(machine: Machine, *arguments: str, stdin: str = "") -> str:
     """What it says where it does not recover, and leaves nothing."""
-    done = machine.ran("recover-service", *arguments)
+    done = machine.ran("recover-service", *arguments, stdin=stdin)
     assert done.returncode != 0, done.stdout
     assert [each.name for each in machine.data.iterdir() if each.name.startswith("hhh.db")] == []
     return done.stderr
@@ -174,11 +186,13 @@ def refused(machine: Machine, *arguments: str) -> str:
 def test_where_something_is_already_it_touches_nothing(kept: Machine, tmp_path: Path) -> None:
     new = empty(tmp_path, kept, {})
     (new.data / "hhh.db").write_bytes(b"somebody's")
+    (new.data / "hhh.db-wal").touch()
 
     done = new.ran("recover-service")
 
     assert done.returncode == 1
     assert f"there is {new.data}/hhh.db already" in done.stderr
+    assert f"mv {new.data}/hhh.db-wal {new.data}/hhh.db.before-wal" in done.stderr
     assert f"mv {new.data}/hhh.db {new.data}/hhh.db.before" in done.stderr
     assert (new.data / "hhh.db").read_bytes() == b"somebody's"
 
@@ -206,6 +220,72 @@ def test_without_the_signing_key_the_public_one_must_be_named(kept: Machine, tmp
 
     done = new.ran("recover-service", "--trusted-key", key, "--acknowledge", "signing-key")
     assert done.returncode == 0, done.stderr
+
+
+def test_the_keys_of_a_wrong_kit_are_not_in_the_way_of_the_right_one(kept: Machine, tmp_path: Path) -> None:
+    new = Machine(tmp_path / "new", {"HHH_STORAGE_URL": kept.environment["HHH_STORAGE_URL"]}, secret="")
+    signing.load_or_make(tmp_path / "signing.key")
+    pem = (tmp_path / "signing.key").read_text()
+    wrong = pyrage.passphrase.encrypt(f"HHH_SECRET_KEY=another\n{pem}".encode(), PASSPHRASE, armored=True)
+    (tmp_path / "wrong.md").write_bytes(wrong)
+
+    assert "key that is not trusted here" in refused(new, "--kit", str(tmp_path / "wrong.md"), stdin=f"{PASSPHRASE}\n")
+
+    assert [*new.data.iterdir()] == []
+
+
+def test_what_is_no_kit_is_told(kept: Machine, tmp_path: Path) -> None:
+    new = empty(tmp_path, kept, {})
+    (tmp_path / "kit.md").write_bytes(b"\xff\xfe\x00")
+    done = new.ran("recover-service", "--kit", str(tmp_path / "kit.md"), stdin=f"{PASSPHRASE}\n")
+    assert (done.returncode, "The kit holds no secrets" in done.stderr) == (2, True)
+
+
+def test_what_a_killed_one_has_left_goes_with_the_next(kept: Machine, tmp_path: Path) -> None:
+    new = empty(tmp_path, kept, {})
+    (new.data / "hhh.db.restore_recovery").write_bytes(b"half of it")
+    (new.data / "hhh.db.restore_recovery-wal").touch()
+
+    new.hhh("recover-service")
+
+    assert {each.name for each in new.data.iterdir()} == {"hhh.db", "signing.key"}
+
+
+def test_what_fails_after_it_is_in_place_is_told_as_that(kept: Machine, tmp_path: Path) -> None:
+    key = str(json.loads(kept.hhh("keys", "show", "--json"))["signing_key"])
+    new = empty(tmp_path, kept, {"HHH_SIGNING_KEY_FILE": str(tmp_path / "a file" / "signing.key")})
+    (tmp_path / "a file").touch()
+
+    done = new.ran("recover-service", "--trusted-key", key, "--acknowledge", "signing-key")
+
+    assert done.returncode == 1
+    assert "Not finished: " in done.stderr
+    assert "the database is in place" in done.stderr
+    assert (new.data / "hhh.db").exists()
+
+
+def test_backups_that_are_newer_are_told_since_the_old_service_may_live_or_another_store_have_more(
+    kept: Machine, tmp_path: Path
+) -> None:
+    shutil.copytree(kept.folder.parent / "store", tmp_path / "store")
+    for each in (tmp_path / "store").glob(f"*/app/{max((tmp_path / 'store').glob('*/app/*.json')).name[:-5]}*"):
+        each.unlink()
+    new = empty(tmp_path, kept, {})
+
+    done = new.ran("recover-service", "--from", (tmp_path / "store").as_uri())
+
+    assert done.returncode == 0, done.stderr
+    assert "To do: store default has a newer backup of it" in done.stderr
+    assert "To do: the newest backup of all is one of app" in done.stderr
+
+
+def test_where_all_are_damaged_it_says_of_each_what_it_has(kept: Machine, tmp_path: Path) -> None:
+    shutil.copytree(kept.folder.parent / "store", tmp_path / "store")
+    for each in (tmp_path / "store").glob("*/app/*.zst"):
+        each.write_bytes(b"")
+    told = refused(empty(tmp_path, kept, {"HHH_STORAGE_URL": (tmp_path / "store").as_uri()}))
+    assert "No backup of the service's own database can be used: " in told
+    assert told.count("has 0 bytes") >= 2
 
 
 def test_a_damaged_backup_is_passed_over_and_told(kept: Machine, tmp_path: Path) -> None:

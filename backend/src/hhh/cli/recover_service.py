@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,10 @@ from hhh.cli.restore_output import print_failure, print_reasons
 from hhh.cli.session import settings, settings_as_they_are
 from hhh.cli.standalone_restore import Watched
 from hhh.cli.typed_secrets import read_secret
-from hhh.core.clock import utcnow
+from hhh.core.clock import isoformat, utcnow
 from hhh.core.config import Settings
 from hhh.core.errors import RestoreFailed, RestoreUnsafe
-from hhh.core.files import needed
+from hhh.core.files import account, needed
 from hhh.core.text import counted
 from hhh.schemas.restore import Check, Receipt
 from hhh.services.service_recovery import FoundInStore, Recovered, Wanted, recover
@@ -77,8 +78,10 @@ def recover_service(
         raise
     if as_json:
         print_json(_document(recovered))
-        return
-    _print(loaded, recovered)
+    else:
+        _print(loaded, recovered)
+    if recovered.unfinished is not None:
+        raise typer.Exit(1)
 
 
 @contextlib.contextmanager
@@ -87,7 +90,7 @@ def _keys_in_place(kit: Path | None, wanted: Wanted) -> Iterator[tuple[Settings,
         yield settings(), wanted
         return
     with needed(kit):
-        text = kit.read_text(encoding="utf-8")
+        text = kit.read_bytes().decode(errors="replace")
     loaded = settings_as_they_are()
     with unpacked(loaded, open_kit(text, read_secret("Passphrase"))) as keys:
         for path in keys.written:
@@ -114,14 +117,36 @@ def _print(loaded: Settings, recovered: Recovered) -> None:
         console.print(f"  {ended} under way then, and failed now: the backup of this database itself, for one")
     for found in recovered.found:
         _print_found(found)
-    for each in recovered.unopened:
-        problems.print(f"[yellow]To do:[/] {escape(each)}")
+    for line in _to_do(loaded, recovered):
+        problems.print(f"[yellow]To do:[/] {escape(line)}")
+    if recovered.unfinished is not None:
+        problems.print(f"[bold red]Not finished:[/] {escape(recovered.unfinished)}")
+        problems.print("  → the database is in place; mend that, then run `hhh catalogue rebuild`")
+        return
     console.print("\nWhat was changed after that moment (users, targets, schedules, rules) is to be done again.")
-    console.print("A token that was revoked since is good again: look at `hhh tokens list`.")
+    console.print(
+        "What was taken away after it is back: revoked tokens, removed users, old passwords and second factors."
+    )
+    console.print("Look at `hhh tokens list` and `hhh users list`; docs/recover-the-service.md has more.")
     if loaded.jobs_database_url.get_secret_value():
         console.print("Next: `hhh doctor`, then `hhh serve` and the workers.")
     else:
         console.print("Next: `hhh doctor`, then `hhh serve`. Everybody signs in again, with the old password.")
+
+
+def _to_do(loaded: Settings, recovered: Recovered) -> Iterator[str]:
+    yield from recovered.unopened
+    for store, taken_at in recovered.newer_in.items():
+        yield f"store {store} has a newer backup of it, of {moment(taken_at)} UTC: begin again, with --from that store"
+    if recovered.newest is not None and recovered.newest[1] > recovered.taken_at:
+        target, taken_at = recovered.newest
+        yield (
+            f"the newest backup of all is one of {target}, of {moment(taken_at)} UTC. If the old service still takes "
+            "backups, stop it for good before you start this one"
+        )
+    owner = loaded.data_dir.stat().st_uid
+    if owner != os.geteuid():
+        yield f"what came back belongs to this account: chown --recursive {account(owner)} {loaded.data_dir}"
 
 
 def _print_found(found: FoundInStore) -> None:
@@ -144,4 +169,9 @@ def _print_found(found: FoundInStore) -> None:
 
 def _document(recovered: Recovered) -> dict[str, object]:
     document = dataclasses.asdict(recovered)
-    return {**document, "taken_at": recovered.taken_at.isoformat()}
+    return {
+        **document,
+        "taken_at": isoformat(recovered.taken_at),
+        "newer_in": {store: isoformat(moment) for store, moment in recovered.newer_in.items()},
+        "newest": recovered.newest and {"target": recovered.newest[0], "taken_at": isoformat(recovered.newest[1])},
+    }

@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # each command asks whether migrations are pending: Alembic w
 #: The newest revision; what the history says, which a test holds it to.
 HEAD: Final = "0007"
 _TABLE = "alembic_version"
+#: There for as long as a recovery fills an empty PostgreSQL database, in which tables are seen before they are ready.
+_FILLING = "recovery_unfinished"
 
 
 def alembic_config(database: Database) -> Config:
@@ -69,6 +71,39 @@ def remove_all_tables(database: Database) -> None:
     with mapped_errors(), database.engine.begin() as connection:
         tables.reflect(connection)
         tables.drop_all(connection)
+
+
+def begin_filling(database: Database) -> None:
+    """Marks a database, so that no process takes what a recovery puts there for an installation before it is one.
+
+    What an earlier recovery left there that was killed is removed.
+
+    Raises:
+        DatabaseUnavailable: it can't be done.
+    """
+    remove_all_tables(database)
+    with mapped_errors(), database.engine.begin() as connection:
+        connection.execute(text(f"CREATE TABLE {_FILLING} (it integer)"))
+
+
+def end_filling(database: Database) -> None:
+    """Takes the mark away; a no-op without one.
+
+    Raises:
+        DatabaseUnavailable: it can't be done.
+    """
+    with mapped_errors(), database.engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE IF EXISTS {_FILLING}"))
+
+
+def is_filling(database: Database) -> bool:
+    """Whether a recovery fills the database just now, or was killed at it.
+
+    Raises:
+        DatabaseUnavailable: it can't be asked.
+    """
+    with database.snapshot() as session:
+        return inspect(session.connection()).has_table(_FILLING)
 
 
 def _revisions(database: Database) -> set[str]:

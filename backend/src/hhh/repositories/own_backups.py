@@ -29,6 +29,17 @@ def newest(session: Session, target: str) -> Newest:
     return Newest(session.scalar(begun), session.scalar(begun.where(BackupLog.status == BackupStatus.SUCCESS)))
 
 
+def newest_of_all(session: Session) -> tuple[str, datetime] | None:
+    """The target of the newest backup that is stored, and when that was taken."""
+    found = session.execute(
+        select(BackupLog.target, BackupLog.created_at)
+        .where(BackupLog.status == BackupStatus.SUCCESS, BackupLog.deleted_at.is_(None))
+        .order_by(BackupLog.created_at.desc())
+        .limit(1)
+    ).one_or_none()
+    return (found.target, found.created_at) if found is not None else None
+
+
 def first_event(session: Session, actions: Collection[Action], *, after: datetime) -> datetime | None:
     """When the first of these was done after a moment."""
     return session.scalar(select(func.min(AuditEvent.at)).where(AuditEvent.at > after, AuditEvent.action.in_(actions)))

@@ -17,7 +17,7 @@ from hhh.storages.registry import open_storage
 
 _SUFFIX = ".json"
 #: How many manifests that can't be used are passed over in search of one that can.
-_PATIENCE = 20
+_PATIENCE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def choose(choice: Choice, keys: Collection[str] | None) -> ChosenBackup:
     asked = [place for place in places if _is_asked_for(choice, place)]
     if not asked:
         raise _nothing(storage, places)
-    _refuse_several(storage, asked)
+    _refuse_several(storage, asked, choice.target)
     passed: list[FoundManifest] = []
     for place in sorted(asked, key=_age, reverse=True)[:_PATIENCE]:
         found = read_manifest(storage, place, keys)
@@ -125,12 +125,15 @@ def _age(place: str) -> tuple[str, int]:
     return f"{date}{time}", int(ordinal[0]) if ordinal else 1
 
 
-def _refuse_several(storage: Storage, asked: Collection[str]) -> None:
+def _refuse_several(storage: Storage, asked: Collection[str], target: str | None) -> None:
     counted = Counter(_names(place)[:2] for place in asked)
     if len(counted) > 1:
         raise InvalidInput(
             f"{storage.address} has backups of several databases",
-            hint="choose one: " + "; ".join(f"{_options(*names)} ({counted[names]})" for names in sorted(counted)),
+            hint="choose one: "
+            + "; ".join(
+                f"{_options(names[0], None if target else names[1])} ({counted[names]})" for names in sorted(counted)
+            ),
         )
 
 
@@ -144,13 +147,16 @@ def _nothing(storage: Storage, places: Collection[str]) -> NotFound:
     )
 
 
-def _options(installation: str, target: str) -> str:
-    return f"--installation {installation} --target {target}"
+def _options(installation: str, target: str | None) -> str:
+    return f"--installation {installation}{f' --target {target}' if target else ''}"
 
 
 def _unusable(storage: Storage, passed: Sequence[FoundManifest]) -> ManifestInvalid:
     more = f"; nor can {len(passed) - 1} older ones" if len(passed) > 1 else ""
-    return ManifestInvalid(f"{storage.address}: {passed[0].key} can't be used: {passed[0].problem}{more}")
+    return ManifestInvalid(
+        f"{storage.address}: {passed[0].key} can't be used: {passed[0].problem}{more}",
+        hint="a certain one is named with --backup",
+    )
 
 
 def _check_signature(found: FoundManifest, *, trusted: bool) -> Check:

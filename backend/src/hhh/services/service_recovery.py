@@ -7,22 +7,32 @@ the machine, and only then it is put in place. What was stored since comes back 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from hhh import migrations
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import ArtifactDamaged, HHHError, InvalidInput, ObjectMissing, RestoreUnsafe
+from hhh.core.errors import (
+    ArtifactDamaged,
+    HHHError,
+    InvalidInput,
+    ManifestInvalid,
+    NotFound,
+    ObjectMissing,
+    RestoreUnsafe,
+)
 from hhh.core.run import Run
 from hhh.engines.base import EngineKind
-from hhh.engines.registry import engine_for
+from hhh.engines.registry import engine_for, restorer_for
 from hhh.engines.restoring import Built, RestoreMode
 from hhh.models import Action
+from hhh.repositories import own_backups as own_rows
 from hhh.repositories import users as user_rows
 from hhh.services import audit
 from hhh.services.choosing import Choice, ChosenBackup, choose
@@ -41,6 +51,8 @@ log = structlog.get_logger(__name__)
 _OF_OBJECTS = frozenset({"object", "facts"})
 #: The newest that can be used is meant; what is newer is told.
 _ACCEPTED = frozenset({"newest"})
+#: Of every recovery, so that the next one finds what a killed one has left.
+_TOKEN = "recovery"  # noqa: S105  it is in names
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +100,14 @@ class Recovered:
     users: int = 0
     targets: int = 0
     found: list[FoundInStore] = field(default_factory=list)
+    #: Stores with a newer backup of the own database, and of which moment.
+    newer_in: dict[str, datetime] = field(default_factory=dict)
+    #: The target of the newest backup of all, and when that was taken: by the lost machine, or one that still runs.
+    newest: tuple[str, datetime] | None = None
     #: What does not open with this machine's keys: ``target shop: …``
     unopened: list[str] = field(default_factory=list)
+    #: Why the last steps were not done: the database is in place all the same.
+    unfinished: str | None = None
 
 
 def recover(settings: Settings, wanted: Wanted, run: Run) -> Recovered:
@@ -108,20 +126,23 @@ def recover(settings: Settings, wanted: Wanted, run: Run) -> Recovered:
         HHHError: it could not be restored.
     """
     recovered = _restore(settings, wanted, run)
-    with contextlib.closing(Database(settings.own_database_url)) as database:
-        _bring_up_to_date(assemble(settings, database), wanted, recovered)
+    try:
+        with contextlib.closing(Database(settings.own_database_url)) as database:
+            _bring_up_to_date(assemble(settings, database), wanted, recovered)
+    except (HHHError, SQLAlchemyError) as error:
+        recovered.unfinished = str(error)
     return recovered
 
 
 def _restore(settings: Settings, wanted: Wanted, run: Run) -> Recovered:
     url, mode, tables = place(settings)
     accepted = _ACCEPTED | wanted.acknowledged - {SECRET_KEY, SIGNING_KEY}  # those two are looked at by ourselves
-    aim = Aim(url, mode, tables=tables, acknowledged=accepted)
+    aim = Aim(url, mode, tables=tables, acknowledged=accepted, token=_TOKEN)
     keys = known_keys(settings, wanted.trusted)
     choice = Choice(wanted.url or settings.default_storage_url, wanted.installation, APP, wanted.backup_file)
     passed_over: list[str] = []
     while True:
-        chosen = choose(choice, keys)
+        chosen = _choose(choice, keys, passed_over)
         try:
             return _restore_one(settings, wanted, chosen, aim, run, passed_over)
         except (ArtifactDamaged, ObjectMissing, RestoreUnsafe) as error:
@@ -131,6 +152,18 @@ def _restore(settings: Settings, wanted: Wanted, run: Run) -> Recovered:
             log.warning("own_backup_passed_over", backup_file=file, reason=error.message)
             passed_over.append(f"{file}: {error.message}")
             choice = replace(choice, without=choice.without | {file})
+
+
+def _choose(choice: Choice, keys: Collection[str] | None, passed_over: Sequence[str]) -> ChosenBackup:
+    try:
+        return choose(choice, keys)
+    except (NotFound, ManifestInvalid) as error:
+        if not passed_over:
+            raise
+        raise ArtifactDamaged(
+            f"No backup of the service's own database can be used: {'; '.join(passed_over)}",
+            hint="is there another store? name it with --from",
+        ) from error
 
 
 def _restore_one(
@@ -150,8 +183,10 @@ def _restore_one(
     def prepare(built: Built) -> None:
         recovered.interrupted = _make_ready(settings, wanted, built.url, chosen.signer)
 
-    with _emptied_again(aim), standalone(chosen, aim, settings, identity_file=wanted.identity_file) as restoration:
-        restoration.perform(run, prepare=prepare)
+    with standalone(chosen, aim, settings, identity_file=wanted.identity_file) as restoration:
+        restorer_for(manifest.engine).discard(restoration.destination, restoration.workplace)
+        with _filling(aim):
+            restoration.perform(run, prepare=prepare)
     return recovered
 
 
@@ -166,18 +201,22 @@ def _make_ready(settings: Settings, wanted: Wanted, url: str, signer: str) -> in
 
 
 @contextlib.contextmanager
-def _emptied_again(aim: Aim) -> Iterator[None]:
-    """A database that was there and empty is so again, where the restore into it fails."""
-    try:
+def _filling(aim: Aim) -> Iterator[None]:
+    """A database that was there and empty is no installation before it is ready, and empty again where that fails."""
+    if aim.mode is not RestoreMode.TABLES:
         yield
-    except BaseException as error:
-        if aim.mode is RestoreMode.TABLES:
+        return
+    with contextlib.closing(Database(aim.to)) as database:
+        migrations.begin_filling(database)
+        try:
+            yield
+            migrations.end_filling(database)
+        except BaseException as error:
             try:
-                with contextlib.closing(Database(aim.to)) as database:
-                    migrations.remove_all_tables(database)
+                migrations.remove_all_tables(database)
             except HHHError as left:
                 error.add_note(f"Tables of the restore are left in the database: {left}")
-        raise
+            raise
 
 
 def _bring_up_to_date(services: Services, wanted: Wanted, recovered: Recovered) -> None:
@@ -186,13 +225,23 @@ def _bring_up_to_date(services: Services, wanted: Wanted, recovered: Recovered) 
     services.identity.agree()
     detail = {"backup_file": recovered.backup_file, "taken_at": recovered.taken_at.isoformat(), "recovered": True}
     audit.record_alone(services.database, Action.RESTORE, APP, target=APP, detail=detail)
-    recovered.found = [*_found(services, wanted)]
     targets, stores = services.targets.list(), services.stores.list()
     recovered.targets = len(targets)
     with services.database.snapshot() as session:
         recovered.users = len(user_rows.all_by_email(session))
     recovered.unopened = [f"target {each.name}: {each.problem}" for each in targets if each.problem]
     recovered.unopened += [f"store {each.name}: {each.problem}" for each in stores if each.problem]
+    recovered.found = [*_found(services, wanted)]
+    _compare_with_stores(services, recovered)
+
+
+def _compare_with_stores(services: Services, recovered: Recovered) -> None:
+    with services.database.snapshot() as session:
+        by_store, recovered.newest = own_rows.newest_by_store(session, APP), own_rows.newest_of_all(session)
+    for store in services.stores.all():
+        taken_at = by_store.get(store.name)
+        if store.storage.address != recovered.store and taken_at is not None and taken_at > recovered.taken_at:
+            recovered.newer_in[store.name] = taken_at
 
 
 def _found(services: Services, wanted: Wanted) -> Iterator[FoundInStore]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from sqlalchemy import inspect
 from sqlalchemy.orm import Session
 
+from hhh import migrations
 from hhh.core import signing
 from hhh.core.config import Settings
 from hhh.core.database import Database, mapped_errors
@@ -20,7 +23,7 @@ from hhh.engines.postgresql.admin import administration, database_row
 from hhh.engines.postgresql.url import parse_url
 from hhh.engines.registry import engine_for
 from hhh.engines.restoring import RestoreMode
-from hhh.engines.sqlite.files import taken_by
+from hhh.engines.sqlite.files import BESIDE, taken_by
 from hhh.engines.sqlite.url import path_in
 from hhh.models import Target
 from hhh.repositories import installation as rows
@@ -31,6 +34,8 @@ from hhh.services.sealing import opens, target_owner
 
 #: By these names an operator goes on without a key.
 SECRET_KEY, SIGNING_KEY = "secret-key", "signing-key"
+#: What is there already is never overwritten, not even by a kit.
+_IN_KIT = "a recovery kit with secrets has the right one (--kit); one that is here already must be moved away first"
 #: Schema of all our tables on PostgreSQL.
 _SCHEMA = "public"
 
@@ -38,8 +43,8 @@ _SCHEMA = "public"
 def place(settings: Settings) -> tuple[str, RestoreMode, tuple[str, ...]]:
     """Where the own database goes: its URL, how, and what of the backup.
 
-    A SQLite file, or a PostgreSQL database that is not there or has no table: only of the one that is not there is it
-    known that the role may make one.
+    A SQLite file, or a PostgreSQL database that is not there or has no table but of a recovery that was killed: only of
+    the one that is not there is it known that the role may make one.
 
     Raises:
         InUse: there is something already.
@@ -47,8 +52,9 @@ def place(settings: Settings) -> tuple[str, RestoreMode, tuple[str, ...]]:
     """
     url = settings.own_database_url
     if engine_for(url).kind is EngineKind.SQLITE:
-        if (taken := taken_by(path_in(url))) is not None:
-            raise _in_use(str(taken), f"move it away, with what is beside it: mv {taken} {taken}.before")
+        path = path_in(url)
+        if (taken := taken_by(path)) is not None:
+            raise _in_use(str(taken), f"move it away: {_away(path)}")
         return url, RestoreMode.NEW, ()
     name = parse_url(url).parameters["dbname"]
     with (
@@ -57,7 +63,7 @@ def place(settings: Settings) -> tuple[str, RestoreMode, tuple[str, ...]]:
     ):
         if database_row(admin.connection, name) is None:
             return url, RestoreMode.NEW, ()
-    if _tables(url):
+    if _is_taken(url):
         raise _in_use(f"the database {name}", "name an empty one in HHH_DATABASE_URL, or rename this one")
     return url, RestoreMode.TABLES, (_SCHEMA,)
 
@@ -87,11 +93,13 @@ def _check_secret(settings: Settings, session: Session) -> Collection[Check]:
     if secret is None:
         what = f"HHH_SECRET_KEY is not set, and there is no {settings.data_dir / 'secret.key'}"
     elif not _opens_anything(SecretBox(secret), sealed_check, targets):
-        what = "HHH_SECRET_KEY is not the one that this installation had"
+        where = settings.data_dir / "secret.key"
+        is_set = settings.secret_key.get_secret_value()
+        what = f"{'HHH_SECRET_KEY' if is_set else where} is not the one that this installation had"
     else:
         return (Check.ok(SECRET_KEY, "HHH_SECRET_KEY opens what is sealed"),)
     lost = "the URLs of all targets and the options of all stores must be typed again, and second factors set up anew"
-    return (Check.doubtful(SECRET_KEY, f"{what}: a recovery kit with secrets has it (--kit). Without, {lost}"),)
+    return (Check.doubtful(SECRET_KEY, f"{what}: {_IN_KIT}. Without, {lost}"),)
 
 
 def _opens_anything(box: SecretBox, sealed_check: str | None, targets: Collection[Target]) -> bool:
@@ -112,20 +120,27 @@ def _check_signing_key(path: Path, known: str) -> Check:
     else:
         return Check.ok(SIGNING_KEY, "It is the key that the installation signs with")
     lost = f"new manifests are signed by another, and the old ones count only with HHH_TRUSTED_KEYS={known}"
-    return Check.doubtful(SIGNING_KEY, f"{what}: a recovery kit with secrets has it (--kit). Without, {lost}")
+    return Check.doubtful(SIGNING_KEY, f"{what}: {_IN_KIT}. Without, {lost}")
 
 
-def _tables(url: str) -> Sequence[str]:
-    database = Database(url)
-    try:
+def _is_taken(url: str) -> bool:
+    with contextlib.closing(Database(url)) as database:
+        if migrations.is_filling(database):
+            return False
         with mapped_errors():
-            return inspect(database.engine).get_table_names()
-    finally:
-        database.close()
+            return bool(inspect(database.engine).get_table_names())
+
+
+def _away(path: Path) -> str:
+    """The commands that move a database aside, so that it is one there as well."""
+    beside = ("", *BESIDE)
+    there = [ending for ending in beside if os.path.lexists(f"{path}{ending}")]
+    return "; ".join(f"mv {shlex.quote(f'{path}{ending}')} {shlex.quote(f'{path}.before{ending}')}" for ending in there)
 
 
 def _in_use(what: str, hint: str) -> InUse:
     return InUse(
         f"The service's own database is to be restored, and there is {what} already",
-        hint=f"{hint}. In a service that runs: `hhh restore latest --target app --replace --confirm app`",
+        hint=f"{hint}. Was a recovery stopped while it read the stores? Then it is whole: `hhh catalogue rebuild` does "
+        "the rest. In a service that runs: `hhh restore latest --target app --replace --confirm app`",
     )

@@ -12,7 +12,7 @@ import pyrage
 from pydantic import SecretStr
 
 from hhh.core.config import Settings
-from hhh.core.errors import InvalidInput
+from hhh.core.errors import HHHError, InvalidInput
 from hhh.core.files import needed, write_private
 from hhh.core.scratch import scratch_folder
 from hhh.services.service_recovery_checks import place, secret_of
@@ -75,6 +75,7 @@ def unpacked(settings: Settings, kit: KitSecrets) -> Iterator[Unpacked]:
     """Writes what is not there yet. Keys that are there stay, and are compared when the database is restored.
 
     The age identity is written only where a setting names a file for it; else it is there until the block is left.
+    Where the block raises an error of ours, what was written is removed: the next kit may be the right one.
 
     Raises:
         InUse: there is a database already.
@@ -82,6 +83,17 @@ def unpacked(settings: Settings, kit: KitSecrets) -> Iterator[Unpacked]:
     """
     place(settings)
     written: list[Path] = []
+    try:
+        with _unpacked(settings, kit, written) as keys:
+            yield keys
+    except HHHError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _unpacked(settings: Settings, kit: KitSecrets, written: list[Path]) -> Iterator[Unpacked]:
     signing, identity = settings.signing_key_path, settings.age_identity_file
     _write(signing, kit.signing_key, written)
     if identity is not None and kit.identities:

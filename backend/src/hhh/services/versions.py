@@ -44,9 +44,11 @@ def bring_to_this_version(settings: Settings, database: Database) -> bool:
         Whether it was migrated.
 
     Raises:
-        ConfigurationError: the installation is of a newer version, or workers of an older one are alive.
+        ConfigurationError: the installation is of a newer version, or workers of an older one are alive; or a
+            recovery has not filled the database yet.
         DatabaseUnavailable: the database does not answer.
     """
+    _refuse_unfinished(database)
     migrates = migrations.pending(database)
     if migrates:
         _refuse_beside_older(settings, database)
@@ -103,6 +105,15 @@ def of_other_versions(database: Database) -> Sequence[Living]:
     """The living workers that are of another series than this program."""
     with database.snapshot() as session:
         return [each for each in _living(session) if series(each.version) != series(PRODUCT_VERSION)]
+
+
+def _refuse_unfinished(database: Database) -> None:
+    """Its jobs would run as if they had been asked for now, among them restores that waited."""
+    if migrations.is_filling(database):
+        raise ConfigurationError(
+            "The service's own database is not restored to its end: `hhh recover-service` works on it, or was killed",
+            hint="let it end, or run it again: it begins anew",
+        )
 
 
 def _refuse_newer(session: Session, known: str) -> None:

@@ -42,6 +42,17 @@ def at_work(database: Database, version: str, *, seconds_ago: int = 1, name: str
         session.add(row)
 
 
+def test_what_a_recovery_has_not_filled_to_its_end_is_used_by_nobody(own_database: Database) -> None:
+    migrations.begin_filling(own_database)
+    migrations.upgrade(own_database)
+
+    with pytest.raises(ConfigurationError, match="not restored to its end"):
+        bring_to_this_version(ALONE, own_database)
+
+    migrations.end_filling(own_database)
+    assert not bring_to_this_version(ALONE, own_database)
+
+
 @pytest.mark.parametrize("before", [None, "0.0.9", PRODUCT_VERSION, f"{MAJOR}.{MINOR}.999"])
 def test_a_program_of_the_same_series_or_a_newer_one_joins(own_database: Database, before: str | None) -> None:
     if before is not None:

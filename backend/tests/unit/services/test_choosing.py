@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,21 @@ def test_of_several_databases_one_has_to_be_chosen(maker: BackupMaker, root: Pat
     assert "--installation installation --target app (3)" in several.value.hint
     assert "--target shop (1)" in several.value.hint
     assert choose(Choice(root.as_uri(), target="shop"), None).manifest.target == "shop"
+
+
+@pytest.mark.usefixtures("maker")
+def test_who_has_named_the_target_is_not_told_to_name_it(root: Path) -> None:
+    shutil.copytree(root / "installation", root / "another")
+    with pytest.raises(InvalidInput) as several:
+        choose(Choice(root.as_uri(), target="app"), None)
+    assert several.value.hint == "choose one: --installation another (3); --installation installation (3)"
+
+
+def test_what_somebody_planted_does_not_hide_the_newest(maker: BackupMaker, root: Path) -> None:
+    for day in range(1, 31):
+        manifest_of(root, f"backup_203012{day:02}_000000.sql").write_text("{}")
+    chosen = choose(Choice(root.as_uri()), {maker.signing_key.public_key})
+    assert chosen.manifest.backup_file == "backup_20250101_120000_10.sql"
 
 
 def test_what_is_not_there_is_told_with_what_is(maker: BackupMaker, root: Path, tmp_path: Path) -> None:

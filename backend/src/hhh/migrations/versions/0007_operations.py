@@ -151,11 +151,11 @@ _SQLITE_RULES = (
 )
 _POSTGRESQL_RULES = (
     """
-    CREATE FUNCTION hhh_audit_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE OR REPLACE FUNCTION hhh_audit_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$
     """,
     """
-    CREATE FUNCTION hhh_audit_move_head() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE OR REPLACE FUNCTION hhh_audit_move_head() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         UPDATE audit_head SET seq = NEW.seq, hash = NEW.hash WHERE seq = NEW.seq - 1 AND hash = NEW.previous_hash;
         IF NOT FOUND THEN RAISE EXCEPTION 'the audit log has no gaps'; END IF;
@@ -163,7 +163,7 @@ _POSTGRESQL_RULES = (
     END $$
     """,
     """
-    CREATE FUNCTION hhh_audit_forwards() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE OR REPLACE FUNCTION hhh_audit_forwards() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF NEW.seq <> OLD.seq + 1
             OR NOT EXISTS (SELECT FROM audit_events WHERE seq = NEW.seq AND hash = NEW.hash)
