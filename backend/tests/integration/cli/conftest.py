@@ -1,8 +1,11 @@
 """The service's own databases, and the installation that commands find by their environment."""
 
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer.testing
 
 from hhh.core.config import Settings
 from hhh.core.database import Database
@@ -12,6 +15,14 @@ from support.own_databases import own_database, postgresql_database, settings, s
 from support.sweeping import take
 
 __all__ = ["installation", "own_database", "postgresql_database", "services", "settings", "sqlite_database"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_are_put_together_once() -> Iterator[None]:
+    """Typer makes all 80 commands of their functions for each that runs, which takes most of its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", functools.cache(typer.main.get_command))
+        yield
 
 
 @pytest.fixture
