@@ -13,8 +13,9 @@ from hhh.repositories.troubles import FailedPrune, Lacking, Lost
 from hhh.services.recovery_state import Known, Verified
 from hhh.storages.room import Room
 
-#: What differs from one time to the next though the same is wrong: numbers, ids, hashes.
-_FLEETING = re.compile(r"[0-9a-f]{8,}(?:-[0-9a-f]{4,})*|\d+", re.IGNORECASE)
+#: What differs from one time to the next though the same is wrong: numbers, ids, hashes, names
+#: of temporary files.
+_FLEETING = re.compile(r"[0-9a-f]{8,}(?:-[0-9a-f]{4,})*|\w*\d\w*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ def test_a_backup_that_failed_counts_until_a_later_one_is_stored() -> None:
     [
         ("could not connect to port 5432", "could not connect to port 6432", True),
         ("lost 0b8e5fae-47b4-4bd1-8de5-1c3c5c2c3a11", "lost 7d1f61c4-7c2e-4e28-8a2f-2f1f0c9c1d22", True),
+        ("no room for /tmp/hhh-x7kq_2ab/copy", "no room for /tmp/hhh-9wz_q1mc/copy", True),
         ("connection refused", "no password supplied", False),
     ],
 )

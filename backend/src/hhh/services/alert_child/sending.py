@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from hhh.core.addresses import address_in, is_local
 from hhh.core.errors import InvalidInput
@@ -68,7 +68,7 @@ def main() -> None:
     logger.setLevel(logging.DEBUG)
     if request["refuse_local"]:
         refuse_local_addresses()
-    clean = _cleaner(request["url"])
+    clean = cleaner(request["url"])
     notify, refused = _receiver(request["url"], said)
     _answer(answers, {"refused": clean(refused) if refused is not None else None})
     if notify is None:
@@ -157,15 +157,17 @@ def _sent(receiver: Any, message: Mapping[str, str], said: Said) -> str | None:
     return None if taken else told or "it was not taken, and nobody said why"
 
 
-def _cleaner(url: str) -> Callable[[str], str]:
+def cleaner(url: str) -> Callable[[str], str]:
     """What takes every part of a URL out of a text that may not be shown."""
     shown, words = redacted(url), {*_NAMES.findall(url)}
     pieces = {piece for text in (url, unquote(url)) for piece in _BETWEEN.split(text)} - words
-    secrets = sorted({each for each in pieces if len(each) >= _SHORTEST_SECRET and each not in shown}, key=len)
+    # As it was typed, as it is meant, and as whoever sends it may write it.
+    written = {form for each in pieces for form in (each, unquote(each), quote(unquote(each), safe=""))}
+    secrets = sorted((each for each in written if len(each) >= _SHORTEST_SECRET and each not in shown), key=len)
+    secret = re.compile("|".join(re.escape(each) for each in reversed(secrets)) or r"(?!)", re.IGNORECASE)
 
     def cleaned(text: str) -> str:
-        for secret in reversed(secrets):
-            text = text.replace(secret, "***")
+        text = secret.sub("***", text)
         # It may be whatever a receiver has sent, and goes into a database.
         return harmless(" ".join(text.split()).encode(errors="replace").decode())[:_LONGEST_ERROR]
 
