@@ -27,7 +27,9 @@ def open_temp_dir() -> Path:
     """A temp dir that every account may enter: servers that refuse to run as root live in it."""
     for candidate in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
         folder = Path(candidate).resolve()
-        if folder.is_dir() and os.access(folder, os.W_OK) and _anyone_may_enter(folder):
+        # Drills hide shared memory from their servers: with the programs that they are made of, were those in there.
+        is_hidden = folder.is_relative_to(_IN_MEMORY)
+        if folder.is_dir() and not is_hidden and os.access(folder, os.W_OK) and _anyone_may_enter(folder):
             return folder
     raise RuntimeError("no temp dir that an unprivileged account may enter; set TMPDIR to one")
 

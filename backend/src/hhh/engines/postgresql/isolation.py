@@ -55,6 +55,8 @@ exec 3<&- "$@"
 _OF_OTHERS = tuple(map(Path, ("/home", "/root", "/srv", "/mnt", "/media", "/run", "/var", "/dev/shm")))  # noqa: S108
 #: Where the socket of a PostgreSQL is unless somebody has said otherwise; programs may be installed there, too.
 _SOCKETS = Path("/tmp"), ".s.PGSQL.*"  # noqa: S108
+#: Of the kernel's loader, whatever the language: programs in a home folder may have libraries beside their own folder.
+_NO_LIBRARY = "error while loading shared libraries"
 _ENTER_AND_ASK = 'cd "$0" && exec "$1" --version'
 
 
@@ -144,7 +146,7 @@ def _without_namespaces(
         prefix=(*_DIES_WITH_US, *_becoming(account)),
         ends_together=False,
         told=_told_of(account),
-        warnings=(f"The throw-away server has the network, and sees what its account may read: no namespaces, {why}",),
+        warnings=(f"The throw-away server has the network, and sees what its account may read: {_reason(why)}",),
     )
     try:
         _try(isolation, folder, program)
@@ -155,6 +157,13 @@ def _without_namespaces(
             hint="set HHH_SCRATCH_DIR to a folder that it may enter; setpriv and unshare are in the package util-linux",
         ) from error
     return isolation
+
+
+def _reason(why: Exception) -> str:
+    if _NO_LIBRARY in str(why):
+        advice = "install PostgreSQL below /usr or /opt, or its libraries in the folder of its programs' folder"
+        return f"its programs need a library that lies where all is hidden from it, {why}; {advice}"
+    return f"no namespaces, {why}"
 
 
 def _becoming(account: pwd.struct_passwd | None) -> Iterator[str]:
