@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hhh.artifacts.destinations import Destination
 from hhh.artifacts.encryption import Recipients
 from hhh.artifacts.naming import ArtifactKeys
-from hhh.artifacts.publication import Destination, Publication
+from hhh.artifacts.publication import Publication
 from hhh.artifacts.stream import copy_stream
 from hhh.core.process import running
 from hhh.core.run import Unattended
@@ -33,7 +34,7 @@ def dump_without_facts(request: Mapping[str, Any]) -> None:
         running(request["command"], environment=request["environment"]) as child,
         storage.open_writer("dump") as writer,
     ):
-        copy_stream(child.stdout, [writer], recipients=Recipients(request["recipients"]), run=Unattended())
+        copy_stream(child.stdout, writer, recipients=Recipients(request["recipients"]), run=Unattended())
         child.finish()
 
 

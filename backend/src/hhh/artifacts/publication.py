@@ -25,8 +25,6 @@ from hhh.engines.base import Attachment, Dump, DumpResult
 from hhh.schemas.facts import Facts
 from hhh.storages.base import ObjectWriter, Storage
 
-__all__ = ["Claim", "Destination", "Publication"]
-
 #: As long as a store may take by default, where it is not needed.
 _STALL_SECONDS = 60.0
 #: Seconds for several stores to remove what is not wanted; what they have not by then they do in the background.
@@ -128,7 +126,7 @@ class Publication:
         with self._writer(key, expected) as writer:
             result = copy_stream(
                 dump.stdout,
-                [writer],
+                writer,
                 recipients=self._recipients,
                 run=self._run,
                 form=dump.form,
@@ -143,7 +141,7 @@ class Publication:
         key, size = self._keys.attachment(attachment.suffix), attachment.path.stat().st_size
         with attachment.path.open("rb", buffering=0) as file, self._writer(key, size) as writer:
             source = cast("io.RawIOBase", file)
-            result = copy_stream(source, [writer], recipients=self._recipients, run=_OnlyCancelled(self._run))
+            result = copy_stream(source, writer, recipients=self._recipients, run=_OnlyCancelled(self._run))
         return StoredAttachment(name=attachment.suffix, **self._stored(key, result).model_dump())
 
     def store_facts(self, facts: Facts) -> StoredObject:
@@ -173,6 +171,21 @@ class Publication:
         self._manifest = manifest
         self._each(lambda destination: self._create(destination.storage, manifest, claim))
         self._settle()
+
+    def withdraw(self, error: BaseException) -> None:
+        """Removes what was put, the manifest first; what can't be removed is told in a note of that error."""
+        self._settled.clear()
+        if self._destinations.alone:
+            self._tell(error, self._destinations.all[0], self._attempted(self._destinations.all[0]))
+            return
+        removals = {
+            each: self._destinations.start(each, functools.partial(self._remove, each))
+            for each in self._destinations.all
+        }
+        self._destinations.wait_for_all(_REMOVAL_SECONDS)
+        for destination, task in removals.items():
+            left = task.error if task.ended else StorageUnavailable("it does not answer; the removal goes on")
+            self._tell(error, destination, left)
 
     @contextlib.contextmanager
     def _writer(self, key: str, expected_size: int | None) -> Iterator[ObjectWriter]:
@@ -240,21 +253,6 @@ class Publication:
             compression="zstd" if compressed else None,
             encryption="age" if self._recipients else None,
         )
-
-    def withdraw(self, error: BaseException) -> None:
-        """Removes what was put, the manifest first; what can't be removed is told in a note of that error."""
-        self._settled.clear()
-        if self._destinations.alone:
-            self._tell(error, self._destinations.all[0], self._attempted(self._destinations.all[0]))
-            return
-        removals = {
-            each: self._destinations.start(each, functools.partial(self._remove, each))
-            for each in self._destinations.all
-        }
-        self._destinations.wait_for_all(_REMOVAL_SECONDS)
-        for destination, task in removals.items():
-            left = task.error if task.ended else StorageUnavailable("it does not answer; the removal goes on")
-            self._tell(error, destination, left)
 
     def _attempted(self, destination: Destination) -> BaseException | None:
         try:

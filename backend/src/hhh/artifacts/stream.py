@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import select
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import zstandard
@@ -18,6 +18,8 @@ from hhh.core.run import Progress, Run
 from hhh.engines.base import DumpForm
 from hhh.storages.base import ObjectWriter
 
+#: What progress calls it.
+_STAGE = "stream"
 #: Bytes read, hashed and written at a time.
 PIECE = 1 << 20
 #: How each form of dump is compressed; both are level 1. The job size keeps each thread from taking four windows at a
@@ -49,34 +51,32 @@ class StreamResult:
 
 def copy_stream(
     source: io.RawIOBase,
-    writers: Sequence[ObjectWriter],
+    writer: ObjectWriter,
     *,
     recipients: Recipients,
     run: Run,
     form: DumpForm = DumpForm.ROWS,
-    stage: str = "stream",
     expected_size: int | None = None,
 ) -> StreamResult:
-    """Reads the source to its end, and gives it, compressed and encrypted if there are recipients, to all writers.
+    """Reads the source to its end, and writes it, compressed, and encrypted if there are recipients.
 
     Progress is reported with every piece that is read. Cancellation is asked for then, and while the source, of a
     server that hangs for example, gives nothing.
 
     Args:
         source: a raw stream with a descriptor; it is read into one buffer that is used again and again.
-        writers: open writers; whoever opened them commits or drops them.
+        writer: open; whoever opened it commits or drops it.
         recipients: whom to encrypt for.
         run: who is told, and may cancel.
         form: what the source is made of; it is compressed accordingly.
-        stage: the name of this part of the work in the progress.
         expected_size: an estimate of the source's bytes, for the progress.
 
     Raises:
         StorageError: a store failed.
         Cancelled, LeaseLost: the run is over.
     """
-    sink = _Sink(writers)
-    meter = _Meter(run, stage, expected_size, sink)
+    sink = _Sink(writer)
+    meter = _Meter(run, expected_size, sink)
     compressed = _compressed(_pieces(source, meter), form)
     if recipients:
         recipients.encrypt_to(compressed, sink.write)
@@ -112,10 +112,10 @@ def _compressed(pieces: Iterator[memoryview], form: DumpForm) -> Iterator[bytes]
 
 
 class _Sink:
-    """Gathers small pieces (age makes 64 KiB), hashes them and hands them to every writer."""
+    """Gathers small pieces (age makes 64 KiB), hashes them and hands them on."""
 
-    def __init__(self, writers: Sequence[ObjectWriter]) -> None:
-        self._writers = writers
+    def __init__(self, writer: ObjectWriter) -> None:
+        self._writer = writer
         self._hash = hashlib.sha256()
         self._gathered: list[bytes] = []
         self._gathered_size = 0
@@ -138,17 +138,15 @@ class _Sink:
         if not piece:
             return
         self._hash.update(piece)
-        for writer in self._writers:
-            writer.write(piece)
+        self._writer.write(piece)
         self.size += len(piece)
 
 
 class _Meter:
     """Counts, reports, and stops a run that was cancelled."""
 
-    def __init__(self, run: Run, stage: str, expected_size: int | None, sink: _Sink) -> None:
+    def __init__(self, run: Run, expected_size: int | None, sink: _Sink) -> None:
         self._run = run
-        self._stage = stage
         self._expected_size = expected_size
         self._sink = sink
         self.raw_size = 0
@@ -160,4 +158,4 @@ class _Meter:
         self.report()
 
     def report(self) -> None:
-        self._run.report(Progress(self._stage, self.raw_size, self._sink.size, self._expected_size))
+        self._run.report(Progress(_STAGE, self.raw_size, self._sink.size, self._expected_size))

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from hhh.artifacts.publication import Destination
+from hhh.artifacts.destinations import Destination
 from hhh.cli.output import JsonOption, console, print_json, problems
 from hhh.cli.session import opened_services
 from hhh.core.errors import InvalidInput

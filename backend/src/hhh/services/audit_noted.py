@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hhh.artifacts.copying import manifest_bytes
+from hhh.artifacts.destinations import Destination
 from hhh.artifacts.manifest import Manifest, parse_manifest
 from hhh.artifacts.naming import is_manifest
-from hhh.artifacts.publication import Destination
 from hhh.artifacts.retrieval import read_manifest
 from hhh.core.config import Settings
 from hhh.core.database import Database

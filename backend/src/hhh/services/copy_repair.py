@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import structlog
 
 from hhh.artifacts.copying import SourceFailed, copy_objects, manifest_bytes, objects_of, publish_copy, remove_copy
+from hhh.artifacts.destinations import Destination
 from hhh.artifacts.identities import Identities
 from hhh.artifacts.manifest import Manifest, parse_manifest
-from hhh.artifacts.publication import Destination
 from hhh.artifacts.retrieval import StoredBackup
 from hhh.core.database import Database
 from hhh.core.errors import (

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import structlog
 
-from hhh.artifacts.publication import Destination
+from hhh.artifacts.destinations import Destination
 from hhh.core.config import Settings
 from hhh.core.errors import HHHError
 from hhh.models import Store

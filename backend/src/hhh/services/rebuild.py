@@ -17,9 +17,9 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from hhh.artifacts.copying import objects_of
+from hhh.artifacts.destinations import Destination
 from hhh.artifacts.manifest import Manifest, StoredObject, parse_manifest
 from hhh.artifacts.naming import backup_file_name, is_manifest, valid_target_name
-from hhh.artifacts.publication import Destination
 from hhh.artifacts.retrieval import FoundManifest, manifests
 from hhh.core.database import Database
 from hhh.core.errors import InvalidInput, ManifestInvalid, ObjectMissing

@@ -11,8 +11,8 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from hhh.artifacts.destinations import Destination
 from hhh.artifacts.naming import valid_target_name
-from hhh.artifacts.publication import Destination
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database

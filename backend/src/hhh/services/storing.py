@@ -13,10 +13,11 @@ import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from hhh.artifacts.destinations import Destination
 from hhh.artifacts.encryption import Recipients
 from hhh.artifacts.manifest import Manifest
 from hhh.artifacts.naming import ArtifactKeys
-from hhh.artifacts.publication import Destination, Publication
+from hhh.artifacts.publication import Publication
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.errors import ConfigurationError, DatabaseUnavailable, HHHError, NotFound

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from hhh.artifacts.publication import Destination
+from hhh.artifacts.destinations import Destination
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import StorageError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from hhh.artifacts.publication import Destination
+from hhh.artifacts.destinations import Destination
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.core.run import Run

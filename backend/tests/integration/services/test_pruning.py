@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from hhh.artifacts.publication import Destination
+from hhh.artifacts.destinations import Destination
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.core.errors import BackupInProgress, BackupProtected, Cancelled, InUse, InvalidInput, NotFound

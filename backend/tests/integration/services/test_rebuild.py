@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
+from hhh.artifacts.destinations import Destination
 from hhh.artifacts.manifest import Manifest, StoredObject, parse_manifest, sign_manifest
 from hhh.artifacts.naming import ArtifactKeys, backup_file_name
-from hhh.artifacts.publication import Destination
 from hhh.core import signing
 from hhh.core.database import Database
 from hhh.core.errors import Cancelled, StorageUnavailable

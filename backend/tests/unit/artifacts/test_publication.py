@@ -8,9 +8,10 @@ import pyrage
 import pytest
 import zstandard
 
+from hhh.artifacts.destinations import Destination
 from hhh.artifacts.encryption import Recipients
 from hhh.artifacts.naming import ArtifactKeys
-from hhh.artifacts.publication import Destination, Publication
+from hhh.artifacts.publication import Publication
 from hhh.core.errors import Cancelled, ObjectExists, StorageFull, StorageUnavailable, ToolFailed
 from hhh.core.run import Progress, Unattended
 from hhh.engines.base import Attachment

@@ -94,12 +94,11 @@ def restored(content: bytes, *, sealed: bool) -> bytes:
     ids=["empty", "one byte", "small", "one piece", "large", "random"],
 )
 def test_what_is_stored_is_the_source_its_sizes_and_its_hash(content: bytes, recipients: Recipients) -> None:
-    writers = [Kept(), Kept()]
+    writer = Kept()
     with source_of(content) as source:
-        result = copy_stream(source, writers, recipients=recipients, run=Unattended())
+        result = copy_stream(source, writer, recipients=recipients, run=Unattended())
 
-    stored = writers[0].content
-    assert writers[1].content == stored
+    stored = writer.content
     assert restored(stored, sealed=bool(recipients)) == content
     assert (result.raw_size, result.stored_size) == (len(content), len(stored))
     assert result.sha256 == hashlib.sha256(stored).hexdigest()
@@ -109,7 +108,7 @@ def test_what_is_stored_is_the_source_its_sizes_and_its_hash(content: bytes, rec
 def test_stores_get_few_large_immutable_pieces(recipients: Recipients) -> None:
     writer = Kept()
     with source_of(os.urandom(5 * PIECE)) as source:
-        copy_stream(source, [writer], recipients=recipients, run=Unattended())
+        copy_stream(source, writer, recipients=recipients, run=Unattended())
 
     assert {type(piece) for piece in writer.pieces} == {bytes}
     assert all(PIECE <= len(piece) < 2 * PIECE for piece in writer.pieces[:-1])
@@ -118,7 +117,7 @@ def test_stores_get_few_large_immutable_pieces(recipients: Recipients) -> None:
 def test_the_frame_has_a_checksum() -> None:
     writer = Kept()
     with source_of(rows(1000)) as source:
-        copy_stream(source, [writer], recipients=NOBODY, run=Unattended())
+        copy_stream(source, writer, recipients=NOBODY, run=Unattended())
 
     assert zstandard.get_frame_parameters(writer.content).has_checksum
 
@@ -130,7 +129,7 @@ def test_standard_tools_read_it_back(recipients: Recipients, tmp_path: Path) -> 
             pytest.skip(f"{tool} is not installed")
     content, writer = rows(3_000_000), Kept()
     with source_of(content) as source:
-        copy_stream(source, [writer], recipients=recipients, run=Unattended())
+        copy_stream(source, writer, recipients=recipients, run=Unattended())
     (tmp_path / "key").write_text(str(IDENTITY))
     (tmp_path / "object").write_bytes(writer.content)
 
@@ -144,7 +143,7 @@ def test_standard_tools_read_it_back(recipients: Recipients, tmp_path: Path) -> 
 def test_progress_grows_to_the_whole(recipients: Recipients) -> None:
     run, content = Watched(), os.urandom(6 * PIECE)
     with source_of(content) as source:
-        result = copy_stream(source, [Kept()], recipients=recipients, run=run, expected_size=7)
+        result = copy_stream(source, Kept(), recipients=recipients, run=run, expected_size=7)
 
     assert run.seen[-1] == Progress("stream", len(content), result.stored_size, 7)
     assert [each.raw_bytes for each in run.seen] == sorted(each.raw_bytes for each in run.seen)
@@ -154,13 +153,13 @@ def test_progress_grows_to_the_whole(recipients: Recipients) -> None:
 @pytest.mark.parametrize("recipients", [NOBODY, SOMEBODY], ids=["plain", "sealed"])
 def test_a_cancelled_run_stops_between_two_pieces(recipients: Recipients) -> None:
     with source_of(os.urandom(6 * PIECE)) as source, pytest.raises(Cancelled, match="by the operator"):
-        copy_stream(source, [Kept()], recipients=recipients, run=Watched(pieces=3))
+        copy_stream(source, Kept(), recipients=recipients, run=Watched(pieces=3))
 
 
 @pytest.mark.parametrize("recipients", [NOBODY, SOMEBODY], ids=["plain", "sealed"])
 def test_a_store_that_fails_ends_the_stream_with_its_own_error(recipients: Recipients) -> None:
     with source_of(rows(PIECE)) as source, pytest.raises(StorageFull, match="no space left"):
-        copy_stream(source, [Kept(), Full()], recipients=recipients, run=Unattended())
+        copy_stream(source, Full(), recipients=recipients, run=Unattended())
 
 
 @pytest.mark.parametrize("recipients", [NOBODY, SOMEBODY], ids=["plain", "sealed"])
@@ -171,4 +170,4 @@ def test_a_cancelled_run_does_not_wait_for_a_source_that_gives_nothing(recipient
 
     reading, writing = os.pipe()
     with io.FileIO(reading) as source, io.FileIO(writing, "w"), pytest.raises(Cancelled, match="by the operator"):
-        copy_stream(source, [Kept()], recipients=recipients, run=CancelledWhileItWaits())
+        copy_stream(source, Kept(), recipients=recipients, run=CancelledWhileItWaits())
