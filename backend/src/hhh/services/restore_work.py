@@ -132,7 +132,7 @@ class RestoreWork:
         return row is not None and row.status == JobState.SUCCESS
 
     def due(self) -> Sequence[NewJob]:
-        """See `hhh.services.work.Work`: people and schedules ask."""
+        """See `hhh.services.work.Work`: only people ask."""
         return ()
 
     def sweep(self, worker: str) -> None:
