@@ -148,13 +148,13 @@ class Pruning(Upkeep):
         due_at = self._due_at(attempt.target)
         if due_at is not None:
             removed += self._apply_rules(attempt.target, removal, run)
-        left = sum(1 for each in removed if each is not None and each.left)
+        ours = [each for each in removed if each is not None]  # with the others somebody was faster
+        left = sum(1 for each in ours if each.left)
+        changed = {"removed": len(ours) - left, "left": left}
         self._succeed(
-            attempt,
-            lambda session: rows.mark_pruned(session, attempt.target, due_at=due_at),
-            changed={"removed": len(removed) - left, "left": left},
+            attempt, lambda session: rows.mark_pruned(session, attempt.target, due_at=due_at), changed=changed
         )
-        log.info("pruned", target=attempt.target, removed=len(removed) - left, left=left)
+        log.info("pruned", target=attempt.target, **changed)
 
     def remove(self, backup_id: str) -> Removed | None:
         """Removes one backup that has a tombstone, here and now; None if somebody was faster.
