@@ -23,11 +23,6 @@ class SourceFailed(Exception):
         self.error = error
 
 
-def objects_of(manifest: Manifest) -> tuple[StoredObject, ...]:
-    """All that a backup consists of, beside its manifest."""
-    return (manifest.object, manifest.facts, *manifest.attachments)
-
-
 def manifest_bytes(document: Mapping[str, object]) -> bytes:
     """A manifest that the catalogue has, signature included, as `hhh.artifacts.manifest.sign_manifest` made it."""
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
@@ -45,7 +40,7 @@ def copy_objects(source: StoredBackup, storage: Storage, copied: Callable[[int],
         SourceFailed: the source is not what was stored, or its store does not answer.
         StorageError: the store that it goes to failed.
     """
-    for stored in objects_of(source.manifest):
+    for stored in source.manifest.objects:
         with (
             storage.open_writer(stored.key, expected_size=stored.size) as writer,
             contextlib.closing(_read(source, stored)) as pieces,
@@ -86,7 +81,7 @@ def publish_copy(manifest: Manifest, content: bytes, storage: Storage, trusted_k
                 raise
             storage.delete(key)
             storage.create(key, content)
-    for stored in objects_of(manifest):
+    for stored in manifest.objects:
         if (size := storage.head(stored.key).size) != stored.size:
             raise ArtifactDamaged(f"{storage.address}: {stored.key!r} has {size} bytes, {stored.size} were copied")
 
@@ -98,7 +93,7 @@ def remove_copy(manifest: Manifest, storage: Storage) -> None:
         StorageError: something of it is left.
     """
     storage.delete(manifest_key(manifest))
-    for stored in objects_of(manifest):
+    for stored in manifest.objects:
         storage.delete(stored.key)
 
 

@@ -64,7 +64,7 @@ class AnyCopy(StoredBackup):
         self._from_a_good_one(functools.partial(super().copy, stored, path, run, stage=stage))
 
     def _look(self) -> None:
-        for stored in (self.manifest.object, self.manifest.facts, *self.manifest.attachments):
+        for stored in self.manifest.objects:
             if (size := self.storage.head(stored.key).size) != stored.size:
                 raise ArtifactDamaged(f"{stored.key} has {size} bytes, stored were {stored.size}")
 

@@ -89,6 +89,11 @@ class Manifest(_Model):
     versions: dict[str, str]
     warnings: tuple[str, ...] = ()
 
+    @property
+    def objects(self) -> tuple[StoredObject, ...]:
+        """All that a backup consists of, beside this."""
+        return (self.object, self.facts, *self.attachments)
+
 
 _FORM = signed_json.Form("manifest", FORMAT, VERSION, Manifest, ManifestInvalid)
 

@@ -143,7 +143,7 @@ class StoredBackup:
             ObjectMissing, ArtifactDamaged: it is not what was stored.
             StorageUnavailable: the store does not answer.
         """
-        objects = (self.manifest.object, self.manifest.facts, *self.manifest.attachments)
+        objects = self.manifest.objects
         total, read = sum(each.size for each in objects), 0
         for stored in objects:
             tally = self._tally(stored)

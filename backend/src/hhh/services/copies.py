@@ -78,7 +78,7 @@ class Copies:
         """
         backup, manifest = self._held(backup_id)
         stores = {store.name: store.storage for store in self._stores.all()}
-        size = sum(each.size for each in (manifest.object, manifest.facts, *manifest.attachments))
+        size = sum(each.size for each in manifest.objects)
         found = [
             KnownCopy(
                 copy.storage,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from hhh.artifacts.copying import SourceFailed, copy_objects, manifest_bytes, objects_of, publish_copy, remove_copy
+from hhh.artifacts.copying import SourceFailed, copy_objects, manifest_bytes, publish_copy, remove_copy
 from hhh.artifacts.destinations import Destination
 from hhh.artifacts.identities import Identities
 from hhh.artifacts.manifest import Manifest, parse_manifest
@@ -148,7 +148,7 @@ class CopyRepair:
         log.info("copy_made", store=store.name, backup_id=backup.row.id, backup_file=backup.row.backup_file)
 
     def _progress(self, backup: _Backup) -> Callable[[int], None]:
-        total, copied = sum(each.size for each in objects_of(backup.manifest)), 0
+        total, copied = sum(each.size for each in backup.manifest.objects), 0
 
         def count(size: int) -> None:
             nonlocal copied

@@ -16,7 +16,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from hhh.artifacts.copying import objects_of
 from hhh.artifacts.destinations import Destination
 from hhh.artifacts.manifest import Manifest, StoredObject, parse_manifest
 from hhh.artifacts.naming import backup_file_name, is_manifest, valid_target_name
@@ -264,7 +263,7 @@ def _unusable(found: FoundManifest, trusted_keys: Collection[str]) -> Problem:
 def _reason_against(manifest: Manifest, inventory: Inventory, storage: Storage) -> str | None:
     if not _fits(manifest):
         return "It holds a name that no backup of ours has"
-    reasons = (reason_against(stored, inventory, storage) for stored in objects_of(manifest))
+    reasons = (reason_against(stored, inventory, storage) for stored in manifest.objects)
     return next(filter(None, reasons), None)
 
 
@@ -276,7 +275,7 @@ def _fits(manifest: Manifest) -> bool:
         return False
     file = manifest.backup_file
     is_file = file.isprintable() and "/" not in file and 0 < len(file) <= _LONGEST_FILE
-    return is_id and is_file and valid_target_name(manifest.target) and all(map(_is_key, objects_of(manifest)))
+    return is_id and is_file and valid_target_name(manifest.target) and all(map(_is_key, manifest.objects))
 
 
 def _is_key(stored: StoredObject) -> bool:

@@ -117,7 +117,7 @@ class Removal:
         return problems[0] if problems else None
 
     def _remove_objects(self, name: str, storage: Storage, manifest: Manifest) -> Iterator[str]:
-        for stored in (manifest.object, manifest.facts, *manifest.attachments):
+        for stored in manifest.objects:
             began = time.monotonic()
             try:
                 storage.delete(stored.key)
@@ -164,7 +164,7 @@ def _manifest_of(row: BackupLog) -> Manifest:
     if manifest.backup_id != row.id:
         raise ManifestInvalid(f"It is that of the backup {manifest.backup_id}")
     beside = manifest_key(manifest).removesuffix("json")
-    for stored in (manifest.object, manifest.facts, *manifest.attachments):
+    for stored in manifest.objects:
         if not stored.key.startswith(beside):
             raise ManifestInvalid(f"It names {stored.key!r}, which is no object of this backup")
     return manifest

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from hhh.artifacts.copying import objects_of
 from hhh.artifacts.manifest import Manifest, StoredObject
 from hhh.artifacts.retrieval import StoredBackup
 from hhh.core.errors import (
@@ -162,7 +161,7 @@ class Restoration:
         return plan, source
 
     def _check_object(self, run: Run, *, thorough: bool) -> Check:
-        objects = objects_of(self._manifest)
+        objects = self._manifest.objects
         stored = sum(each.size for each in objects)
         try:
             if thorough:
@@ -264,7 +263,7 @@ def _compare_size(stored: StoredObject, found: int) -> None:
 def _check_identity(manifest: Manifest, problem: HHHError | None) -> Check:
     if isinstance(problem, IdentityMissing):
         return Check.unsafe("identity", str(problem))
-    if all(each.encryption is None for each in objects_of(manifest)):
+    if all(each.encryption is None for each in manifest.objects):
         return Check.ok("identity", "The backup is not encrypted")
     if problem is not None:
         return Check.unknown("identity", "Nothing could be opened to try the identity")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-from hhh.artifacts.copying import objects_of
 from hhh.artifacts.manifest import Manifest, parse_manifest
 from hhh.artifacts.retrieval import manifest_key
 from hhh.core.database import Database
@@ -50,7 +49,7 @@ def _reason_in(stores: StoreService, name: str, manifest: Manifest) -> str | Non
 
 def _reason_against(manifest: Manifest, storage: Storage) -> str | None:
     nothing = Inventory()
-    reasons = (reason_against(stored, nothing, storage) for stored in objects_of(manifest))
+    reasons = (reason_against(stored, nothing, storage) for stored in manifest.objects)
     if (reason := next(filter(None, reasons), None)) is not None:
         return reason
     try:

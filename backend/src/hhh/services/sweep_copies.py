@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hhh.artifacts.copying import manifest_bytes, objects_of
+from hhh.artifacts.copying import manifest_bytes
 from hhh.artifacts.identities import Identities
 from hhh.artifacts.manifest import parse_manifest
 from hhh.artifacts.retrieval import StoredBackup
@@ -152,6 +152,6 @@ def _take_back(scope: Scope, row: CopyRow) -> None:
 def _read_all(scope: Scope, row: CopyRow) -> None:
     manifest = parse_manifest(manifest_bytes(row.manifest or {}), scope.trusted_keys)
     backup = StoredBackup(scope.storage, manifest, Identities([]))
-    for stored in objects_of(manifest):
+    for stored in manifest.objects:
         for _ in backup.packed(stored):
             scope.run.raise_if_cancelled()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from hhh.artifacts.copying import objects_of
 from hhh.artifacts.naming import BackupPlace, is_manifest, place_of
 from hhh.artifacts.retrieval import FoundManifest, read_manifest
 from hhh.core.errors import ObjectMissing, StorageError
@@ -46,7 +45,7 @@ def add_backups(scope: Scope, inventory: Inventory) -> None:
         )
         for found in batch:
             if found.manifest is not None:
-                for stored in objects_of(found.manifest):
+                for stored in found.manifest.objects:
                     inventory.take_out(stored.key)
         for key, state in recorded.states.items():
             if state in _ADDED:
@@ -130,7 +129,7 @@ def _is_named(scope: Scope, key: str, place: BackupPlace) -> bool:
         manifest = read_manifest(scope.storage, place.manifest, scope.trusted_keys).manifest
     except ObjectMissing:
         return False
-    return manifest is None or any(stored.key == key for stored in objects_of(manifest))
+    return manifest is None or any(stored.key == key for stored in manifest.objects)
 
 
 def _removed(scope: Scope, key: str) -> bool:
