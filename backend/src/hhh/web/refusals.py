@@ -23,14 +23,15 @@ from hhh.core.errors import (
     NetworkNotAllowed,
     RestoreUnsafe,
     ScopeMissing,
+    SessionRequired,
     SuperAdminRequired,
 )
 from hhh.models import Action, Result
 from hhh.services import audit
 from hhh.web.state import own_database
 
-#: By role, scope or address; then what protects a backup, a store or a database.
-_TOLD = (SuperAdminRequired, ScopeMissing, NetworkNotAllowed, BackupProtected, InUse, RestoreUnsafe)
+#: By role, scope, way of signing in or address; then what protects a backup, a store or a database.
+_TOLD = (SuperAdminRequired, ScopeMissing, SessionRequired, NetworkNotAllowed, BackupProtected, InUse, RestoreUnsafe)
 _KNOWN = frozenset({ActorKind.USER, ActorKind.TOKEN})
 #: Seconds for which a refusal is not told again.
 _WINDOW = 60.0

@@ -128,13 +128,16 @@ def test_what_a_program_does_is_written_down_with_its_token(person: Person, sqli
     assert (event.actor_kind, event.actor, event.token, event.address) == ("token", EMAIL, "deploy", "192.0.2.7")
 
 
-def test_no_token_makes_or_widens_one_but_an_admins_ends_it(person: Person) -> None:
+def test_no_token_makes_or_widens_one_but_an_admins_ends_it(person: Person, sqlite_database: Database) -> None:
     admin = person.make("admin", "admin")
     program = person.program(admin["token"])
 
     refused = program.post(TOKENS, json={"name": "another", "scopes": ["admin"]})
 
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "ERR_SESSION_REQUIRED")
+    with sqlite_database.snapshot() as session:
+        event = session.scalars(select(AuditEvent).order_by(AuditEvent.seq.desc()).limit(1)).one()
+    assert (event.token, event.action, "ERR_SESSION_REQUIRED" in event.detail) == ("admin", "access.refused", True)
     assert [each["name"] for each in program.get(TOKENS).json()] == ["admin"]
     assert program.delete(f"{TOKENS}/{admin['id']}").status_code == 204
     assert program.get(TOKENS).status_code == 401
