@@ -5,9 +5,10 @@ from datetime import timedelta
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 
 from hhh.core.clock import utcnow
-from hhh.models import Role, Scope
+from hhh.models import LoginFailure, Role, Scope
 from hhh.schemas.api_token import TokenRequest
 from support.console import Console
 from support.console_browsers import has_menu
@@ -92,6 +93,26 @@ def test_a_recovery_code_lets_in_and_leads_on_to_where_they_were_going(fresh_con
     again = fresh_console.another_browser()
     asked = again.send("/sign-in", email=EMAIL, password=PASSWORD)
     assert again.press(asked, "Sign in", code=codes[0]).status == 401
+
+
+def test_who_has_mistyped_all_day_is_told_of_the_recovery_codes_and_let_in_with_one(fresh_console: Console) -> None:
+    _, codes = set_up(fresh_console)
+    browser = fresh_console.another_browser()
+    asked = browser.send("/sign-in", email=EMAIL, password=PASSWORD)
+    for _ in range(2):
+        assert {browser.press(asked, "Sign in", code="000000").status for _ in range(10)} == {401}
+        locked = browser.press(asked, "Sign in", code="000000")
+        with fresh_console.database.transaction() as session:  # a quarter of an hour passes
+            for row in session.scalars(select(LoginFailure)):
+                row.created_at -= timedelta(minutes=15)
+                row.expires_at -= timedelta(minutes=15)
+    assert (locked.status, locked.notices[0][:26]) == (429, "Too many failed sign-ins. ")
+
+    told = browser.press(asked, "Sign in", code="000000")
+
+    assert (told.status, told.heading) == (429, "Sign in: the code")
+    assert re.fullmatch(r"Too many wrong codes\. Try again in 23 h \d+ min, or use a recovery code\.", told.notices[0])
+    assert browser.press(told, "Sign in", code=codes[0], follow=False).status == 303
 
 
 @pytest.mark.parametrize("step", ["x", "a.b.c", "é"])
