@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 import uuid
@@ -276,7 +277,8 @@ def test_backups_that_are_newer_are_told_since_the_old_service_may_live_or_anoth
 
     assert done.returncode == 0, done.stderr
     assert "To do: store default has a newer backup of it" in done.stderr
-    assert "To do: the newest backup of all is one of app" in done.stderr
+    # Which one of them is a matter of chance: both were taken within a second.
+    assert re.search("To do: the newest backup of all is one of (app|shop)", done.stderr)
 
 
 def test_where_all_are_damaged_it_says_of_each_what_it_has(kept: Machine, tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ class Aim:
     #: Whether it is only planned: then nothing needs to be confirmed.
     only_planned: bool = False
     #: As in `Destination`; who chooses it can `hhh.engines.restoring.Restorer.discard` what an earlier one left.
-    token: str = field(default_factory=new_token)
+    #: None: each restore gets one of its own.
+    token: str | None = None
 
 
 def known_keys(settings: Settings, named: Collection[str]) -> frozenset[str] | None:
@@ -104,7 +105,7 @@ def _destination(engine: EngineKind, aim: Aim, environment: Mapping[str, str]) -
         typed = name
     if aim.mode is RestoreMode.REPLACE and not aim.only_planned and aim.confirm not in {name, typed}:
         raise InvalidInput(f"It would replace {name}", hint=f"if that is meant, type its name: --confirm {typed}")
-    return Destination(url, name, aim.mode, aim.token, aim.tables, aim.acknowledged)
+    return Destination(url, name, aim.mode, aim.token or new_token(), aim.tables, aim.acknowledged)
 
 
 def _sqlite(to: str) -> tuple[str, str]:
