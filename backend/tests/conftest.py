@@ -24,6 +24,7 @@ from support.postgres import (
 )
 from support.s3 import s3, s3_endpoint
 from support.service import service, service_factory
+from support.session import current_session
 
 __all__ = [
     "any_postgres",
@@ -42,6 +43,13 @@ __all__ = [
     "service_factory",
     "small_filesystem",
 ]
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest has chosen where `tmp_path` is
+def pytest_configure(config: pytest.Config) -> None:
+    """Folders of tests are the session's, unless `--basetemp` says where; the workers get folders in that one."""
+    if config.option.basetemp is None:
+        config.option.basetemp = str(current_session().new_folder("tmp"))
 
 
 @pytest.fixture(scope="session", autouse=True)

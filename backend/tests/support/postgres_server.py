@@ -241,6 +241,6 @@ def start_server(
 
 
 def _new_home(major: int) -> Path:
-    home = current_session().new_folder(f"pg{major}", in_memory=True)
+    home = current_session().new_folder(f"pg{major}")
     give_to_server_account(home)
     return home

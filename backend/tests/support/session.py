@@ -1,4 +1,4 @@
-"""What one test session owns: folders on disk and in memory, and a reaper that clears up if pytest is killed."""
+"""What one test session owns: a folder, in memory where that has room, and a reaper for when pytest is killed."""
 
 import atexit
 import contextlib
@@ -16,7 +16,8 @@ from support import reaper as reaper_program
 
 PREFIX = "hhh-tests-"
 
-#: Where Linux keeps files in memory. To make and drop a database takes a tenth there of what it takes on some disks.
+#: Where Linux keeps files in memory. To make and drop a database takes a tenth there of what it takes on some disks,
+#: and a server of its own for a drill half of the processor's time.
 _IN_MEMORY = Path("/dev/shm")
 #: Bytes of room that it must have: servers of a few majors for each of a few workers.
 _ROOM = 4 << 30
@@ -35,10 +36,14 @@ def open_temp_dir() -> Path:
 
 
 def memory_dir() -> Path:
-    """A temp dir whose files are in memory, if there is one with room; else the usual one."""
-    if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free >= _ROOM:
-        return _IN_MEMORY
-    return open_temp_dir()
+    """A temp dir in memory, if there is one with room, where programs may be run; else the usual one."""
+    return _IN_MEMORY if _has_room_and_runs_programs(_IN_MEMORY) else open_temp_dir()
+
+
+def _has_room_and_runs_programs(folder: Path) -> bool:
+    if not os.access(folder, os.W_OK):
+        return False
+    return shutil.disk_usage(folder).free >= _ROOM and not os.statvfs(folder).f_flag & os.ST_NOEXEC
 
 
 def _anyone_may_enter(folder: Path) -> bool:
@@ -54,26 +59,25 @@ class Led(Protocol):
 
 
 class Session:
-    """The session's folders and the processes that must not outlive it.
+    """The session's folder and the processes that must not outlive it.
 
     However pytest ends, also by SIGKILL, the reaper (a small child that reads our pipe) sees the end of the pipe,
-    ends the watched process groups and removes the folders.
+    ends the watched process groups and removes the folder.
     """
 
     def __init__(self) -> None:
-        self.folder = _private(PREFIX, open_temp_dir())
-        self._in_memory = _private(PREFIX, memory_dir())
+        self.folder = _private(PREFIX, memory_dir())
         self.reaper = subprocess.Popen(
-            [sys.executable, "-I", "-S", reaper_program.__file__, str(self.folder), str(self._in_memory)],
+            [sys.executable, "-I", "-S", reaper_program.__file__, str(self.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for pytest, not for who clears up behind it
             cwd="/",
         )
 
-    def new_folder(self, name: str, *, in_memory: bool = False) -> Path:
+    def new_folder(self, name: str) -> Path:
         """A fresh folder whose name starts with `name`; short enough for a Unix socket."""
-        return _private(f"{name}-", self._in_memory if in_memory else self.folder)
+        return _private(f"{name}-", self.folder)
 
     def watch(self, process: "Led") -> None:
         """End this process group, which it must lead, should pytest be killed."""
@@ -84,13 +88,12 @@ class Session:
         self._tell(f"-{process.pid}")
 
     def close(self) -> None:
-        """Let the reaper end what is left and remove the folders, and wait for it."""
+        """Let the reaper end what is left and remove the folder, and wait for it."""
         assert self.reaper.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self.reaper.stdin.close()
         self.reaper.wait()
-        for folder in (self.folder, self._in_memory):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _tell(self, line: str) -> None:
         assert self.reaper.stdin is not None
