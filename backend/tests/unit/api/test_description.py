@@ -51,6 +51,25 @@ def test_every_body_has_an_example_that_fits(method: str, path: str, operation: 
         assert wrong == [], f"{where}: see hhh.api.description.samples, or Field(examples=[…])"
 
 
+def fields(example: object) -> Iterator[tuple[str, object]]:
+    """Each named value in an example, however deep."""
+    if isinstance(example, Mapping):
+        for name, value in example.items():
+            yield name, value
+            yield from fields(value)
+    elif isinstance(example, list):
+        for each in example:
+            yield from fields(each)
+
+
+def test_no_example_is_the_name_of_its_field() -> None:
+    all_examples = [
+        each for *_, operation in OPERATIONS for *_, content in bodies(operation) for each in examples(content)
+    ]
+    nothing_said = {name for each in all_examples for name, value in fields(each) if value == name.replace("_", " ")}
+    assert nothing_said == set(), "see hhh.api.description.samples"
+
+
 def test_every_endpoint_has_a_name_a_sentence_and_says_who_may_ask() -> None:
     names = Counter(operation["operationId"] for _, _, operation in OPERATIONS)
 
