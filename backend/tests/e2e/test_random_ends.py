@@ -174,8 +174,12 @@ def test_a_worker_that_ends_at_each_stage(many_machines: Founding, tmp_path: Pat
 
 
 def has_halted(pid: int) -> bool:
-    """Whether a process is frozen, or dead."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "TZ"
+    """Whether a process is frozen, or dead: then somebody may have waited for it already."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    return stat.rpartition(")")[2].split()[0] in "TZ"
 
 
 def end(worker: WorkerProcess, how: signal.Signals) -> None:

@@ -1,8 +1,8 @@
 """Object stores (S3, Azure Blob Storage, Google Cloud Storage) through obstore.
 
 Memory: a writer holds the parts that are under way (`parts_at_once`) and the one being gathered. Parts are 8 MiB for
-objects up to 42 GB and grow with the expected size to 52 MiB, so that three of them (156 MiB) carry 545 GB within S3's
-10,000 parts. Above 518 GB expected they grow on, and memory with them: 1 TB takes 301 MiB per store. Several writers
+objects up to 42 GB and grow with the expected size to 52 MiB, so that two of them (104 MiB) carry 545 GB within S3's
+10,000 parts. Above 518 GB expected they grow on, and memory with them: 1 TB takes 201 MiB per store. Several writers
 of the same pieces share that memory: they have fewer parts under way each, and refer to the same bytes.
 """
 
@@ -35,7 +35,8 @@ _MIB = 1 << 20
 _SMALLEST_PART = 8 * _MIB
 #: 10,000 of them hold 545 GB.
 _LARGEST_PLANNED_PART = 52 * _MIB
-_PART_MEMORY = 160 * _MIB
+#: A service at work has 180 MiB beside them, of the 256 that all of it may take.
+_PART_MEMORY = 110 * _MIB
 #: Seconds for one request up to its answer, and for each further piece of an answer: at 52 MiB, 3.6 Mbit/s.
 _REQUEST_SECONDS = 120
 _CONNECT_SECONDS = 10
@@ -94,10 +95,10 @@ def part_size(expected_size: int | None) -> int:
 def parts_at_once(part: int, writers: int = 1) -> int:
     """How many parts may be under way: as many as `_PART_MEMORY` holds beside the one being gathered.
 
-    2 to 4 for a single writer. Where several share the memory it may be 1: of large parts they hold the same bytes,
-    since each refers to the pieces that all were given, and none is further than its queue behind the others.
+    1 to 4. Where several writers share the memory, they hold the same bytes of large parts, since each refers to the
+    pieces that all were given, and none is further than its queue behind the others.
     """
-    return max(2 if writers == 1 else 1, min(4, _PART_MEMORY // writers // part - 1))
+    return max(1, min(4, _PART_MEMORY // writers // part - 1))
 
 
 class ObjectStorage(Storage):

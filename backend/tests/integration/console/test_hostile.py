@@ -392,7 +392,10 @@ def places(world: World, asked: Sequence[str]) -> Iterator[Place]:
 
 @pytest.mark.parametrize(
     ("each", "asked"),
-    [pytest.param(41, (), id="some"), pytest.param(1, _ASKED, id="all", marks=pytest.mark.soak)],
+    [
+        pytest.param(41, (), id="some"),
+        pytest.param(1, _ASKED, id="all", marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
+    ],
 )
 def test_no_odd_input_breaks_a_page_or_stands_on_it_as_it_is(world: World, each: int, asked: Sequence[str]) -> None:
     told, turn = [], count()
