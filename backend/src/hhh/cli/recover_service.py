@@ -138,7 +138,7 @@ def _to_do(loaded: Settings, recovered: Recovered) -> Iterator[str]:
     yield from recovered.unopened
     for store, taken_at in recovered.newer_in.items():
         yield f"store {store} has a newer backup of it, of {moment(taken_at)} UTC: begin again, with --from that store"
-    if recovered.newest is not None and recovered.newest[1] > recovered.taken_at:
+    if recovered.newest is not None:
         target, taken_at = recovered.newest
         yield (
             f"the newest backup of all is one of {target}, of {moment(taken_at)} UTC. If the old service still takes "

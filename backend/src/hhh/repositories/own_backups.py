@@ -40,6 +40,12 @@ def newest_of_all(session: Session) -> tuple[str, datetime] | None:
     return (found.target, found.created_at) if found is not None else None
 
 
+def taken_at(session: Session, target: str, backup_file: str) -> datetime | None:
+    """When a backup was taken, to the microsecond, which no manifest has; None where the catalogue does not know it."""
+    asked = BackupLog.target == target, BackupLog.backup_file == backup_file
+    return session.scalar(select(BackupLog.created_at).where(*asked))
+
+
 def first_event(session: Session, actions: Collection[Action], *, after: datetime) -> datetime | None:
     """When the first of these was done after a moment."""
     return session.scalar(select(func.min(AuditEvent.at)).where(AuditEvent.at > after, AuditEvent.action.in_(actions)))

@@ -8,7 +8,17 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from hhh.core.database import Base
-from hhh.models import BackupLog, BackupStatus, Job, RefreshToken, Restore, UserSession, Verification
+from hhh.models import (
+    AlertDelivery,
+    BackupLog,
+    BackupStatus,
+    Job,
+    RefreshToken,
+    Restore,
+    Trouble,
+    UserSession,
+    Verification,
+)
 from hhh.models.backup_log import DELETED
 from hhh.models.job import SWEEPS
 from hhh.repositories import backups as backup_rows
@@ -24,6 +34,16 @@ def end_sessions(session: Session) -> None:
 def forget_sweeps(session: Session) -> None:
     """Makes the next sweep due: those of another time saw other stores."""
     session.execute(delete(Job).where(SWEEPS))
+
+
+def forget_alerts(session: Session) -> None:
+    """Drops messages that waited then, which were told since or are no longer true.
+
+    What was wrong then goes with them, so that the next round tells once what is wrong now, also where its message was
+    among those.
+    """
+    session.execute(delete(AlertDelivery).where(AlertDelivery.next_try_at.is_not(None)))
+    session.execute(delete(Trouble))
 
 
 def carried_over(live: Session) -> Sequence[Base]:

@@ -1,8 +1,8 @@
 """The service restores its own database while it runs.
 
-What is brought back is of another time. Its sessions and jobs are of that time and end; what runs now, the restore
-first of all, the record of all restores, and what is being removed come over from the live database. Backups that were
-taken since come back from their manifests, once it is live; those that are gone since are found by a sweep.
+What is brought back is of another time. Its sessions, jobs and alerts are of that time and end; what runs now, the
+restore first of all, the record of all restores, and what is being removed come over from the live database. Backups
+that were taken since come back from their manifests, once it is live; those that are gone since are found by a sweep.
 """
 
 from __future__ import annotations
@@ -147,6 +147,7 @@ def _bring_to_now(database: Database, carried_over: Sequence[Base]) -> int:
         rows.end_sessions(session)
         ended = _end_jobs(session, utcnow())
         rows.forget_sweeps(session)
+        rows.forget_alerts(session)
         session.flush()
         rows.take_over(session, carried_over)
     return ended

@@ -102,7 +102,8 @@ class Recovered:
     found: list[FoundInStore] = field(default_factory=list)
     #: Stores with a newer backup of the own database, and of which moment.
     newer_in: dict[str, datetime] = field(default_factory=dict)
-    #: The target of the newest backup of all, and when that was taken: by the lost machine, or one that still runs.
+    #: Of a newer backup, if there is any: the target of the newest one of all, and when that was taken, by the lost
+    #: machine or one that still runs.
     newest: tuple[str, datetime] | None = None
     #: What does not open with this machine's keys: ``target shop: …``
     unopened: list[str] = field(default_factory=list)
@@ -237,10 +238,14 @@ def _bring_up_to_date(services: Services, wanted: Wanted, recovered: Recovered) 
 
 def _compare_with_stores(services: Services, recovered: Recovered) -> None:
     with services.database.snapshot() as session:
-        by_store, recovered.newest = own_rows.newest_by_store(session, APP), own_rows.newest_of_all(session)
+        by_store, newest = own_rows.newest_by_store(session, APP), own_rows.newest_of_all(session)
+        # A manifest tells whole seconds: by its word each backup is newer than itself.
+        own = own_rows.taken_at(session, APP, recovered.backup_file) or recovered.taken_at
+    if newest is not None and newest[1] > own:
+        recovered.newest = newest
     for store in services.stores.all():
         taken_at = by_store.get(store.name)
-        if store.storage.address != recovered.store and taken_at is not None and taken_at > recovered.taken_at:
+        if store.storage.address != recovered.store and taken_at is not None and taken_at > own:
             recovered.newer_in[store.name] = taken_at
 
 

@@ -19,6 +19,8 @@ from hhh.core.errors import ConfigurationError, RestoreFailed
 from hhh.core.version import PRODUCT_VERSION
 from hhh.models import (
     Action,
+    AlertChannel,
+    AlertDelivery,
     BackupLog,
     BackupStatus,
     Job,
@@ -27,6 +29,7 @@ from hhh.models import (
     RefreshToken,
     Restore,
     Role,
+    Trouble,
     User,
     UserSession,
     Verification,
@@ -142,6 +145,17 @@ def begin_verification(database: Database) -> str:
     return job.id
 
 
+def tell(database: Database, *, next_try_at: datetime | None) -> None:
+    channel = AlertChannel(id=str(uuid.uuid4()), name="hook", sealed_url="-", enabled=True, created_at=NOON)
+    told = {"kind": "backup-failed", "subject": "shop"}
+    message = AlertDelivery(id=str(uuid.uuid4()), channel_id=channel.id, event="begun", title="-", body="-", **told)
+    message.created_at, message.next_try_at = NOON, next_try_at
+    with database.transaction() as session:
+        session.add(channel)
+        session.flush()
+        session.add_all([message, Trouble(fingerprint="-", message={}, since=NOON, told_at=NOON, **told)])
+
+
 def sign_in(database: Database) -> None:
     user, family = str(uuid.uuid4()), str(uuid.uuid4())
     with database.transaction() as session:
@@ -227,6 +241,20 @@ def test_a_sweep_is_due_since_those_of_its_time_saw_other_stores(own_database: D
     prepare(own_database, copy)
     with copy.snapshot() as session:
         assert sweeping.last_sweep(session, now=utcnow()) is None
+
+
+def test_what_waited_to_be_told_then_is_not_told_now_and_what_is_wrong_now_is_looked_for_anew(
+    own_database: Database, copy: Database
+) -> None:
+    tell(copy, next_try_at=NOON)
+    prepare(own_database, copy)
+    assert (count(copy, AlertDelivery), count(copy, Trouble), count(copy, AlertChannel)) == (0, 0, 1)
+
+
+def test_what_was_told_then_stays_on_record(own_database: Database, copy: Database) -> None:
+    tell(copy, next_try_at=None)
+    prepare(own_database, copy)
+    assert count(copy, AlertDelivery) == 1
 
 
 def test_a_restore_that_was_under_way_then_and_is_over_now_is_as_it_is_now(
