@@ -40,6 +40,7 @@ from hhh.services.container import Services, assemble
 from hhh.services.own_database import make_ready
 from hhh.services.rebuild import RebuildReport, rebuild
 from hhh.services.restoration import acknowledge, refusal
+from hhh.services.service_recovery_alone import alone
 from hhh.services.service_recovery_checks import SECRET_KEY, SIGNING_KEY, check_keys, place
 from hhh.services.standalone import Aim, known_keys, standalone
 from hhh.services.targets import APP
@@ -120,18 +121,19 @@ def recover(settings: Settings, wanted: Wanted, run: Run) -> Recovered:
         run: who is told, and may cancel.
 
     Raises:
-        InUse: there is a database already.
+        InUse: there is a database already, or another recovery is at work.
         NotFound, InvalidInput, ManifestInvalid, StorageError: no backup can be chosen (`hhh.services.choosing`).
         RestoreUnsafe: the keys are others, or something else stands against it; nothing was left.
         ConfigurationError: the backup is of a newer version of this service.
         HHHError: it could not be restored.
     """
-    recovered = _restore(settings, wanted, run)
-    try:
-        with contextlib.closing(Database(settings.own_database_url)) as database:
-            _bring_up_to_date(assemble(settings, database), wanted, recovered)
-    except (HHHError, SQLAlchemyError) as error:
-        recovered.unfinished = str(error)
+    with alone(settings):
+        recovered = _restore(settings, wanted, run)
+        try:
+            with contextlib.closing(Database(settings.own_database_url)) as database:
+                _bring_up_to_date(assemble(settings, database), wanted, recovered)
+        except (HHHError, SQLAlchemyError) as error:
+            recovered.unfinished = str(error)
     return recovered
 
 
