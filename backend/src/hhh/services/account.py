@@ -20,7 +20,7 @@ from hhh.models import Action, User, UserSession
 from hhh.repositories import login_failures as failure_rows
 from hhh.repositories import sessions as session_rows
 from hhh.repositories import users as user_rows
-from hhh.services import audit, second_factor, users
+from hhh.services import audit, auth, second_factor, users
 from hhh.services.auth import Principal
 from hhh.services.cursors import is_id
 from hhh.services.known_places import device_token
@@ -71,6 +71,7 @@ class Account:
         """
         confirm_password(self._database, self._settings, self._me, present)
         with self._database.transaction() as session:
+            self._user(session, lock=True)  # whose password another has set meanwhile must not set theirs over it
             user = users.set_password(session, email=self._me.email, password=new, keep=self._me.credential_id)
         return device_token(self._settings, user, now=utcnow())
 
@@ -185,4 +186,5 @@ class Account:
         user = user_rows.by_email(session, self._me.email, lock=lock)
         if user is None or user.id != self._me.id:
             raise SessionExpired("The session has ended", hint="sign in again")
+        auth.refuse_ended(session, self._me)
         return user

@@ -188,6 +188,16 @@ def principal(session: Session, access: AccessToken, *, now: datetime | None = N
     return _principal(user, user_session)
 
 
+def refuse_ended(session: Session, who: Principal) -> None:
+    """Sees that somebody is signed in still: who waits for a turn or a lock may be signed out meanwhile.
+
+    Raises:
+        SessionExpired: their session has ended.
+    """
+    if session_rows.user_of(session, who.credential_id) is None:
+        raise _ended()
+
+
 def session_of_refresh_token(session: Session, token: str | None) -> str | None:
     """The id of the session that a refresh token, used or not, belongs to."""
     found = session_rows.of_token(session, hash_token(token)) if token else None

@@ -155,6 +155,7 @@ def confirm_password(
     Raises:
         InvalidCredentials: it is another one.
         RateLimited: too many were.
+        SessionExpired: they were signed out meanwhile.
     """
     source = Source(failure_rows.SESSION + principal.credential_id, is_known=True)
     counted = count_attempt(database, settings, email=principal.email, source=source, now=now or utcnow())
@@ -165,6 +166,7 @@ def confirm_password(
         log.warning("password not confirmed", email=principal.email)
         raise InvalidCredentials("This is not your password")
     with database.transaction() as session:
+        auth.refuse_ended(session, principal)
         failure_rows.forget(session, counted)
 
 
@@ -180,13 +182,16 @@ def confirm_unless_recent(
 
     Raises:
         PasswordRequired: they have not, and no password came.
-        InvalidCredentials, RateLimited: as `confirm_password`.
+        InvalidCredentials, RateLimited, SessionExpired: as `confirm_password`.
     """
     now = now or utcnow()
     if password is not None:
         confirm_password(database, settings, principal, password, now=now)
-    elif principal.signed_in_at is None or now - principal.signed_in_at > RECENT:
+        return
+    if principal.signed_in_at is None or now - principal.signed_in_at > RECENT:
         raise PasswordRequired
+    with database.snapshot() as session:
+        auth.refuse_ended(session, principal)
 
 
 def count_code(database: Database, settings: Settings, principal: Principal, code: str, *, now: datetime) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from hhh.core.actor import Actor, ActorKind, acting, actor
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
-from hhh.core.errors import ConfigurationError, InvalidInput, NotFound
+from hhh.core.errors import ConfigurationError, InvalidInput, NotFound, SuperAdminRequired
 from hhh.core.security import hash_password, new_token
 from hhh.models import Action, Role, User
 from hhh.repositories import sessions as session_rows
@@ -47,6 +47,7 @@ def create_user(session: Session, *, email: str, password: str, role: Role) -> U
 
     Raises:
         InvalidInput: the e-mail is none or taken, or the password will not do.
+        SuperAdminRequired: who asks is no super admin any longer.
     """
     normalised = checked_email(email)
     user = User(
@@ -56,6 +57,7 @@ def create_user(session: Session, *, email: str, password: str, role: Role) -> U
         role=role,
         created_at=utcnow(),
     )
+    _lock_super_admins(session)
     try:
         user_rows.add(session, user)
     except IntegrityError:
@@ -93,8 +95,9 @@ def set_role(session: Session, *, email: str, role: Role) -> User:
     Raises:
         NotFound: nobody has that e-mail.
         InvalidInput: nobody would be super admin any more.
+        SuperAdminRequired: who asks is none themselves any longer.
     """
-    super_admins = user_rows.lock_super_admins(session)
+    super_admins = _lock_super_admins(session)
     user = _existing(session, email)
     if role != Role.SUPER_ADMIN:
         _refuse_last(super_admins, user)
@@ -111,8 +114,12 @@ def set_password(session: Session, *, email: str, password: str, keep: str | Non
     Raises:
         NotFound: nobody has that e-mail.
         InvalidInput: the password will not do.
+        SuperAdminRequired: it is somebody else's, and who asks is no super admin any longer.
     """
-    hashed = hash_password(checked_password(password, email=normalise_email(email)))
+    normalised = normalise_email(email)
+    hashed = hash_password(checked_password(password, email=normalised))
+    if normalised != actor().name:
+        _lock_super_admins(session)
     user = _existing(session, email)
     user.password_hash = hashed
     session_rows.end_all_of(session, user.id, but=keep)
@@ -151,8 +158,9 @@ def remove(session: Session, *, email: str) -> User:
     Raises:
         NotFound: nobody has that e-mail.
         InvalidInput: it is who asks, or the last super admin.
+        SuperAdminRequired: who asks is none any longer.
     """
-    super_admins = user_rows.lock_super_admins(session)
+    super_admins = _lock_super_admins(session)
     user = _existing(session, email)
     if actor().kind in {ActorKind.USER, ActorKind.TOKEN} and user.email == actor().name:
         raise InvalidInput("Nobody removes themselves", hint="another super admin can")
@@ -213,6 +221,14 @@ def _existing(session: Session, email: str) -> User:
     if user is None:
         raise NotFound(f"There is no user {email}", hint="see `hhh users list`")
     return user
+
+
+def _lock_super_admins(session: Session) -> Sequence[User]:
+    """All super admins, locked. Whoever is signed in and asks has to be one of them still: they may have waited."""
+    super_admins = user_rows.lock_super_admins(session)
+    if actor().kind == ActorKind.USER and actor().name not in {each.email for each in super_admins}:
+        raise SuperAdminRequired(hint="your role was taken just now, or you were removed")
+    return super_admins
 
 
 def _refuse_last(super_admins: Sequence[User], user: User) -> None:

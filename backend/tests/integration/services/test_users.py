@@ -1,14 +1,16 @@
 """Users, on both kinds of own database."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy.orm import Session
 
 from hhh.core.actor import Actor, ActorKind, acting
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import ConfigurationError, HHHError, InvalidCredentials, InvalidInput, NotFound
+from hhh.core.errors import ConfigurationError, HHHError, InvalidCredentials, InvalidInput, NotFound, SuperAdminRequired
 from hhh.models import Role
 from hhh.services import users
 from hhh.services.auth import session_of_refresh_token
@@ -243,6 +245,34 @@ def test_of_two_super_admins_who_remove_each_other_one_stays(own_database: Datab
 
     assert sorted(done) == [False, True]
     assert len(roles(own_database)) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda session: users.create_user(session, email="new@example.com", password=PASSWORD, role=Role.SUPER_ADMIN),
+        lambda session: users.set_role(session, email="zoe@example.com", role=Role.SUPER_ADMIN),
+        lambda session: users.set_password(session, email=EMAIL, password="another long password"),
+        lambda session: users.remove(session, email="zoe@example.com"),
+    ],
+    ids=["make", "role", "password", "remove"],
+)
+def test_who_is_no_super_admin_any_longer_when_it_is_their_turn_changes_nobody(
+    own_database: Database, change: Callable[[Session], object]
+) -> None:
+    make_user(own_database)
+    for email in ("ann@example.com", "zoe@example.com"):
+        make_user(own_database, email=email, role=Role.ADMIN)
+    before = roles(own_database)
+
+    with (
+        acting(Actor(ActorKind.USER, "ann@example.com")),
+        own_database.transaction() as session,
+        pytest.raises(SuperAdminRequired),
+    ):
+        change(session)
+
+    assert roles(own_database) == before
 
 
 @pytest.mark.parametrize("email", ["nobody@example.com", "a\0@b", "a\udc80@b"])
