@@ -107,6 +107,8 @@ def create_app(settings: Settings, database: Database, *, works: bool = True) ->
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # A redirection would be to the host that the client names, and behind some proxies to http://.
+        redirect_slashes=False,
         routes=_routes(),
     )
     app.state.services = services

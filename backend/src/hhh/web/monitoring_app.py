@@ -31,4 +31,6 @@ def monitoring_app(monitoring: Monitoring) -> Starlette:
         ready = await monitoring.readiness.now()
         return JSONResponse(ready.model_dump(mode="json"), status_code=ready.http_status)
 
-    return Starlette(routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)])
+    app = Starlette(routes=[Route("/metrics", metrics), Route("/healthz", healthz), Route("/readyz", readyz)])
+    app.router.redirect_slashes = False  # as in main.py
+    return app

@@ -31,6 +31,13 @@ def test_an_id_that_does_not_belong_in_a_log_is_replaced(client: TestClient, sen
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
 
 
+@pytest.mark.parametrize("path", ["/sign-in/", "/api/v1/targets/", "/healthz/"])
+def test_no_answer_leads_to_a_host_that_the_client_names(client: TestClient, path: str) -> None:
+    answer = client.get(path, headers={"Host": "evil.example"}, follow_redirects=False)
+
+    assert (answer.status_code, "location" in answer.headers) == (404, False)
+
+
 @pytest.mark.parametrize("path", [HEALTH, "/nowhere", "/unexpected"])
 def test_every_answer_has_the_security_headers(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
