@@ -16,7 +16,7 @@ from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import InUse, InvalidInput, NotFound, SessionExpired, WrongCode
-from hhh.models import Action, User, UserSession
+from hhh.models import Action, Result, User, UserSession
 from hhh.repositories import login_failures as failure_rows
 from hhh.repositories import sessions as session_rows
 from hhh.repositories import users as user_rows
@@ -179,6 +179,10 @@ class Account:
                 failure_rows.forget(session, counted)
             raise
         if done is None:
+            detail = {"what": "wrong code of who is signed in"}
+            audit.record_alone(
+                self._database, Action.SECOND_FACTOR, self._me.email, result=Result.FAILED, detail=detail
+            )
             raise WrongCode
         return done
 

@@ -131,6 +131,7 @@ def refresh(
     if not session_rows.use_token(session, hash_token(token), now):
         log.warning("refresh token used twice, session ended", email=user.email, session=user_session.id)
         session_rows.end(session, user_session.id)
+        audit.record(session, Action.SESSION_END, user.email, detail={"sessions": 1, "what": "its tokens were copied"})
         raise _ended()
     following = new_token()
     session_rows.add_token(session, _refresh_token(user_session, following, now))

@@ -164,6 +164,8 @@ def confirm_password(
     matches, _ = verify_password(password, user.password_hash if user else None)
     if not matches:
         log.warning("password not confirmed", email=principal.email)
+        detail = {"what": "wrong password of who is signed in"}
+        audit.record_alone(database, Action.REFUSED, principal.email, result=Result.REFUSED, detail=detail)
         raise InvalidCredentials("This is not your password")
     with database.transaction() as session:
         auth.refuse_ended(session, principal)

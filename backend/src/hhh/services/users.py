@@ -148,8 +148,11 @@ def reset_second_factor(session: Session, *, email: str) -> bool:
         NotFound: nobody has that e-mail.
     """
     user = _existing(session, email)
-    session_rows.end_all_of(session, user.id)
-    return second_factor.remove(session, user)
+    ended = session_rows.end_all_of(session, user.id)
+    had_one = second_factor.remove(session, user)
+    if ended and not had_one:
+        audit.record(session, Action.SESSION_END, user.email, detail={"sessions": ended})
+    return had_one
 
 
 def remove(session: Session, *, email: str) -> User:

@@ -1,5 +1,6 @@
 """What the audit log has of signing in and out, and of users."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy.event import listen
 from hhh.core.actor import Actor, ActorKind, acting
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.core.errors import HHHError
+from hhh.core.errors import HHHError, InvalidCredentials, SessionExpired
 from hhh.models import AuditEvent, Role
 from hhh.services import auth, sign_in, users
 from hhh.services.account import Account
@@ -152,3 +153,50 @@ def test_changes_of_users_are_told_with_who_made_them(own_database: Database) ->
         for action in ("user.create", "user.change", "user.change", "auth.session-end", "user.remove")
     ]
     assert "password" not in "".join(each.detail for each in found).replace('{"password": "set"}', "")
+
+
+def test_what_a_session_gets_wrong_is_told_since_somebody_may_have_stolen_it(
+    sqlite_database: Database, settings: Settings
+) -> None:
+    user = make_user(sqlite_database)
+    signed_in = try_to_sign_in(sqlite_database, settings, password=PASSWORD)
+    assert signed_in is not None
+    with_second_factor(sqlite_database, settings, user, now=datetime.now(UTC))
+    thief = Account(sqlite_database, settings, signed_in.principal)
+    with acting(Actor(ActorKind.USER, EMAIL, address="198.51.100.7")):
+        for password in ("a wrong password", PASSWORD):
+            with pytest.raises(InvalidCredentials):
+                thief.remove_second_factor(password, "000 000")
+
+    assert events(sqlite_database)[-2:] == [
+        (EMAIL, "access.refused", EMAIL, "refused", "198.51.100.7"),
+        (EMAIL, "auth.second-factor", EMAIL, "failed", "198.51.100.7"),
+    ]
+
+
+def test_the_end_of_a_session_whose_refresh_token_came_twice_is_told(
+    sqlite_database: Database, settings: Settings
+) -> None:
+    make_user(sqlite_database)
+    signed_in = try_to_sign_in(sqlite_database, settings, password=PASSWORD)
+    assert signed_in is not None
+
+    with acting(Actor(ActorKind.NOBODY, address="198.51.100.7")):
+        with sqlite_database.transaction() as session:
+            auth.refresh(session, settings, signed_in.refresh_token)
+        with sqlite_database.transaction() as session, contextlib.suppress(SessionExpired):
+            auth.refresh(session, settings, signed_in.refresh_token)
+
+    assert events(sqlite_database)[-1] == ("", "auth.session-end", EMAIL, "done", "198.51.100.7")
+
+
+def test_sessions_that_end_though_there_was_no_second_factor_to_reset_are_told(
+    sqlite_database: Database, settings: Settings
+) -> None:
+    make_user(sqlite_database)
+    try_to_sign_in(sqlite_database, settings, password=PASSWORD)
+
+    with acting(Actor(ActorKind.CLI, "root@host")), sqlite_database.transaction() as session:
+        assert not users.reset_second_factor(session, email=EMAIL)
+
+    assert events(sqlite_database)[-1] == ("root@host", "auth.session-end", EMAIL, "done", None)
