@@ -21,8 +21,10 @@ from hhh.core.errors import (
     HHHError,
     InUse,
     NetworkNotAllowed,
+    PasswordRequired,
     RestoreUnsafe,
     ScopeMissing,
+    SecondFactorMissing,
     SessionRequired,
     SuperAdminRequired,
 )
@@ -30,8 +32,21 @@ from hhh.models import Action, Result
 from hhh.services import audit
 from hhh.web.state import own_database
 
-#: By role, scope, way of signing in or address; then what protects a backup, a store or a database.
-_TOLD = (SuperAdminRequired, ScopeMissing, SessionRequired, NetworkNotAllowed, BackupProtected, InUse, RestoreUnsafe)
+_TOLD = (
+    # By role, scope, way of signing in or address.
+    SuperAdminRequired,
+    ScopeMissing,
+    SessionRequired,
+    NetworkNotAllowed,
+    SecondFactorMissing,
+    # Whoever has somebody's session, and perhaps not their password. One that is wrong tells of itself
+    # (`hhh.services.sign_in.confirm_password`).
+    PasswordRequired,
+    # What protects a backup, a store or a database.
+    BackupProtected,
+    InUse,
+    RestoreUnsafe,
+)
 _KNOWN = frozenset({ActorKind.USER, ActorKind.TOKEN})
 #: Seconds for which a refusal is not told again.
 _WINDOW = 60.0

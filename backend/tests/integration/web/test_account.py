@@ -14,7 +14,7 @@ from hhh.api.rest.v1 import account, user
 from hhh.core.clock import utcnow
 from hhh.core.config import Settings
 from hhh.core.database import Database
-from hhh.models import Role, UserSession
+from hhh.models import Action, AuditEvent, Role, UserSession
 from hhh.services.last_seen import LastSeen
 from support.second_factor import code_at, with_second_factor
 from support.sign_in import EMAIL, LOGIN, PASSWORD, TRIGGER, make_user, sign_in, web_app
@@ -122,6 +122,9 @@ def test_where_it_is_required_super_admins_without_one_can_only_set_it_up(
     with TestClient(app_of(strict, sqlite_database)) as root:
         sign_in(root)
         assert code(root.post(TRIGGER)) == code(root.get(USERS)) == (403, "ERR_SECOND_FACTOR_REQUIRED")
+        with sqlite_database.snapshot() as session:
+            refused = select(AuditEvent.subject).where(AuditEvent.action == Action.REFUSED)
+            assert [*session.scalars(refused)] == [f"POST {TRIGGER}", f"GET {USERS}"]
         assert root.get(ME).status_code == root.get(SESSIONS).status_code == 200
         secret = root.post(FACTOR, json=NOW).json()["secret"]
         root.post(f"{FACTOR}/confirm", json={"code": code_at(secret, utcnow())}).raise_for_status()

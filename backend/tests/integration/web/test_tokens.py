@@ -85,6 +85,9 @@ def test_a_session_that_is_older_than_a_quarter_of_an_hour_makes_a_token_with_th
         return answer.status_code, answer.json().get("error", {}).get("code", "")
 
     assert asked() == (403, "ERR_PASSWORD_REQUIRED")
+    with sqlite_database.snapshot() as session:
+        event = session.scalars(select(AuditEvent).order_by(AuditEvent.seq.desc()).limit(1)).one()
+    assert (event.action, "ERR_PASSWORD_REQUIRED" in event.detail) == ("access.refused", True)
     assert [asked(current_password="a guess") for _ in range(11)] == [
         *[(401, "ERR_INVALID_CREDENTIALS")] * 10,
         (429, "ERR_RATE_LIMITED"),
