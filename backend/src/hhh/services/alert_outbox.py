@@ -137,14 +137,12 @@ class Outbox:
         if channel is None:  # removed meanwhile, and its messages with it
             return
         failed = [error for error in told.values() if error is not None]
-        for message_id, row_id in ((message, row) for message, ids in parcel.rows.items() for row in ids):
+        # What was not tried waits with what failed: else a receiver that hangs would be asked each minute.
+        again = [*filter(None, _note_all(session, parcel, told, now))]
+        for row_id in (each for message, ids in parcel.rows.items() if message not in told for each in ids):
             row = rows.delivery(session, row_id)
-            if row is None or row.delivered_at is not None:
-                continue
-            if message_id in told:
-                _note(row, told[message_id], now)
-            else:
-                row.next_try_at = now + _AGAIN_AFTER[0]
+            if row is not None and row.next_try_at is not None:
+                row.next_try_at = min(again, default=now + _AGAIN_AFTER[0])
         _note_channel(channel, failed, now, any_taken=len(failed) < len(told))
         rows.let_go(session, channel.id)
         if failed:
@@ -170,16 +168,34 @@ def _type(told: Told) -> str:
     return "warning" if told.kind in _WARNINGS else "failure"
 
 
+def _note_all(
+    session: Session, parcel: Parcel, told: Mapping[str, str | None], now: datetime
+) -> Iterator[datetime | None]:
+    """Notes what became of each message that was tried; gives when it is tried again."""
+    for message_id, error in told.items():
+        for row_id in parcel.rows[message_id]:
+            row = rows.delivery(session, row_id)
+            if row is not None and row.delivered_at is None:
+                _note(row, error, now)
+                yield row.next_try_at
+
+
 def _note(row: AlertDelivery, error: str | None, now: datetime) -> None:
-    row.attempts += 1
     row.error = error
     if error is None:
+        row.attempts += 1
         row.delivered_at, row.next_try_at = now, None
-    elif row.attempts >= _TRIES:
+    elif row.next_try_at is not None and not now < row.next_try_at <= now + _AGAIN_AFTER[-1]:
+        # One before its time, beside another that was due, does not count: it must not be given up the sooner for that.
+        row.attempts += 1
+        _try_again(row, now)
+
+
+def _try_again(row: AlertDelivery, now: datetime) -> None:
+    row.next_try_at = now + _AGAIN_AFTER[min(row.attempts, len(_AGAIN_AFTER)) - 1]
+    if row.attempts >= _TRIES:
         row.next_try_at = None
-        log.error("alert_given_up", subject=row.subject, kind=row.kind, error=error)
-    else:
-        row.next_try_at = now + _AGAIN_AFTER[min(row.attempts, len(_AGAIN_AFTER)) - 1]
+        log.error("alert_given_up", subject=row.subject, kind=row.kind, error=row.error)
 
 
 def _note_channel(channel: AlertChannel, failed: Sequence[str], now: datetime, *, any_taken: bool) -> None:

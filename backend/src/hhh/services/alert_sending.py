@@ -97,7 +97,7 @@ def send(receiver: Receiver, messages: Sequence[Message]) -> Mapping[str, str | 
         try:
             child.finish()
         except ToolFailed as error:  # what it has sent before is not sent again for that
-            if len(told) == len(messages):
+            if not messages:
                 raise
             return _with_next(told, messages, str(error))
     return told

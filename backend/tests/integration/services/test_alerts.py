@@ -543,6 +543,29 @@ def test_it_is_tried_less_and_less_often_and_given_up_after_a_week(services: Ser
     assert (delivery.status, delivery.error) == ("given-up", "nobody there")
 
 
+def test_a_message_is_not_given_up_the_sooner_for_those_that_wait_beside_it(services: Services) -> None:
+    clock, asked = Clock(), list[datetime]()
+
+    def hangs(_receiver: Receiver, messages: Sequence[Message]) -> Mapping[str, str | None]:
+        asked.append(clock.time)
+        return {messages[0].id: "It did not answer"}  # and the others are for later
+
+    outbox = Outbox(services.settings, services.database, send=hangs, clock=clock)
+    a_channel(services)
+    for number in (1, 2):
+        write(services, number, clock.time)
+    began = clock.time
+    while clock.time < began + timedelta(hours=5):
+        outbox.deliver_all()
+        clock.time += MINUTE
+    assert [round((at - began) / MINUTE) for at in asked] == [0, 1, 3, 8, 23, 83, 143, 203, 263]
+
+    write(services, 3, clock.time)
+    outbox.deliver_all()
+    attempts = {each.title[-1]: each.attempts for each in services.alerts.deliveries(limit=10)}
+    assert attempts == {"1": len(asked) - 1, "2": 0, "3": 0}
+
+
 def test_what_waited_goes_before_what_came_later(services: Services) -> None:
     sent, clock = Sent(error="nobody there"), Clock()
     outbox = Outbox(services.settings, services.database, send=sent, clock=clock)
