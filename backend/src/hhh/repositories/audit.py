@@ -27,8 +27,8 @@ _RULES = {
     "postgresql": ("audit_events_no_change", "audit_events_in_order", "audit_head_forwards", "audit_head_no_delete"),
 }
 _TRIGGERS_THERE = {
-    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
-    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgenabled <> 'D' "
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ('audit_events', 'audit_head')",
+    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgenabled IN ('O', 'A') "  # those that fire for everybody
     "AND tgrelid IN ('audit_events'::regclass, 'audit_head'::regclass)",
 }
 _TABLE = cast("Table", AuditEvent.__table__)
@@ -103,13 +103,17 @@ def kept(session: Session) -> Kept:
     )
 
 
-def add(session: Session, events: Sequence[AuditEvent]) -> None:
+def add(session: Session, events: Sequence[AuditEvent]) -> int:
     """Writes events as they are, in their order. The database moves the end of the chain on with each.
+
+    Returns:
+        How many it took: a trigger of somebody else's may drop some without a word.
 
     Raises:
         DBAPIError: one does not follow on the one before it.
     """
-    session.execute(insert(_TABLE), [{name: getattr(event, name) for name in _COLUMNS} for event in events])
+    written = [{name: getattr(event, name) for name in _COLUMNS} for event in events]
+    return len(session.scalars(insert(_TABLE).returning(_TABLE.c.seq), written).all())
 
 
 def done_restores(session: Session, target: str, *, since: datetime) -> Sequence[AuditEvent]:

@@ -144,14 +144,20 @@ def _event(pending: _Pending, head: Head) -> AuditEvent:
 
 def _add(session: Session, chained: Sequence[AuditEvent]) -> None:
     try:
-        rows.add(session, chained)
+        taken = rows.add(session, chained)
     except (OperationalError, InterfaceError):  # the database is away, or full
         raise
     except DBAPIError as error:
-        raise DatabaseUnavailable(
-            f"The audit log can't be gone on with, and nothing is done that it does not tell of: {last_line(error)}",
-            hint="somebody has changed it: `hhh audit verify` says where",
-        ) from error
+        raise _broken(last_line(error), hint="somebody has changed it: `hhh audit verify` says where") from error
+    if taken != len(chained):
+        raise _broken(
+            "its database drops what is recorded", hint="somebody has put a trigger or a rule on audit_events: drop it"
+        )
+
+
+def _broken(why: str, *, hint: str) -> DatabaseUnavailable:
+    told = f"The audit log can't be gone on with, and nothing is done that it does not tell of: {why}"
+    return DatabaseUnavailable(told, hint=hint)
 
 
 def _fitting(text: str, length: int) -> str:

@@ -16,16 +16,17 @@ from hhh.core.config import Settings
 from hhh.core.database import Database
 from hhh.core.errors import DatabaseUnavailable, InvalidInput
 from hhh.core.signing import SigningKey, load_or_make
-from hhh.models import Action, AuditEvent, Result
+from hhh.models import Action, AuditEvent, Result, Role
 from hhh.repositories import audit as rows
 from hhh.repositories.audit import Head
 from hhh.schemas.audit import AuditFilter, AuditQuery, AuditVerdict
-from hhh.services import audit
+from hhh.services import audit, users
 from hhh.services.audit_chain import event_hash, parse_head, signed_message
 from hhh.services.audit_file import check_file
 from hhh.services.audit_log import AuditLog
 from hhh.services.installation import Identity
 from support.audit_owner import cut, run, without_rules
+from support.sign_in import PASSWORD
 
 ANN = Actor(ActorKind.USER, "ann@example.com", address="192.0.2.7", request_id="request-1")
 _OTHERS = [name for name in AuditEvent.__table__.columns.keys() if name != "seq"]  # noqa: SIM118  not a dict
@@ -194,6 +195,39 @@ def test_triggers_that_were_taken_away_are_told_also_of_a_log_that_holds(own_dat
     assert not found.ok
     assert "the events hold, but somebody has taken away" in (found.reason or "")
     assert log.verify().ok
+
+
+#: What an owner of the own database adds who wants no more told of them: the log holds all the same.
+_DROPPING = {
+    "sqlite": ["CREATE TRIGGER quiet BEFORE INSERT ON audit_events BEGIN SELECT RAISE(IGNORE); END"],
+    "postgresql": [
+        "CREATE FUNCTION quiet() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "CREATE TRIGGER quiet BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION quiet()",
+    ],
+}
+
+
+def test_nothing_is_done_whose_event_the_database_drops(own_database: Database, log: AuditLog) -> None:
+    run(own_database, *_DROPPING[own_database.url.get_backend_name()])
+
+    with (
+        pytest.raises(DatabaseUnavailable, match="its database drops what is recorded"),
+        own_database.transaction() as session,
+    ):
+        users.create_user(session, email="ann@example.com", password=PASSWORD, role=Role.MEMBER)
+
+    with own_database.snapshot() as session:
+        assert users.list_users(session) == []
+    assert log.verify().ok
+
+
+@pytest.mark.postgres
+def test_triggers_that_are_there_but_run_for_nobody_are_told(postgresql_database: Database, settings: Settings) -> None:
+    run(postgresql_database, "ALTER TABLE audit_events ENABLE REPLICA TRIGGER audit_events_no_change")
+
+    found = AuditLog(settings, postgresql_database, Identity(settings, postgresql_database)).verify()
+
+    assert "audit_events_no_change" in (found.reason or "")
 
 
 def test_nothing_is_done_that_the_log_can_not_tell_of(own_database: Database, log: AuditLog) -> None:
