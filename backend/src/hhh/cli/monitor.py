@@ -16,7 +16,7 @@ from hhh.core.clock import utcnow
 from hhh.core.errors import InvalidInput, NotFound
 from hhh.schemas.monitoring import MonitoredTarget
 
-_COLUMNS = ["DATABASE", "REACHABLE", "STATE", "BACKUPS", "NEWEST", "PROVEN", "USED"]
+_COLUMNS = ["DATABASE", "REACHABLE", "HEALTHY", "COUNT", "NEWEST", "PROVEN", "USED"]
 _PATH = "/api/v1/monitor"
 
 
@@ -41,8 +41,8 @@ def monitor(
     for cron, and for a second machine (`--url`). One with a good backup that is unproven counts as a failure only if
     its policy demands a proof (`hhh target set NAME --proven-within 30d`).
 
-    BACKUPS: how many are stored. NEWEST, PROVEN: how old the newest good backup is, and the newest that a restore has
-    proven. USED: bytes of them as stored, one copy each.
+    HEALTHY: yes, or else its state. COUNT: how many backups are stored. NEWEST, PROVEN: how old the newest good backup
+    is, and the newest that a restore has proven. USED: bytes of them as stored, one copy each.
     """
     if not url and token_file is not None:
         raise InvalidInput("--token-file is for a service that is asked over HTTP", hint="name it by --url")
@@ -94,7 +94,7 @@ def _row(each: MonitoredTarget, now: datetime) -> tuple[str, ...]:
     return (
         each.target,
         "yes" if each.reachable else "NO",
-        each.state,
+        "yes" if each.healthy else each.state,
         f"{each.backups:,}",
         _age(each.last_backup_at, now),
         _age(each.last_proven_at, now),

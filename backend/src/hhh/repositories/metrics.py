@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, case, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from hhh.core.database import UtcDateTime
-from hhh.models import BackupCopy, BackupLog, BackupStatus, CopyStatus, Job
+from hhh.models import AlertChannel, AlertDelivery, BackupCopy, BackupLog, BackupStatus, CopyStatus, Job
 from hhh.models.job import JobState
 from hhh.repositories.batches import as_table
 
@@ -69,6 +69,16 @@ class Waiting(NamedTuple):
     since: datetime
 
 
+class Alerted(NamedTuple):
+    """How a channel for alerts takes them."""
+
+    channel: str
+    #: Whether what was sent last was not taken.
+    is_failing: bool
+    #: Messages that are still to be delivered.
+    waiting: int
+
+
 def kept_backups(session: Session) -> Sequence[Kept]:
     """Of every target that the catalogue knows."""
     # By its target alone an index has them in their order, and all that is asked for.
@@ -121,6 +131,15 @@ def unfinished_jobs(session: Session) -> Sequence[Waiting]:
     counted = select(*of_each, func.count(), func.min(Job.created_at))
     unfinished = counted.where(Job.state.in_((JobState.QUEUED, JobState.RUNNING)))
     return [Waiting._make(row) for row in _rows(session, unfinished.group_by(*of_each))]
+
+
+def alert_channels(session: Session) -> Sequence[Alerted]:
+    """Of every channel that is switched on."""
+    waits = AlertDelivery.channel_id == AlertChannel.id, AlertDelivery.next_try_at.is_not(None)
+    waiting = select(func.count()).where(*waits).scalar_subquery()
+    of_each = select(AlertChannel.name, AlertChannel.last_error.is_not(None), waiting)
+    enabled = of_each.where(AlertChannel.enabled).order_by(AlertChannel.name)
+    return [Alerted(name, bool(is_failing), count) for name, is_failing, count in _rows(session, enabled)]
 
 
 def _count(status: BackupStatus) -> ColumnElement[int]:

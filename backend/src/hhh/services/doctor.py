@@ -78,7 +78,8 @@ def examine(services: Services) -> Iterator[Finding]:
 
 
 def examine_upkeep(services: Services) -> Iterator[Finding]:
-    """Looks at what should have happened by itself: schedules, copies, backups at all, the daily sweep; and who works.
+    """Looks at what should have happened by itself: schedules, copies, backups at all, the daily sweep; who works, and
+    whether alerts arrive.
 
     Raises:
         DatabaseUnavailable: the own database does not answer.
@@ -96,6 +97,7 @@ def examine_upkeep(services: Services) -> Iterator[Finding]:
     yield from own_database(services)
     yield _last_sweep(services)
     yield from doctor_proof.takers(services)
+    yield from _alerts(services)
 
 
 def _jobs_database(check: Callable[[], None]) -> str:
@@ -220,3 +222,21 @@ def _last_sweep(services: Services) -> Finding:
     if utcnow() - last.created_at > _LAST_SWEEP:
         return Finding("last sweep", ok=False, detail=f"{detail}; does any worker run?")
     return Finding("last sweep", ok=True, detail=detail)
+
+
+def _alerts(services: Services) -> Iterator[Finding]:
+    channels = [each for each in services.alerts.channels.list() if each.enabled]
+    for each in channels:
+        taken = (
+            f"it took a message last at {when(each.last_delivered_at)}" if each.last_delivered_at else "none went there"
+        )
+        if (error := each.problem or each.last_error) is not None:
+            waiting = f"{taken}, and {counted(each.waiting, 'message waits', 'messages wait')}"
+            detail = f"it takes none: {error}; {waiting}. Try it: hhh alerts test {each.name}"
+            yield Finding(f"alerts to {each.name}", ok=False, detail=detail)
+        else:
+            yield Finding(f"alerts to {each.name}", ok=True, detail=taken)
+    if not channels:
+        yield Finding(
+            "alerts", ok=True, detail="nobody is told of troubles: `hhh alerts channels add` sets up a channel"
+        )

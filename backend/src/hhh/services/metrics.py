@@ -12,7 +12,7 @@ from datetime import datetime
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.repositories import metrics as rows
-from hhh.repositories.metrics import InStore, Kept, Lacking, Measured, Waiting
+from hhh.repositories.metrics import Alerted, InStore, Kept, Lacking, Measured, Waiting
 from hhh.schemas.recoverability import Recoverability
 from hhh.schemas.worker import WorkerResource
 from hhh.services.recoverability import RecoverabilityService
@@ -35,6 +35,8 @@ class Measurements:
     #: Nothing of kinds of which no job waits or runs.
     jobs: Sequence[Waiting]
     workers: Sequence[WorkerResource]
+    #: Those that are switched on.
+    channels: Sequence[Alerted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +67,5 @@ class MetricsService:
                 lacking=rows.missing_copies(session),
                 jobs=rows.unfinished_jobs(session),
                 workers=workers,
+                channels=rows.alert_channels(session),
             )

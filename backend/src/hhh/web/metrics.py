@@ -71,6 +71,7 @@ def measured(found: Measurements) -> Iterator[Metric]:
     yield from _of_stores(found)
     yield from _of_jobs(found)
     yield from _of_workers(found)
+    yield from _of_channels(found)
 
 
 def _of_targets(found: Measurements) -> Iterator[Metric]:
@@ -169,6 +170,21 @@ def _of_workers(found: Measurements) -> Iterator[Metric]:
         "When a worker gave its last sign of life.",
         _OF_WORKERS,
         [*last.items()],
+    )
+
+
+def _of_channels(found: Measurements) -> Iterator[Metric]:
+    yield _gauge(
+        "hhh_alert_channel_failing",
+        "1 if a channel for alerts has not taken what was sent to it last, else 0.",
+        ("channel",),
+        [((each.channel,), float(each.is_failing)) for each in found.channels],
+    )
+    yield _gauge(
+        "hhh_alert_messages_waiting",
+        "Alerts that are still to be delivered to a channel.",
+        ("channel",),
+        [((each.channel,), float(each.waiting)) for each in found.channels],
     )
 
 

@@ -115,7 +115,9 @@ class Allowed:
 
     def __call__(self, request: Request, who: _Caller) -> Principal:
         if who is None:
-            raise SuperAdminRequired(hint="nobody is signed in: POST /api/v1/auth/login")
+            # What takes no less than an admin's is told to people: some of it no token may do.
+            token = f", or send a token with the scope {' or '.join(self.scopes)}" * (Scope.ADMIN not in self.scopes)
+            raise SuperAdminRequired(hint=f"nobody is signed in: POST /api/v1/auth/login{token}")
         if who.role != Role.SUPER_ADMIN:
             raise SuperAdminRequired(hint=f"{_WHOSE[who.scopes is None]} of another role: see `hhh users set-role`")
         refuse_without_second_factor(request, who)

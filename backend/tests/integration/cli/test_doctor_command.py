@@ -11,9 +11,11 @@ from typer.testing import CliRunner, Result
 from hhh.cli import doctor as command
 from hhh.core.clock import utcnow
 from hhh.jobs.worker import working
-from hhh.models import BackupCopy, CopyStatus, Installation, Job, JobState, Policy, Schedule
+from hhh.models import AlertChannel, BackupCopy, CopyStatus, Installation, Job, JobState, Policy, Schedule
 from hhh.schemas.schedule import ScheduleRequest
 from hhh.services.container import Services
+from hhh.services.doctor import examine_upkeep
+from hhh.services.sealing import Sealing, channel_owner
 from support.sweeping import NOBODYS, SOURCE, everything_in, folder, key_of, left_over, look, take
 
 DAY = timedelta(days=1)
@@ -155,3 +157,21 @@ def test_the_last_sweep_is_told_and_one_that_failed_or_is_long_ago_is_not_well(s
     ended = sweep_was(created_at=utcnow(), state=JobState.FAILED, error="503")["last sweep"]
     assert str(ended).endswith("UTC: failed: 503")
     assert look(services).total == 0
+
+
+def test_a_channel_that_takes_no_alerts_is_told_and_that_there_is_none(services: Services) -> None:
+    [none] = [each for each in examine_upkeep(services) if each.subject == "alerts"]
+    assert none.ok
+    assert "nobody is told" in none.detail
+    sealing, now = Sealing(services.settings), utcnow()
+    with services.database.transaction() as session:
+        for name, error in (("ops", "Connection refused"), ("boss", None)):
+            url = sealing.seal(session, "json://127.0.0.1:9/", owner=channel_owner(name))
+            row = AlertChannel(id=name, name=name, sealed_url=url, enabled=True, created_at=now, last_error=error)
+            session.add(row)
+    boss, ops = (each for each in examine_upkeep(services) if each.subject.startswith("alerts"))
+    assert (boss.subject, boss.ok, boss.detail) == ("alerts to boss", True, "none went there")
+    assert (ops.subject, ops.ok) == ("alerts to ops", False)
+    assert ops.detail == (
+        "it takes none: Connection refused; none went there, and 0 messages wait. Try it: hhh alerts test ops"
+    )

@@ -37,8 +37,8 @@ def test_all_is_well_with_a_database_that_can_be_reached_and_got_back(proven: in
     result = run("source")
     assert result.exit_code == 0, result.output
     heading, row = result.output.splitlines()
-    assert heading.split() == ["DATABASE", "REACHABLE", "STATE", "BACKUPS", "NEWEST", "PROVEN", "USED"]
-    assert row.split()[:4] == ["source", "yes", "healthy", "1"]
+    assert heading.split() == ["DATABASE", "REACHABLE", "HEALTHY", "COUNT", "NEWEST", "PROVEN", "USED"]
+    assert row.split()[:4] == ["source", "yes", "yes", "1"]
     assert row.endswith("B")
 
 
@@ -47,7 +47,7 @@ def test_failures_stand_under_the_table_with_what_to_do(services: Services, prov
     result = run()
     assert result.exit_code == 1
     rows = [line.split()[:4] for line in result.output.splitlines()[1:4]]
-    assert rows == [["app", "yes", "unproven", "0"], ["far", "NO", "unproven", "0"], ["source", "yes", "healthy", "1"]]
+    assert rows == [["app", "yes", "unproven", "0"], ["far", "NO", "unproven", "0"], ["source", "yes", "yes", "1"]]
     assert "app is unproven:\n  It was never backed up. Take a backup: hhh backup run app\n" in result.output
     assert "far can't be reached:\n  No connection: " in result.output
     assert "Try it again: hhh target test far\n" in result.output
@@ -60,7 +60,7 @@ def test_one_that_can_be_got_back_but_not_reached_is_no_success(
     (tmp_path / "source.db").unlink()
     result = run("source")
     assert result.exit_code == 1
-    assert result.output.splitlines()[1].split()[:3] == ["source", "NO", "healthy"]
+    assert result.output.splitlines()[1].split()[:3] == ["source", "NO", "yes"]
     assert "source can't be reached:" in result.output
 
 

@@ -14,7 +14,7 @@ from hhh.core.database import Database
 from hhh.jobs.runtime import Jobs
 from hhh.jobs.worker import working
 from hhh.main import create_app
-from hhh.models import Role, Scope, WorkerRow
+from hhh.models import AlertChannel, AlertDelivery, Role, Scope, WorkerRow
 from hhh.schemas.policy import PolicyFields
 from hhh.services.container import Services
 from hhh.web.monitoring import Monitoring
@@ -168,6 +168,24 @@ def test_what_waits_is_counted_and_timed(services: Services, watcher: TestClient
     assert scraped("hhh_job_oldest_queued_seconds", kind="verify") == 0
 
 
+def test_a_channel_that_takes_no_alerts_is_told(services: Services, watcher: TestClient) -> None:
+    now = utcnow()
+    with services.database.transaction() as session:
+        for name, error in (("ops", "Connection refused"), ("boss", None)):
+            channel = AlertChannel(id=name, name=name, sealed_url="", enabled=True, created_at=now, last_error=error)
+            session.add(channel)
+        session.flush()
+        for number, again in enumerate((now, None)):
+            alert = AlertDelivery(id=str(number), channel_id="ops", kind="backup-failed", subject="source", attempts=1)
+            alert.event, alert.title, alert.body = "begun", "source: backup failed", ""
+            alert.created_at, alert.next_try_at = now, again
+            session.add(alert)
+
+    scraped = scrape(watcher)
+    assert [scraped("hhh_alert_channel_failing", channel=each) for each in ("ops", "boss")] == [1, 0]
+    assert [scraped("hhh_alert_messages_waiting", channel=each) for each in ("ops", "boss")] == [1, 0]
+
+
 def test_without_its_database_the_service_tells_that_and_what_it_knows_itself(
     app: FastAPI, watcher: TestClient
 ) -> None:
@@ -213,6 +231,7 @@ def test_metrics_are_for_super_admins_and_tokens_that_may_read(client: TestClien
     assert asked(a_token(sqlite_database, Scope.BACKUP_READ)) == (200, "")
     assert asked(a_token(sqlite_database, Scope.RESTORE_RUN)) == (403, "ERR_SCOPE_MISSING")
     assert asked("hhh_nonsense")[0] == 401
+    assert "a token with the scope backup:read" in client.get("/metrics").json()["error"]["hint"]
     sign_in(client)
     assert asked() == (200, "")
     make_user(sqlite_database, email="member@example.com", role=Role.MEMBER)

@@ -14,7 +14,7 @@ from hhh import migrations
 from hhh.core.clock import utcnow
 from hhh.core.database import Database
 from hhh.main import create_app
-from hhh.models import CopyStatus, WorkerRow
+from hhh.models import AlertChannel, CopyStatus, WorkerRow
 from hhh.schemas.policy import PolicyFields
 from hhh.services.container import Services
 from hhh.web.monitoring_app import monitoring_app
@@ -54,6 +54,7 @@ def _fill(services: Services) -> None:
     worker.started_at = worker.heartbeat_at = now - timedelta(seconds=1)
     with database.transaction() as session:
         session.add(worker)
+        session.add(AlertChannel(id="1", name="ops", sealed_url="", enabled=True, created_at=now))
 
 
 def described(scraped: Scraped) -> list[str]:
