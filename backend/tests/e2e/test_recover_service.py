@@ -110,7 +110,8 @@ def test_one_command_brings_it_back_on_an_empty_machine_with_the_kit_and_its_pas
     shutil.rmtree(old.folder)
     identity.unlink()
     new = Machine(tmp_path / "new", settings, secret="")
-    shutil.copy(tmp_path / "hhh-kit-secret.md", new.folder)
+    mailed = (tmp_path / "hhh-kit-secret.md").read_text().replace("\n", "\r\n")
+    (new.folder / "hhh-kit-secret.md").write_bytes(mailed.encode())
 
     printed = new.operator().must_run("recover-with-kit", stdin=f"{PASSPHRASE}\n")
 

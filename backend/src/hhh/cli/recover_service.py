@@ -79,7 +79,7 @@ def recover_service(
     if as_json:
         print_json(_document(recovered))
     else:
-        _print(loaded, recovered)
+        print_recovered(loaded, recovered)
     if recovered.unfinished is not None:
         raise typer.Exit(1)
 
@@ -102,10 +102,12 @@ def _keys_in_place(kit: Path | None, wanted: Wanted) -> Iterator[tuple[Settings,
         yield keys.settings, dataclasses.replace(wanted, identity_file=wanted.identity_file or keys.identity_file)
 
 
-def _print(loaded: Settings, recovered: Recovered) -> None:
-    age = duration((utcnow() - recovered.taken_at).total_seconds())
+def print_recovered(loaded: Settings, recovered: Recovered) -> None:
+    """Tells what came back, and what is left to do."""
+    age = (utcnow() - recovered.taken_at).total_seconds()
+    ago = f", {duration(age)} ago" if age >= 0 else ""
     console.print(
-        f"The service is back as it was {moment(recovered.taken_at)} UTC, {age} ago: "
+        f"The service is back as it was {moment(recovered.taken_at)} UTC{ago}: "
         f"{counted(recovered.users, 'user', 'users')}, {counted(recovered.targets, 'target', 'targets')}, "
         f"installation {recovered.installation}"
     )
@@ -135,6 +137,8 @@ def _print(loaded: Settings, recovered: Recovered) -> None:
 
 
 def _to_do(loaded: Settings, recovered: Recovered) -> Iterator[str]:
+    if (now := utcnow()) < recovered.taken_at:
+        yield f"the clock of this machine shows {moment(now)} UTC, which was before that: set it right first"
     yield from recovered.unopened
     for store, taken_at in recovered.newer_in.items():
         yield f"store {store} has a newer backup of it, of {moment(taken_at)} UTC: begin again, with --from that store"

@@ -55,7 +55,7 @@ def open_kit(text: str, passphrase: str) -> KitSecrets:
     Raises:
         InvalidInput: it holds none, or the passphrase is another one.
     """
-    sealed = _SEALED.search(text)
+    sealed = _SEALED.search(text.replace("\r\n", "\n"))  # as mails and other systems write the ends of lines
     if sealed is None:
         raise InvalidInput(
             "The kit holds no secrets", hint="name the one that `hhh keys kit --with-secrets` wrote, or leave --kit out"
