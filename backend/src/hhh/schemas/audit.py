@@ -94,6 +94,8 @@ class AuditExportEnd(ApiModel):
     """The last line of an export; without it, the export is not whole."""
 
     events: int
+    #: SHA-256 (hexadecimal) over the hashes of those events, one after the other: none is exchanged for another.
+    digest: str
     head: AuditHeadResource
     #: What the export was narrowed to; empty: nothing.
     narrowed_to: dict[str, str]

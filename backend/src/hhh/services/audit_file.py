@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -45,10 +46,29 @@ class _Exported:
     signature: str
 
 
-def last_line(key: SigningKey, events: int, head: Head, narrowed_to: Mapping[str, str], now: datetime) -> bytes:
+class Tally:
+    """Which events an export has, in their order."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self._hashes = hashlib.sha256()
+
+    def count(self, hashed: str) -> None:
+        """One more, by its hash."""
+        self.events += 1
+        self._hashes.update(hashed.encode())
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the hashes of all."""
+        return self._hashes.hexdigest()
+
+
+def last_line(key: SigningKey, tally: Tally, head: Head, narrowed_to: Mapping[str, str], now: datetime) -> bytes:
     """The line that says that an export is whole, and how far the log went then."""
     end = AuditExportEnd(
-        events=events,
+        events=tally.events,
+        digest=tally.digest,
         head=AuditHeadResource(seq=head.seq, hash=head.hash),
         narrowed_to=dict(narrowed_to),
         exported_at=now,
@@ -62,8 +82,8 @@ def last_line(key: SigningKey, events: int, head: Head, narrowed_to: Mapping[str
 def check_file(lines: Iterable[str], keys: Collection[str], noted: Collection[Head] = ()) -> AuditVerdict:
     """Checks an exported log.
 
-    Of one that was narrowed each event is checked by itself: what was left out on purpose can't be told from what was
-    taken out later, but for their number.
+    Of one that was narrowed each event is checked by itself, and all of them by the digest in the last line: what was
+    left out on purpose can't be told otherwise from what was taken out later.
 
     Args:
         lines: of the file.
@@ -73,7 +93,7 @@ def check_file(lines: Iterable[str], keys: Collection[str], noted: Collection[He
     Raises:
         InvalidInput: a line is none of an exported log.
     """
-    chain, broken, end, there = Chain(keys, has_gaps=True, noted=noted), None, None, 0
+    chain, broken, end, there = Chain(keys, has_gaps=True, noted=noted), None, None, Tally()
     for number, line in enumerate(lines, start=1):
         if end is not None:
             raise InvalidInput(f"Line {number} comes after the last line of an export", hint="check one file at a time")
@@ -81,7 +101,7 @@ def check_file(lines: Iterable[str], keys: Collection[str], noted: Collection[He
         if isinstance(parsed, AuditExportEnd):
             end = parsed
         else:
-            there += 1
+            there.count(parsed.hash)
             broken = broken or chain.first_break([parsed])
     whole = _broken_as_a_whole(chain, end, keys, there)
     if broken is None or (whole is not None and whole.seq < broken.seq):
@@ -89,20 +109,26 @@ def check_file(lines: Iterable[str], keys: Collection[str], noted: Collection[He
     return verdict(chain, broken)
 
 
-def _broken_as_a_whole(chain: Chain, end: AuditExportEnd | None, keys: Collection[str], there: int) -> Break | None:
+def _broken_as_a_whole(chain: Chain, end: AuditExportEnd | None, keys: Collection[str], there: Tally) -> Break | None:
     if end is None:
         return Break(chain.head.seq + 1, "the file is not whole: its last line is missing")
     if end.public_key not in keys or not signing.holds(end.public_key, _message(end), end.signature):
         return Break(chain.head.seq + 1, "no key that is trusted here has signed the last line of the file")
     if not end.narrowed_to:
         return chain.gap or chain.broken_end(Head(end.head.seq, end.head.hash))
+    return _other_than_exported(chain, end, there)
+
+
+def _other_than_exported(chain: Chain, end: AuditExportEnd, there: Tally) -> Break | None:
+    """What is wrong with events that were narrowed, all together."""
     for noted in chain.noted:
         if noted.seq > end.head.seq:
             return Break(end.head.seq + 1, f"the last events, up to {noted.seq}, which you noted, are missing")
-    if there != end.events:
-        return Break(
-            chain.head.seq + 1, f"{counted(end.events, 'event was', 'events were')} exported, and {there} are there"
-        )
+    if there.events != end.events:
+        said = f"{counted(end.events, 'event was', 'events were')} exported, and {there.events} are there"
+        return Break(chain.head.seq + 1, said)
+    if there.digest != end.digest:
+        return Break(chain.head.seq, "it, or one before it, was not exported, and stands there instead of another")
     return None
 
 

@@ -26,7 +26,7 @@ from hhh.schemas.audit import (
 )
 from hhh.services import audit
 from hhh.services.audit_chain import Chain, verdict
-from hhh.services.audit_file import last_line
+from hhh.services.audit_file import Tally, last_line
 from hhh.services.installation import Identity
 from hhh.services.trust import trusted_keys
 
@@ -99,7 +99,7 @@ class AuditLog:
         return self._checked(Chain(trusted_keys(self._settings, self._identity), head=head), after=after, whole=False)
 
     def _lines(self, asked: AuditFilter, narrowed: dict[str, str]) -> Iterator[bytes]:
-        head, after, count = self.head(), _BEFORE_ALL, 0
+        head, after, tally = self.head(), _BEFORE_ALL, Tally()
         while True:
             with _readable(), self._database.snapshot() as session:
                 found = rows.batch(session, wanted(asked), after=after, until=head.seq)
@@ -107,8 +107,10 @@ class AuditLog:
             if not found:
                 break
             yield from lines
-            after, count = found[-1].seq, count + len(found)
-        yield last_line(self._identity.signing_key, count, head, narrowed, utcnow())
+            after = found[-1].seq
+            for event in found:
+                tally.count(event.hash)
+        yield last_line(self._identity.signing_key, tally, head, narrowed, utcnow())
 
     def _checked(self, chain: Chain, *, after: int, whole: bool) -> AuditVerdict:
         limit = rows.BATCH

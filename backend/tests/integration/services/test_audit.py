@@ -379,6 +379,16 @@ def test_of_a_narrowed_export_each_event_and_their_number_are_checked(log: Audit
     assert check_file([changed(lines[0], actor="bob"), *lines[1:]], keys).broken_at == 2
 
 
+def test_no_event_of_a_narrowed_export_is_exchanged_for_another_that_is_genuine(log: AuditLog, key: SigningKey) -> None:
+    of_the_schedule, others = exported(log, actor="a-schedule"), exported(log)
+    harmless = others[0]
+    assert harmless not in of_the_schedule
+
+    found = check_file([harmless, *of_the_schedule[1:]], {key.public_key})
+
+    assert "stands there instead of another" in (found.reason or "")
+
+
 @pytest.mark.parametrize(
     ("tamper", "seq", "said"),
     [
