@@ -5,6 +5,7 @@ and nothing else of the tests'; it ends as the installed command does. Only its 
 test that looks at those, or at how the command begins, starts the installed one.
 """
 
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -13,15 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import reduction
+from multiprocessing import forkserver, reduction
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, Protocol, Self
-
-#: What takes long to load, and neither reads the environment nor starts a thread while it does.
-_LOADED = ("hhh.main", "uvicorn", "typer", "rich.console", "rich.progress", "rich.table", "alembic.command")
 
 
 class Running(Protocol):
@@ -168,14 +166,30 @@ def run(
 @functools.cache
 def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["support.forking", *_LOADED])
+    context.set_forkserver_preload(["support.forking", "support.loaded"])
+    with _variable("PYTHONPATH", str(Path(__file__).parents[1])):  # Python before 3.14 does not tell its server
+        forkserver.ensure_running()
     return context
+
+
+@contextlib.contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def hhh(arguments: Sequence[str]) -> None:
     """Does what `hhh` does with these arguments, and ends this process."""
     from hhh.cli import main
+    from support import loaded
 
+    loaded.renew()
     sys.argv = ["hhh", *arguments]
     main()
 
