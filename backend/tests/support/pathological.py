@@ -1,4 +1,4 @@
-"""Every regular expression of the program, against texts that were made to keep it busy. Run in a process of its own.
+"""Every regular expression of the program, against texts that were made to keep it busy. Tried in a process of its own.
 
 Of each repetition in an expression a text is made that repeats what it takes, and fails at its end. What takes a time
 that grows with the square of such a text, or worse, is ended by the limit that the process runs under.
@@ -43,13 +43,15 @@ def expressions() -> Mapping[str, tuple[re.Pattern[Any], frozenset[str]]]:
 
 
 def try_all() -> None:
-    """Tries all of them; prints the name of each before, so that whoever reads it knows where it ended."""
+    """Tries all of them, which may end this process; prints the name of each before, so that it is known where."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     for name, (pattern, uses) in expressions().items():
         print(name, flush=True)  # noqa: T201
         for text in _texts(pattern):
             subject = text.encode("latin-1", "replace") if isinstance(pattern.pattern, bytes) else text
             for use in uses:
                 _apply(pattern, use, subject)
+    print("done")  # noqa: T201
 
 
 def _uses(module: ModuleType, name: str) -> frozenset[str]:
@@ -115,9 +117,3 @@ def _repeated(tree: Any) -> Iterator[str]:
         elif str(kind) == "BRANCH":
             for each in value[1]:
                 yield from _repeated(each)
-
-
-if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    try_all()
-    print("done")  # noqa: T201

@@ -1,18 +1,14 @@
 """What programs send, and what databases of others hold, meets regular expressions: none may be kept busy by it."""
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
-from support.pathological import expressions
+from support.forking import run
+from support.pathological import expressions, try_all
 
 
-def test_none_takes_more_than_a_time_that_grows_with_the_text() -> None:
-    tests = Path(__file__).parents[1]
-
-    ran = subprocess.run(
-        [sys.executable, "-m", "support.pathological"], cwd=tests, capture_output=True, text=True, check=False
-    )
+def test_none_takes_more_than_a_time_that_grows_with_the_text(tmp_path: Path) -> None:
+    ran = run(try_all, folder=tmp_path, environment=os.environ)
 
     last = ran.stdout.splitlines()[-1] if ran.stdout else ran.stderr
     assert ran.returncode == 0, f"ended by {ran.returncode} at {last}"
