@@ -5,11 +5,11 @@ import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support import moto_process
 from support.ports import LOOPBACK
 from support.session import current_session
 
@@ -90,9 +90,8 @@ class S3Bucket:
 def s3_endpoint() -> Iterator[str]:
     """The address of the session's S3 server."""
     log = (current_session().folder / "s3.log").open("wb")
-    server = subprocess.Popen(
-        [sys.executable, moto_process.__file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
-    )
+    program = Path(__file__).with_name("moto_process.py")  # not imported: moto takes its time
+    server = subprocess.Popen([sys.executable, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
     with log, server:
         assert server.stdout is not None
         port = server.stdout.readline()
