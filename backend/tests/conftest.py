@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 
 from hhh.api.description import Description
 from support import described
+from support.compiled_once import statements_are_compiled_once
 from support.faulty_proxy import faulty_s3
 from support.filesystems import small_filesystem
 from support.own_databases import migrated_template
@@ -42,6 +43,7 @@ __all__ = [
     "service",
     "service_factory",
     "small_filesystem",
+    "statements_are_compiled_once",
 ]
 
 
