@@ -122,6 +122,16 @@ def done_restores(session: Session, target: str, *, since: datetime) -> Sequence
     return session.scalars(select(AuditEvent).where(*done, AuditEvent.at >= since).order_by(AuditEvent.seq)).all()
 
 
+def addresses_of(
+    session: Session, action: Action, subject: str, result: Result, *, since: datetime, limit: int
+) -> Sequence[str | None]:
+    """From where there are events of that kind since then, one address for each of them."""
+    # Few are so new, and of one subject there may be very many: these are no plain columns, so that no database looks
+    # for them by any index but that of the moments.
+    alike = (AuditEvent.action + "" == action, AuditEvent.subject + "" == subject, AuditEvent.result == result)
+    return session.scalars(select(AuditEvent.address).where(AuditEvent.at >= since, *alike).limit(limit)).all()
+
+
 def recorded_since(session: Session, subject: str) -> Sequence[AuditEvent]:
     """The events from the first one about something on, the oldest first; none about it: all of them.
 

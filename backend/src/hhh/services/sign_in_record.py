@@ -10,7 +10,6 @@ from hhh.core.database import Database
 from hhh.models import Action, Result
 from hhh.repositories import audit as rows
 from hhh.repositories import login_failures as failure_rows
-from hhh.repositories.audit import Filter
 from hhh.services import audit
 from hhh.services.login_limits import PASSWORDS
 
@@ -35,9 +34,8 @@ def record_trouble(
             tell, from outside, of which e-mails there is more to record.
     """
     subject = email or NOBODY
-    wanted = Filter(action=Action.SIGN_IN, subject=subject, result=result, since=now - PASSWORDS.window)
     with database.snapshot() as session:
-        told = [event.address for event in rows.newest(session, wanted, before=None, limit=_MOST)]
+        told = rows.addresses_of(session, Action.SIGN_IN, subject, result, since=now - PASSWORDS.window, limit=_MOST)
     if len(told) < _MOST and actor().address not in told:
         audit.record_alone(database, Action.SIGN_IN, subject, result=result)
     elif counted:

@@ -88,6 +88,24 @@ def test_as_often_is_written_for_who_is_known_as_for_nobody_so_that_time_tells_n
     assert another[10:] == somebody[10:] == [0, 0]
 
 
+def test_how_often_somebody_has_signed_in_makes_no_failed_sign_in_slower(
+    sqlite_database: Database, settings: Settings
+) -> None:
+    make_user(sqlite_database)
+    asked: list[tuple[str, tuple[object, ...]]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, given: tuple[object, ...], *_others: object) -> None:
+        asked.append((statement, given))
+
+    listen(sqlite_database.engine, "before_cursor_execute", note)
+    try_to_sign_in(sqlite_database, settings)
+
+    [(statement, given)] = [each for each in asked if each[0].startswith("SELECT") and "FROM audit_events" in each[0]]
+    with sqlite_database.snapshot() as session:
+        plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given).all()
+    assert [row.detail for row in plan] == ["SEARCH audit_events USING INDEX ix_audit_events_at (at>?)"]
+
+
 def test_of_many_addresses_only_so_many_are_told(sqlite_database: Database, settings: Settings) -> None:
     for at in range(60):
         try_to_sign_in(sqlite_database, settings, email=f"nobody{at}@example.com", address=f"198.51.100.{at}")
