@@ -49,6 +49,15 @@ class Mailbox:
             self._controller.stop()
             self._controller = None
 
+    async def handle_RCPT(  # noqa: N802
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        """Called by aiosmtpd for each address of a mail."""
+        if address.startswith("unknown"):
+            return "550 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         """Called by aiosmtpd for each mail."""
         content = envelope.content
@@ -81,6 +90,8 @@ class WebHook:
         #: Every path that was asked for, by any method.
         self.paths: list[str] = []
         self.status = 200
+        #: Where it sends who asks, with a status that says so.
+        self.location = ""
         #: Cleared, it answers nobody until it is set again.
         self.answers = threading.Event()
         self.answers.set()
@@ -115,6 +126,8 @@ def a_web_hook() -> Iterator[WebHook]:
 
         def _answer(self) -> None:
             self.send_response(hook.status)
+            if hook.location:
+                self.send_header("Location", hook.location)
             self.end_headers()
 
         def log_message(self, *_arguments: object) -> None:

@@ -29,6 +29,8 @@ from hhh.services.sealing import Sealing, channel_owner
 _AGAIN_AFTER = tuple(timedelta(minutes=each) for each in (1, 2, 5, 15, 60))
 #: Then it is given up: after a week. By tries, since clocks jump, and a service that was down has tried nothing.
 _TRIES = 170
+#: Of one that some have taken, who get it with each try: in ten minutes a server that asks for patience takes it.
+_TRIES_PARTLY = 4
 #: For so long nobody else sends to the channel: its messages may take their patience only once, since then the rest
 #: waits.
 _LEASE = timedelta(minutes=5)
@@ -193,7 +195,8 @@ def _note(row: AlertDelivery, error: str | None, now: datetime) -> None:
 
 def _try_again(row: AlertDelivery, now: datetime) -> None:
     row.next_try_at = now + _AGAIN_AFTER[min(row.attempts, len(_AGAIN_AFTER)) - 1]
-    if row.attempts >= _TRIES:
+    is_partly = row.error is not None and row.error.startswith(alert_sending.PARTLY)
+    if row.attempts >= (_TRIES_PARTLY if is_partly else _TRIES):
         row.next_try_at = None
         log.error("alert_given_up", subject=row.subject, kind=row.kind, error=row.error)
 

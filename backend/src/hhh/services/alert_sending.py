@@ -19,6 +19,8 @@ from hhh.services.local_addresses import refuse_local_receiver
 
 #: Seconds that a receiver has for one message.
 PATIENCE = 30.0
+#: How the error of a message begins that was taken by some of those whom a URL names, and not by others.
+PARTLY = "Not everybody took it: "
 _NAME = "The sender of alerts"
 _PROGRAM = "hhh.services.alert_child"
 #: By what a machine says how the world is reached, and whom it believes.
@@ -91,7 +93,7 @@ def send(receiver: Receiver, messages: Sequence[Message]) -> Mapping[str, str | 
             child.stdin.write(_request(receiver, messages))
         answers = _Answers(child, receiver.patience)
         for each in _accepted(answers):
-            told[each["id"]] = each["error"]
+            told[each["id"]] = f"{PARTLY}{each['error']}" if each["error"] and each["reached_some"] else each["error"]
         if answers.is_late:
             return _with_next(told, messages, f"It did not answer within {receiver.patience:g} seconds")
         try:

@@ -273,6 +273,21 @@ def test_what_a_database_says_calls_nobody_in_a_chat_and_is_never_too_long_for_i
     assert len(text) <= 4000
 
 
+def test_a_page_that_a_message_is_redirected_to_has_not_taken_it(hook: WebHook) -> None:
+    hook.status, hook.location = 302, "/sign-in"
+    told = alert_sending.send(Receiver(hook.url(SECRET), refuse_local=False), [Message("1", "a", "b", "info")])
+    assert "It answers 302: a message is not taken there" in (told["1"] or "")
+    assert hook.paths == [f"/{SECRET}"]
+
+
+def test_that_one_of_two_has_taken_a_mail_is_told(mailbox: Mailbox) -> None:
+    receiver = Receiver(mailbox.url(to="unknown@example.com,ops@example.com"), refuse_local=False)
+    told = alert_sending.send(receiver, [Message("1", "a", "b", "info")])
+    assert (told["1"] or "").startswith(alert_sending.PARTLY)
+    assert "no such user" in (told["1"] or "")
+    assert mailbox.mails.pop().to == ["ops@example.com"]
+
+
 def test_a_test_that_arrives_is_a_delivery_and_hurries_what_waits(services: Services, hook: WebHook) -> None:
     set_up(services, hook.url())
     fail(services)
@@ -564,6 +579,22 @@ def test_a_message_is_not_given_up_the_sooner_for_those_that_wait_beside_it(serv
     outbox.deliver_all()
     attempts = {each.title[-1]: each.attempts for each in services.alerts.deliveries(limit=10)}
     assert attempts == {"1": len(asked) - 1, "2": 0, "3": 0}
+
+
+def test_who_takes_messages_gets_none_for_a_week_since_another_of_the_channel_does_not(services: Services) -> None:
+    sent, clock = Sent(error=f"{alert_sending.PARTLY}no such user"), Clock()
+    outbox = Outbox(services.settings, services.database, send=sent, clock=clock)
+    a_channel(services)
+    write(services, 1, clock.time)
+    began = clock.time
+    for _ in range(20):
+        outbox.deliver_all()
+        clock.time += MINUTE
+    [delivery] = services.alerts.deliveries(limit=10)
+    assert (delivery.status, delivery.attempts) == ("given-up", 4)
+    [channel] = services.alerts.channels.list()
+    assert channel.last_error == sent.error
+    assert channel.last_failed_at == began + 8 * MINUTE
 
 
 def test_what_waited_goes_before_what_came_later(services: Services) -> None:

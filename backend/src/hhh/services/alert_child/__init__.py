@@ -6,5 +6,5 @@ them wait. Here none of that is in the way of a backup, and a receiver that hang
 It reads one line of JSON from standard input, so that no secret is in its arguments or its environment: ``url``,
 ``refuse_local`` and ``messages``, each with ``id``, ``title``, ``body`` and ``type``. It answers a line that tells why
 the URL is ``refused``, or null; then one for each message that was tried, with its ``id`` and ``error``, null for one
-that was taken.
+that was taken, and whether it ``reached_some`` of those whom the URL names.
 """

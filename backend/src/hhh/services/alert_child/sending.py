@@ -37,6 +37,8 @@ _CALLS = re.compile(r"(?<!\w)@|<(?=[!@#/\w])|](?=\()")
 _JOINER = "\u2060"
 #: What Apprise logs of a failure, for whoever debugs it: what the library below it said.
 _CAUSE = "Socket Exception: "
+#: What plugins log of each receiver that has taken a message.
+_TAKEN = "Sent "
 
 
 class Said(logging.Handler):
@@ -45,12 +47,15 @@ class Said(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self._lines: list[str] = []
+        #: Whether somebody has taken the message: a URL may name several.
+        self.reached_some = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keeps what tells of a failure."""
         text = record.getMessage()
         if record.levelno >= logging.WARNING or text.startswith(_CAUSE):
             self._lines.append(text.removeprefix(_CAUSE).strip())
+        self.reached_some |= text.startswith(_TAKEN)
 
     def taken(self) -> str:
         """What was said since this was asked last."""
@@ -68,6 +73,7 @@ def main() -> None:
     logger.setLevel(logging.DEBUG)
     if request["refuse_local"]:
         refuse_local_addresses()
+    refuse_lost_messages()
     clean = cleaner(request["url"])
     notify, refused = _receiver(request["url"], said)
     _answer(answers, {"refused": clean(refused) if refused is not None else None})
@@ -76,9 +82,10 @@ def main() -> None:
     is_chat = service_of(request["url"]).is_chat
     started = time.monotonic()
     for message in request["messages"]:
-        began = time.monotonic()
+        began, said.reached_some = time.monotonic(), False
         error = _sent(notify, _calling_nobody(message) if is_chat else message, said)
-        _answer(answers, {"id": message["id"], "error": clean(error) if error is not None else None})
+        told = clean(error) if error is not None else None
+        _answer(answers, {"id": message["id"], "error": told, "reached_some": said.reached_some})
         is_down = error is not None and time.monotonic() - began > _PATIENCE_SECONDS
         if is_down or time.monotonic() - started > _LONGEST_SECONDS:
             return
@@ -103,6 +110,24 @@ def refuse_local_addresses() -> None:
         return found
 
     socket.getaddrinfo = checked
+
+
+def refuse_lost_messages() -> None:
+    """Has no message count as taken by a page that a redirection leads to, such as a sign-in: it is not sent there."""
+    import requests
+    from requests.sessions import SessionRedirectMixin
+
+    rebuild = SessionRedirectMixin.rebuild_method
+
+    def rebuilt(session: SessionRedirectMixin, request: requests.PreparedRequest, response: requests.Response) -> None:
+        method = request.method
+        rebuild(session, request, response)
+        # 303 says that it was taken, and where to look.
+        if request.method != method and response.status_code != requests.codes.see_other:
+            raise requests.TooManyRedirects(f"It answers {response.status_code}: a message is not taken there")
+
+    # There is no setting for it.
+    SessionRedirectMixin.rebuild_method = rebuilt  # type: ignore[assignment, method-assign]
 
 
 def _receiver(url: str, said: Said) -> tuple[Any, str | None]:
