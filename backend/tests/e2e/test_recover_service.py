@@ -14,7 +14,10 @@ import pytest
 
 from hhh import migrations
 from hhh.core import signing
+from hhh.core.clock import utcnow
 from hhh.core.database import Database
+from hhh.jobs.presence import Presence
+from hhh.repositories import workers
 from support.documentation import DOCS, Operator, require_programs
 from support.forking import run_hhh
 from support.postgres import PostgresServer
@@ -173,8 +176,17 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     """A lost machine with two backups of its own database; who changes its store takes a copy of it."""
     folder = tmp_path_factory.mktemp("kept")
     machine = lost(folder, {"HHH_STORAGE_URL": (folder / "store").as_uri()})
+    with own_database_of(machine) as database, database.transaction() as session:
+        Presence("worker", label="old", slots=1, queues=()).write(session, utcnow())
     machine.hhh("backup", "run", "app")
     return machine
+
+
+@contextlib.contextmanager
+def own_database_of(machine: Machine) -> Iterator[Database]:
+    """The own database of a machine where nothing runs."""
+    with contextlib.closing(Database(f"sqlite:///{machine.data}/hhh.db")) as database:
+        yield database
 
 
 def refused(machine: Machine, *arguments: str, stdin: str = "") -> str:
@@ -252,6 +264,15 @@ def test_what_a_killed_one_has_left_goes_with_the_next(kept: Machine, tmp_path: 
 
     assert (done.returncode, "To do" in done.stderr) == (0, False), "nothing is newer than what came back"
     assert {each.name for each in new.data.iterdir()} == {"hhh.db", "signing.key"}
+
+
+def test_workers_of_the_lost_machine_are_not_told_as_lost(kept: Machine, tmp_path: Path) -> None:
+    new = empty(tmp_path, kept, {})
+
+    new.hhh("recover-service")
+
+    with own_database_of(new) as database, database.snapshot() as session:
+        assert [*workers.all_rows(session)] == []
 
 
 def test_what_fails_after_it_is_in_place_is_told_as_that(kept: Machine, tmp_path: Path) -> None:

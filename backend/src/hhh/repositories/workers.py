@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import Session
 
 from hhh.core.config import QueueName
-from hhh.models import WorkerRow, WorkerState
+from hhh.models import LostWorker, WorkerRow, WorkerState
 
 
 class Living(NamedTuple):
@@ -35,6 +35,12 @@ def remove_silent(session: Session, *, since: datetime, until: datetime) -> None
     """Removes the rows of all whose last sign of life is not of that time."""
     silent = or_(WorkerRow.heartbeat_at < since, WorkerRow.heartbeat_at > until)
     session.execute(delete(WorkerRow).where(silent))
+
+
+def forget_all(session: Session) -> None:
+    """Removes what is known of workers, also of those that were lost: they are another machine's."""
+    session.execute(delete(WorkerRow))
+    session.execute(delete(LostWorker))
 
 
 def all_rows(session: Session) -> Sequence[WorkerRow]:

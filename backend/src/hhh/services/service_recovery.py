@@ -34,6 +34,7 @@ from hhh.engines.restoring import Built, RestoreMode
 from hhh.models import Action
 from hhh.repositories import own_backups as own_rows
 from hhh.repositories import users as user_rows
+from hhh.repositories import workers as worker_rows
 from hhh.services import audit
 from hhh.services.choosing import Choice, ChosenBackup, choose
 from hhh.services.container import Services, assemble
@@ -196,7 +197,8 @@ def _restore_one(
 def _make_ready(settings: Settings, wanted: Wanted, url: str, signer: str) -> int:
     with contextlib.closing(Database(url)) as copy:
         interrupted = make_ready(copy)
-        with copy.snapshot() as session:
+        with copy.transaction() as session:
+            worker_rows.forget_all(session)  # they went with their machine, and are not to be told as lost
             checks = [acknowledge(check, wanted.acknowledged) for check in check_keys(settings, session, signer)]
     if reasons := [check for check in checks if check.status == "unsafe"]:
         raise refusal(reasons)
