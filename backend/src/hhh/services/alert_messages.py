@@ -147,7 +147,8 @@ def written(row: AlertDelivery) -> Told:
 
 def message_of(found: Found) -> dict[str, str]:
     """What is kept of a trouble, to be shown."""
-    return {"title": found.title, "what": found.what, "said": found.said, "advice": found.advice}
+    said = found.said[:_LONGEST_SAID]
+    return {"title": found.title, "what": found.what, "said": said, "advice": found.advice}
 
 
 def _told(event: AlertEvent, kind: str, subject: str, target: str | None, title: str, lines: Sequence[str]) -> Told:

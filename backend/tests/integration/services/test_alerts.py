@@ -370,6 +370,13 @@ def test_the_same_is_told_once_and_again_only_when_it_changes(services: Services
     assert round_() == []
 
 
+def test_of_an_error_without_an_end_the_beginning_is_kept(services: Services) -> None:
+    fail(services, "boom " * 100_000)
+    look(services)
+    [trouble] = services.alerts.troubles().troubles
+    assert trouble.said == ("boom " * 100)
+
+
 def test_each_channel_is_told_of_its_kinds_and_targets_and_of_what_has_no_target(
     services: Services, sent: Sent
 ) -> None:
