@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
@@ -244,8 +244,8 @@ def parse(html: str) -> Element:
 
 def check(root: Element) -> None:
     """AssertionError with all that is wrong with a page."""
-    wrong = [said for each in root.all() for said in _wrong_with(each, root)]
     ids = Counter(each.get("id") for each in root.all() if "id" in each.attributes)
+    wrong = [said for each in root.all() for said in _wrong_with(each, root, ids)]
     wrong += [f"{count} elements have the id {name!r}" for name, count in ids.items() if count > 1 or not name]
     # A drawing has titles of its own.
     once = {tag: [each for each in root.all(tag) if each.within("svg") is None] for tag in ("h1", "main", "title")}
@@ -266,14 +266,14 @@ def _wrong_headings(root: Element) -> Iterator[str]:
             yield f"an empty <{each.tag}>"
 
 
-def _wrong_with(element: Element, root: Element) -> Iterator[str]:
+def _wrong_with(element: Element, root: Element, ids: Container[str]) -> Iterator[str]:
     name = f"<{element.tag} {' '.join(f'{key}={value!r}' for key, value in element.attributes.items())}>"
     for attribute, value in element.attributes.items():
-        yield from (f"{name} {said}" for said in _wrong_attribute(attribute, value, root))
+        yield from (f"{name} {said}" for said in _wrong_attribute(attribute, value, ids))
     yield from (f"{name} {said}" for fits, said in _RULES if fits(element, root))
 
 
-def _wrong_attribute(name: str, value: str, root: Element) -> Iterator[str]:
+def _wrong_attribute(name: str, value: str, ids: Container[str]) -> Iterator[str]:
     if name == "style" or name.startswith("on"):
         yield f"has {name}"
     if name in ("src", "action") and not value.startswith("/"):
@@ -281,8 +281,7 @@ def _wrong_attribute(name: str, value: str, root: Element) -> Iterator[str]:
     if name == "href" and value.startswith(("javascript:", "data:")):
         yield "leads to a script"
     if name in _REFERENCES:
-        known = {each.get("id") for each in root.all()}
-        yield from (f"names {one!r}, which is not there" for one in value.split() if one not in known)
+        yield from (f"names {one!r}, which is not there" for one in value.split() if one not in ids)
 
 
 def _is_among_buttons(element: Element) -> bool:
