@@ -1,9 +1,8 @@
-"""pg_restore under way: which entries, as whom, and every error it tells."""
+"""pg_restore under way: which entries, and as whom. What it tells is put together by `tool_lines`."""
 
 from __future__ import annotations
 
 import os
-import re
 import select
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,22 +18,16 @@ from hhh.engines.base import Workplace
 from hhh.engines.postgresql.archive import Entry, write_list
 from hhh.engines.postgresql.binaries import Tool, find_tool
 from hhh.engines.postgresql.connection import KEEPALIVE, Connection, tool_environment
+from hhh.engines.postgresql.tool_lines import ToolLines
 
 _POLL_MILLISECONDS = 200
 _FEWEST_JOBS, _MOST_JOBS = 2, 8
-_MOST_ERRORS = 200
-_MOST_LINES_OF_AN_ERROR = 20
 #: Of all its sessions. What a crash of the server could lose is written at the latest with the commit that gives the
 #: database its name: the log is written in its order, and that commit waits for it. Checks of foreign keys are long
 #: enough to be compiled and too simple to gain by it.
 _SETTINGS = ("synchronous_commit=off", "jit=off")
 #: Where the jobs have all processors of the server: more processes for an index or a check only get in their way.
 _WITHOUT_HELPERS = ("max_parallel_maintenance_workers=0", "max_parallel_workers_per_gather=0")
-_SAID = re.compile(r"pg_restore: (?:\[[^]]*\] )?(error|warning|detail|hint): (.*)")
-_ENTRY = re.compile(r"pg_restore: from (TOC entry .*)")
-_SUMMARY = "errors ignored on restore"
-#: Their commands may hold passwords.
-_SECRETIVE = re.compile(r"USER MAPPING|SUBSCRIPTION|\bSERVER\b|PASSWORD", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +69,7 @@ class PgRestore:
         """
         if not entries:
             return Told()
-        said = _Lines()
+        said = ToolLines()
         with running(self._command(entries, at_once=at_once), environment=self.environment, on_line=said.add) as child:
             wait_for_silence(child, run)
             try:
@@ -84,7 +77,7 @@ class PgRestore:
             except ToolFailed:
                 if not said.errors:
                     raise
-        return Told(tuple(said.errors), tuple(said.warnings))
+        return Told(said.errors, tuple(said.warnings))
 
     def _command(self, entries: Iterable[Entry], *, at_once: bool) -> list[str | Path]:
         listing = self.scratch / "restore.list"
@@ -115,52 +108,6 @@ def find_pg_restore(server_version: int, workplace: Workplace) -> tuple[Tool, st
         ToolMissing: there is none.
     """
     return find_tool("pg_restore", server_version // 10_000, pg_bin_dir=workplace.pg_bin_dir)
-
-
-class _Lines:
-    """Puts the lines of pg_restore together: an error, where it comes from, its details and its command."""
-
-    def __init__(self) -> None:
-        self.errors: list[str] = []
-        self.warnings: list[str] = []
-        #: How many more lines may belong to the last error.
-        self._left = 0
-        self._about = ""
-
-    def add(self, line: str) -> None:
-        if found := _ENTRY.match(line):
-            self._about, self._left = found[1], 0
-        elif said := _SAID.match(line):
-            self._add_said(said[1], said[2])
-        elif line.startswith("pg_restore: "):
-            self._left = 0  # which step it is at
-        else:
-            self._append(line)
-
-    def _add_said(self, level: str, text: str) -> None:
-        if level == "error":
-            self._begin(f"{text} ({self._about})" if self._about else text)
-        elif level != "warning":
-            self._append(text)
-        else:
-            self._left = 0
-            if _SUMMARY not in text and len(self.warnings) < _MOST_ERRORS:
-                self.warnings.append(text)
-
-    def _begin(self, text: str) -> None:
-        self._about = ""
-        self._left = _MOST_LINES_OF_AN_ERROR if len(self.errors) < _MOST_ERRORS else 0
-        if len(self.errors) < _MOST_ERRORS:
-            self.errors.append(text)
-        elif len(self.errors) == _MOST_ERRORS:
-            self.errors.append("There are more errors; only the first are kept")
-
-    def _append(self, line: str) -> None:
-        if self._left and line.startswith("Command was:") and _SECRETIVE.search(line + self.errors[-1]):
-            self._left = 0
-        if self._left:
-            self._left -= 1
-            self.errors[-1] += f"\n{line}"
 
 
 def wait_for_silence(child: Child, run: Run) -> None:
