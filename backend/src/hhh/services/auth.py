@@ -129,7 +129,7 @@ def refresh(
         session_rows.end(session, user_session.id)
         raise _ended()
     if not session_rows.use_token(session, hash_token(token), now):
-        log.warning("refresh token used twice, session ended", email=user.email, session=user_session.id)
+        log.warning("refresh_token_reused", email=user.email, session=user_session.id)
         session_rows.end(session, user_session.id)
         audit.record(session, Action.SESSION_END, user.email, detail={"sessions": 1, "what": "its tokens were copied"})
         raise _ended()

@@ -38,9 +38,9 @@ def call(url: str, *, patience: float = _PATIENCE) -> bool:
     if isinstance(status, int) and status < _REFUSED:
         return True
     if status is not None:
-        log.warning("heartbeat_refused", status=status)
+        log.warning("dead_mans_switch_refused", status=status)
     else:
-        log.warning("heartbeat_failed", error=mask(str(told.get("error"))))
+        log.warning("dead_mans_switch_failed", error=mask(str(told.get("error"))))
     return False
 
 

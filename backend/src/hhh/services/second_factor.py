@@ -80,7 +80,7 @@ def confirm(session: Session, settings: Settings, user: User, code: str, *, now:
         return None
     user.totp_since = now
     codes = _new_codes(session, user)
-    log.info("second factor set up", email=user.email)
+    log.info("second_factor_set_up", email=user.email)
     audit.record(session, Action.SECOND_FACTOR, user.email, detail={"what": "set up"})
     return codes
 
@@ -91,7 +91,7 @@ def accept(session: Session, settings: Settings, user: User, code: str, *, now: 
         return False
     if code_rows.use(session, user.id, hash_token(_normalised(code)), now):
         left = code_rows.left(session, user.id)
-        log.warning("recovery code used", email=user.email, left=left)
+        log.warning("recovery_code_used", email=user.email, left=left)
         audit.record(session, Action.SECOND_FACTOR, user.email, detail={"what": "recovery code used", "left": left})
         return True
     return _is_right(settings, user, code, now)
@@ -115,7 +115,7 @@ def remove(session: Session, user: User) -> bool:
     user.sealed_totp = user.totp_since = user.totp_step = None
     code_rows.remove_all(session, user.id)
     if had_one:
-        log.warning("second factor taken away", email=user.email)
+        log.warning("second_factor_removed", email=user.email)
         audit.record(session, Action.SECOND_FACTOR, user.email, detail={"what": "taken away"})
     return had_one
 

@@ -74,13 +74,13 @@ class _Attempt:
 
     def record(self, result: Result) -> None:
         """Tells the log and the audit log of a try that came to nothing."""
-        log.warning("sign-in failed", address=self.client.address, result=str(result))
+        log.warning("sign_in_failed", address=self.client.address, result=str(result))
         whose = self.user if self.counted else None  # what a limit refuses at once is not looked at
         record_trouble(self.database, whose.email if whose else None, result, now=self.now, counted=self.counted)
 
     def record_wrong_code(self, verified: User) -> None:
         """Tells of each try of somebody who has the password and not the code: it may be a stolen one."""
-        log.warning("wrong code after the right password", email=verified.email, address=self.client.address)
+        log.warning("wrong_code", email=verified.email, address=self.client.address)
         detail = {"what": "wrong code after the right password"}
         audit.record_alone(self.database, Action.SECOND_FACTOR, verified.email, result=Result.FAILED, detail=detail)
 
@@ -163,7 +163,7 @@ def confirm_password(
         user = user_rows.get(session, principal.id)
     matches, _ = verify_password(password, user.password_hash if user else None)
     if not matches:
-        log.warning("password not confirmed", email=principal.email)
+        log.warning("password_not_confirmed", email=principal.email)
         detail = {"what": "wrong password of who is signed in"}
         audit.record_alone(database, Action.REFUSED, principal.email, result=Result.REFUSED, detail=detail)
         raise InvalidCredentials("This is not your password")
@@ -231,7 +231,7 @@ def _let_in(attempt: _Attempt, verified: User, code: str | None, better_hash: st
         attempt.record(Result.FAILED)
         raise _wrong()
     log.info(
-        "signed in", email=verified.email, address=attempt.client.address, session=signed_in.principal.credential_id
+        "signed_in", email=verified.email, address=attempt.client.address, session=signed_in.principal.credential_id
     )
     return signed_in
 

@@ -62,7 +62,7 @@ def create_user(session: Session, *, email: str, password: str, role: Role) -> U
         user_rows.add(session, user)
     except IntegrityError:
         raise InvalidInput(f"There is a user {user.email} already") from None
-    log.info("user created", email=user.email, role=str(role), by=_by())
+    log.info("user_created", email=user.email, role=str(role), by=_by())
     audit.record(session, Action.USER_CREATE, user.email, detail={"role": str(role)})
     return user
 
@@ -103,7 +103,7 @@ def set_role(session: Session, *, email: str, role: Role) -> User:
         _refuse_last(super_admins, user)
     detail = {"role": str(role), "before": user.role}
     user.role = role
-    log.info("role set", email=user.email, role=str(role), by=_by())
+    log.info("role_set", email=user.email, role=str(role), by=_by())
     audit.record(session, Action.USER_CHANGE, user.email, detail=detail)
     return user
 
@@ -123,7 +123,7 @@ def set_password(session: Session, *, email: str, password: str, keep: str | Non
     user = _existing(session, email)
     user.password_hash = hashed
     session_rows.end_all_of(session, user.id, but=keep)
-    log.info("password set", email=user.email, by=_by())
+    log.info("password_set", email=user.email, by=_by())
     audit.record(session, Action.USER_CHANGE, user.email, detail={"password": "set"})
     return user
 
@@ -136,7 +136,7 @@ def end_sessions(session: Session, *, email: str) -> int:
     """
     user = _existing(session, email)
     ended = session_rows.end_all_of(session, user.id)
-    log.info("sessions ended", email=user.email, sessions=ended, by=_by())
+    log.info("sessions_ended", email=user.email, sessions=ended, by=_by())
     audit.record(session, Action.SESSION_END, user.email, detail={"sessions": ended})
     return ended
 
@@ -169,7 +169,7 @@ def remove(session: Session, *, email: str) -> User:
         raise InvalidInput("Nobody removes themselves", hint="another super admin can")
     _refuse_last(super_admins, user)
     user_rows.remove(session, user)
-    log.info("user removed", email=user.email, by=_by())
+    log.info("user_removed", email=user.email, by=_by())
     audit.record(session, Action.USER_REMOVE, user.email)
     return user
 

@@ -315,7 +315,7 @@ def test_the_log_names_who_changed_whom(console: Console, log: Log) -> None:
     console.press(console.get(path), "Make one, and show it once", present_password=PASSWORD)
     console.press(console.get(path), "Remove the user", present_password=PASSWORD)
 
-    for event in ("user created", "role set", "password set", "user removed"):
+    for event in ("user_created", "role_set", "password_set", "user_removed"):
         assert [(line["email"], line["by"]) for line in log.lines(event)] == [("logged@example.com", EMAIL)]
     assert PASSWORD not in log.text
 
