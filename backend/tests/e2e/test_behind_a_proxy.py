@@ -180,5 +180,5 @@ def test_a_backup_is_followed_to_its_end(service: Service, proxy: tuple[str, str
 
 def test_a_body_that_is_too_large_is_refused(proxy: tuple[str, str]) -> None:
     with browser(proxy[0]) as client, contextlib.suppress(httpx.WriteError, httpx.RemoteProtocolError):
-        # Or the connection is closed on whoever goes on sending, before they read the answer.
-        assert client.post("/api/v1/auth/login", content=b"x" * (2 * MEGABYTE)).status_code == 413
+        # Or the connection is closed on whoever goes on sending, before they read the answer: Caddy then says 502.
+        assert client.post("/api/v1/auth/login", content=b"x" * (2 * MEGABYTE)).status_code in {413, 502}
