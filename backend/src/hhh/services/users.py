@@ -193,7 +193,7 @@ def ensure_first_super_admin(settings: Settings, session: Session) -> str | None
     password = given or new_token()
     try:
         with acting(_BY_SETTINGS):
-            _make_super_admin(session, email, password)
+            is_made = _make_super_admin(session, email, password)
     except InvalidInput as error:
         # Another worker, started at the same moment, may have been first.
         if user_rows.has_super_admin(session):
@@ -201,15 +201,19 @@ def ensure_first_super_admin(settings: Settings, session: Session) -> str | None
         raise ConfigurationError(
             f"The first super admin can't be made: {error.message}", hint="see HHH_ADMIN_EMAIL and HHH_ADMIN_PASSWORD"
         ) from None
-    return None if given else password
+    return password if is_made and not given else None
 
 
-def _make_super_admin(session: Session, email: str, password: str) -> None:
+def _make_super_admin(session: Session, email: str, password: str) -> bool:
+    """Whether it was done here: another worker may have done it since somebody looked."""
     if user_rows.by_email(session, normalise_email(email)) is None:
         create_user(session, email=email, password=password, role=Role.SUPER_ADMIN)
-    else:
-        set_role(session, email=email, role=Role.SUPER_ADMIN)
-        set_password(session, email=email, password=password)
+        return True
+    if user_rows.has_super_admin(session):
+        return False
+    set_role(session, email=email, role=Role.SUPER_ADMIN)
+    set_password(session, email=email, password=password)
+    return True
 
 
 def _by() -> str:
