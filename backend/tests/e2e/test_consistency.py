@@ -87,6 +87,7 @@ def test_a_postgresql_database_that_is_changed_during_the_dump(
         register(client, "accounts", any_postgres.url(accounts))
         with triggering(client, "accounts") as answer:
             dumps.wait_until_held()
+            dumps.the_held_one(service.pid)  # a dump that waits for a lock behind the TRUNCATE would be begun anew
             any_postgres.execute("UPDATE account SET balance = balance + 7 - id * 3.5", database=accounts)
             any_postgres.execute("INSERT INTO account VALUES (4, 5)", database=accounts)
             any_postgres.execute("DELETE FROM account WHERE id = 1", database=accounts)
